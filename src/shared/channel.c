@@ -1,0 +1,103 @@
+#include "shared/channel.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "shared/error.h"
+
+int channel_init(struct channel *c, size_t capacity)
+{
+    *c = (struct channel){.capacity = capacity, .items = calloc(capacity, sizeof(void *))};
+    if (!c->items)
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory for a channel of %zu", capacity);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->readable, &attr);
+    pthread_cond_init(&c->writable, &attr);
+    pthread_condattr_destroy(&attr);
+    return OK;
+}
+
+void channel_fini(struct channel *c)
+{
+    if (!c->items)
+        return;
+    pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->readable);
+    pthread_cond_destroy(&c->writable);
+    free(c->items);
+    c->items = NULL;
+}
+
+bool channel_push(struct channel *c, void *item)
+{
+    pthread_mutex_lock(&c->lock);
+    while (c->count == c->capacity && !c->closed)
+        pthread_cond_wait(&c->writable, &c->lock);
+    bool taken = !c->closed;
+    if (taken) {
+        c->items[(c->head + c->count++) % c->capacity] = item;
+        pthread_cond_signal(&c->readable);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return taken;
+}
+
+static void *take(struct channel *c)
+{
+    void *item = c->items[c->head];
+    c->head = (c->head + 1) % c->capacity;
+    c->count--;
+    return item;
+}
+
+bool channel_pop(struct channel *c, void **item)
+{
+    return channel_pop_many(c, item, 1, -1) == 1;
+}
+
+static struct timespec deadline_in(int timeout_ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += timeout_ms / 1000;
+    t.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    return t;
+}
+
+size_t channel_pop_many(struct channel *c, void **items, size_t max, int timeout_ms)
+{
+    struct timespec deadline = deadline_in(timeout_ms < 0 ? 0 : timeout_ms);
+    pthread_mutex_lock(&c->lock);
+    while (c->count == 0 && !c->closed) {
+        if (timeout_ms < 0)
+            pthread_cond_wait(&c->readable, &c->lock);
+        else if (pthread_cond_timedwait(&c->readable, &c->lock, &deadline) == ETIMEDOUT)
+            break;
+    }
+    size_t n = 0;
+    while (n < max && c->count > 0)
+        items[n++] = take(c);
+    if (n == 1)
+        pthread_cond_signal(&c->writable);
+    else if (n > 1)
+        pthread_cond_broadcast(&c->writable);
+    pthread_mutex_unlock(&c->lock);
+    return n;
+}
+
+void channel_close(struct channel *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->closed = true;
+    pthread_cond_broadcast(&c->readable);
+    pthread_cond_broadcast(&c->writable);
+    pthread_mutex_unlock(&c->lock);
+}
