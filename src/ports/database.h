@@ -137,8 +137,10 @@ struct checkpoint_key {
  */
 
 struct result_key {
-    struct digest content;  /* SHA-256 of the object's bytes */
-    struct digest settings; /* of all stages' settings together */
+    struct digest content; /* SHA-256 of the object's bytes */
+    struct digest
+        text; /* of the settings that decide the chunks' texts (extract, transcribe, chunk) */
+    struct digest settings; /* of all stages' settings together; (content, settings) is unique */
 };
 
 enum result_outcome { OUTCOME_CONTENT, OUTCOME_EMPTY, OUTCOME_NO_SPEECH, OUTCOME_NO_AUDIO };
@@ -366,6 +368,13 @@ struct database_ops {
                         int64_t *chunks_done, int64_t *segments_done);
     int (*result_append)(void *ctx, int64_t job_id, int64_t result_id,
                          const struct result_batch *batch);
+
+    /* Embeddings that a ready result already has for the same content, the same chunk texts
+     * (key->text) and the same space, for `count` chunks from ordinal `first` on, as float32 into
+     * `vectors` (count x dimension): a changed summary model does not pay for embeddings again.
+     * ERR_NOT_FOUND unless all of them are there. */
+    int (*embeddings_find)(void *ctx, const struct result_key *key, int64_t space_id, int first,
+                           size_t count, float *vectors);
 
     /* Makes the result ready, points the medium to it, closes attempt and job as succeeded, writes
      * the outbox row, drops the result replaced if nothing else uses it. ERR_CONFLICT: the version

@@ -1,0 +1,83 @@
+/*
+ * processor.h - a job becomes results: worker threads that take jobs from the queue and run them
+ * through the stage table (stages.h), from top to bottom, with blocking calls.
+ *
+ *   dispatcher thread   receives messages, starts attempts in batches, hands jobs to workers
+ *   worker threads      one job each: fetch, identify, extract or transcribe, chunk, summarise,
+ *                       embed, publish
+ *   keeper thread       heartbeats, deletes of finished messages in batches, rescue of stranded jobs,
+ *                       the pause's probe
+ */
+#ifndef AEGIS_PROCESSOR_PROCESSOR_H
+#define AEGIS_PROCESSOR_PROCESSOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ports/database.h"
+#include "ports/job_queue.h"
+#include "ports/model_provider.h"
+#include "ports/object_store.h"
+#include "shared/clock.h"
+#include "shared/retry.h"
+
+enum stage {
+    STAGE_FETCH,
+    STAGE_IDENTIFY,
+    STAGE_EXTRACT,
+    STAGE_TRANSCRIBE,
+    STAGE_CHUNK,
+    STAGE_SUMMARISE,
+    STAGE_EMBED,
+    STAGE_PUBLISH,
+    STAGES
+};
+const char *stage_name(enum stage stage);
+
+/* What the processor works with. Borrowed: must outlive the processor. */
+struct processor_ports {
+    struct object_store store;
+    struct job_queue queue;
+    struct database database;
+    struct model_providers providers;
+    const struct clock *clock;
+};
+
+struct processor_settings {
+    int workers;                 /* jobs in flight */
+    int cpu_slots;               /* CPU-heavy stages at a time; 0: number of processors */
+    const char *worker_name;     /* "host:pid" */
+    const char *spool_directory; /* for unlinked temporary files; on the data directory's file system */
+    struct retry_policy retry;
+    int64_t visibility_ms;       /* of a received message; heartbeats come at a third of it */
+    int64_t drain_ms;            /* on stop: jobs that finish within this finish, the rest go back */
+    size_t chunk_bytes;          /* target size of one chunk of text */
+    int64_t piece_ms;            /* longest piece of audio for one transcription call */
+    int transcribe_window;       /* transcription calls of one recording at a time */
+    size_t summary_max_bytes;    /* text read for one summary; beyond it evenly spread excerpts are */
+    int64_t budget_nanousd;      /* total cost at which the pipeline pauses; 0: none */
+};
+
+/* Tells an observer in this process what happens. Called from worker threads: must not block. */
+struct job_progress {
+    int64_t job_id, media_id;
+    const char *key;
+    enum stage stage;
+    int permille; /* within the stage; -1 unknown */
+};
+struct processor_observer {
+    void (*progress)(void *ctx, const struct job_progress *progress); /* may be NULL */
+    void *ctx;
+};
+
+struct processor;
+
+/* Starts the threads and returns. */
+int processor_start(const struct processor_ports *ports, const struct processor_settings *settings,
+                    const struct processor_observer *observer, struct processor **out);
+
+/* Stops taking jobs, waits up to drain_ms for those in flight, cancels and gives back the rest, joins
+ * all threads and frees. NULL is fine. */
+void processor_stop(struct processor *processor);
+
+#endif
