@@ -5,8 +5,8 @@
  *   dispatcher thread   receives messages, starts attempts in batches, hands jobs to workers
  *   worker threads      one job each: fetch, identify, extract or transcribe, chunk, summarise,
  *                       embed, publish
- *   keeper thread       heartbeats, deletes of finished messages in batches, rescue of stranded jobs,
- *                       the pause's probe
+ *   keeper thread       heartbeats, deletes of finished messages in batches, rescue of stranded
+ * jobs, the pause's probe
  */
 #ifndef AEGIS_PROCESSOR_PROCESSOR_H
 #define AEGIS_PROCESSOR_PROCESSOR_H
@@ -44,18 +44,19 @@ struct processor_ports {
 };
 
 struct processor_settings {
-    int workers;                 /* jobs in flight */
-    int cpu_slots;               /* CPU-heavy stages at a time; 0: number of processors */
-    const char *worker_name;     /* "host:pid" */
-    const char *spool_directory; /* for unlinked temporary files; on the data directory's file system */
+    int workers;             /* jobs in flight */
+    int cpu_slots;           /* CPU-heavy stages at a time; 0: number of processors */
+    const char *worker_name; /* "host:pid" */
+    const char
+        *spool_directory; /* for unlinked temporary files; on the data directory's file system */
     struct retry_policy retry;
-    int64_t visibility_ms;       /* of a received message; heartbeats come at a third of it */
-    int64_t drain_ms;            /* on stop: jobs that finish within this finish, the rest go back */
-    size_t chunk_bytes;          /* target size of one chunk of text */
-    int64_t piece_ms;            /* longest piece of audio for one transcription call */
-    int transcribe_window;       /* transcription calls of one recording at a time */
-    size_t summary_max_bytes;    /* text read for one summary; beyond it evenly spread excerpts are */
-    int64_t budget_nanousd;      /* total cost at which the pipeline pauses; 0: none */
+    int64_t visibility_ms;    /* of a received message; heartbeats come at a third of it */
+    int64_t drain_ms;         /* on stop: jobs that finish within this finish, the rest go back */
+    size_t chunk_bytes;       /* target size of one chunk of text */
+    int64_t piece_ms;         /* longest piece of audio for one transcription call */
+    int transcribe_window;    /* transcription calls of one recording at a time */
+    size_t summary_max_bytes; /* text read for one summary; beyond it evenly spread excerpts are */
+    int64_t budget_nanousd;   /* total cost at which the pipeline pauses; 0: none */
 };
 
 /* Tells an observer in this process what happens. Called from worker threads: must not block. */
@@ -76,8 +77,8 @@ struct processor;
 int processor_start(const struct processor_ports *ports, const struct processor_settings *settings,
                     const struct processor_observer *observer, struct processor **out);
 
-/* Stops taking jobs, waits up to drain_ms for those in flight, cancels and gives back the rest, joins
- * all threads and frees. NULL is fine. */
+/* Stops taking jobs, waits up to drain_ms for those in flight, cancels and gives back the rest,
+ * joins all threads and frees. NULL is fine. */
 void processor_stop(struct processor *processor);
 
 #endif

@@ -1,0 +1,67 @@
+# Aegis: thin wrapper around CMake. `make help` lists the targets.
+BUILD   ?= build
+TYPE    ?= RelWithDebInfo
+PREFIX  ?= /usr/local
+DEMO    ?= demo-data
+JOBS    ?= $(shell nproc)
+ONLY    ?=
+FUZZ_SECONDS ?= 60
+CMAKE   = cmake -G Ninja -DCMAKE_INSTALL_PREFIX=$(PREFIX)
+
+.PHONY: all help deps demo serve test check asan tsan fuzz bench lint format install clean
+
+all: deps-build ## build the release binary, build/aegis
+	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=$(TYPE) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS) --target aegis
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: deps-build deps-demo deps-test deps-bench deps-lint
+deps-build deps-demo deps-test deps-bench deps-lint: deps-%:
+	@scripts/dependencies.sh $*
+
+demo: deps-demo all ## the main job on the samples, or on FILES="..."; exits 0
+	@AEGIS=$(BUILD)/aegis DEMO_DATA=$(DEMO) scripts/demo.sh $(FILES)
+
+serve: all ## work through the queue of the default data directory until stopped
+	@$(BUILD)/aegis serve
+
+test: deps-test ## build and run all tests
+	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=$(TYPE) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS)
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+asan: deps-test ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(CMAKE) -S . -B build-asan -DCMAKE_BUILD_TYPE=Debug -DAEGIS_SANITIZE=address,undefined >/dev/null
+	@cmake --build build-asan -j $(JOBS)
+	@ctest --test-dir build-asan --output-on-failure -j $(JOBS)
+
+tsan: deps-test ## the same tests under ThreadSanitizer
+	@$(CMAKE) -S . -B build-tsan -DCMAKE_BUILD_TYPE=Debug -DAEGIS_SANITIZE=thread >/dev/null
+	@cmake --build build-tsan -j $(JOBS)
+	@ctest --test-dir build-tsan --output-on-failure -j $(JOBS)
+
+check: test asan tsan lint ## everything a change has to pass
+
+fuzz: deps-lint ## run every fuzz target for FUZZ_SECONDS (60) each
+	@CC=clang $(CMAKE) -S . -B build-fuzz -DCMAKE_BUILD_TYPE=Debug -DAEGIS_FUZZ=ON \
+		-DAEGIS_SANITIZE=address,undefined -DBUILD_TESTING=ON >/dev/null
+	@cmake --build build-fuzz -j $(JOBS)
+	@tests/fuzz/run.sh build-fuzz $(FUZZ_SECONDS)
+
+bench: deps-bench all ## measure against the peers; ONLY=row runs one row
+	@cmake --build $(BUILD) -j $(JOBS) --target bench_programs fake_openai
+	@AEGIS=$(BUILD)/aegis BUILD=$(BUILD) bench/run $(ONLY)
+
+lint: deps-lint ## formatting, banned functions, cppcheck, clang-tidy
+	@scripts/lint.sh $(BUILD)
+
+format: deps-lint ## reformat the C sources
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+install: all ## install the binary, man pages and completion under PREFIX
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean: ## remove what was built
+	@rm -rf build build-asan build-tsan build-fuzz

@@ -1,0 +1,76 @@
+/*
+ * What stands around every model call: the budget, the CPU slots, the provider's pace.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "processor/internal.h"
+#include "shared/random.h"
+
+enum { PACE_LIMIT_MS = 60000 };
+
+int call_identify(struct processor *p, enum model_operation operation, struct model_identity *out)
+{
+    const struct model_provider *provider = &p->ports.providers.by_operation[operation];
+    if (!provider->ops)
+        return error_set(ERR_SYSTEMIC, "no_provider",
+                         "no provider is configured for this operation");
+    return provider->ops->identify(provider->ctx, operation, out);
+}
+
+static int check_budget(struct processor *p)
+{
+    int64_t budget = p->settings.budget_nanousd, spent = atomic_load(&p->cost_nanousd);
+    if (budget <= 0 || spent < budget)
+        return OK;
+    return error_set(
+        ERR_SYSTEMIC, "budget_reached",
+        "the budget of $%.2f is spent ($%.2f so far): raise the setting 'budget' to go on",
+        (double)budget / 1e9, (double)spent / 1e9);
+}
+
+int call_begin(struct processor *p, const struct model_identity *model, const struct cancel *cancel)
+{
+    if (model->cpu_heavy)
+        return slots_hold(&p->cpu, cancel);
+    return check_budget(p);
+}
+
+void call_end(struct processor *p, const struct model_identity *model,
+              const struct model_calls *calls, size_t before)
+{
+    if (model->cpu_heavy)
+        slots_release(&p->cpu);
+    for (size_t i = before; i < calls->count; i++)
+        if (calls->items[i].cost_nanousd > 0)
+            atomic_fetch_add(&p->cost_nanousd, calls->items[i].cost_nanousd);
+}
+
+int sleep_cancellable(int64_t ms, const struct cancel *cancel)
+{
+    int64_t until = clock_monotonic_ms() + ms;
+    while (!cancel_requested(cancel)) {
+        int64_t left = until - clock_monotonic_ms();
+        if (left <= 0)
+            return OK;
+        if (left > CANCEL_POLL_MS)
+            left = CANCEL_POLL_MS;
+        struct timespec t = {.tv_nsec = left * 1000000};
+        nanosleep(&t, NULL);
+    }
+    return error_set(ERR_CANCELLED, NULL, "stopped while waiting");
+}
+
+int call_wait_out(struct processor *p, const struct cancel *cancel, int64_t *waited_ms, int *tries)
+{
+    struct error e = *error_last();
+    if (e.code != ERR_TRANSIENT || strcmp(e.reason, "rate_limited") != 0)
+        return e.code;
+    uint64_t word;
+    random_bytes(&word, sizeof word);
+    int64_t delay = retry_delay(&p->settings.retry, ++*tries, e.retry_after_ms, word);
+    if (*waited_ms + delay > PACE_LIMIT_MS)
+        return error_restore(&e);
+    *waited_ms += delay;
+    return sleep_cancellable(delay, cancel);
+}

@@ -1,0 +1,181 @@
+/*
+ * The dispatcher: receives messages for as many workers as are free, starts their attempts in one
+ * batch, and hands them over.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "processor/internal.h"
+#include "shared/job_message.h"
+#include "shared/log.h"
+
+enum {
+    RECEIVE_WAIT_MS = 20000, /* the long poll; SQS's maximum */
+    GATHER_MS = 2, /* how long a few free workers wait for more, so that batches stay large */
+    BUSY_DELAY_MS = 1000,    /* identical content is being processed elsewhere: look again then */
+    FAILURE_DELAY_MS = 1000, /* queue or database failed: try again then */
+    BATCH_MAX = 256,
+};
+
+struct batch {
+    struct arena arena;
+    struct delivery *deliveries[BATCH_MAX];
+    struct job_start starts[BATCH_MAX];
+    size_t count;
+};
+
+/* Waits for a free worker, and briefly for more while most are busy. Returns how many are free. */
+static int wait_for_workers(struct processor *p)
+{
+    int workers = p->settings.workers, few = workers / 4 > 64 ? 64 : workers / 4;
+    struct timespec t;
+    pthread_mutex_lock(&p->lock);
+    while (p->busy >= workers && !cancel_requested(&p->stop)) {
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        t.tv_sec++;
+        pthread_cond_timedwait(&p->worker_freed, &p->lock, &t);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += GATHER_MS * 1000000L;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
+    int e = 0;
+    while (workers - p->busy < few && e == 0)
+        e = pthread_cond_timedwait(&p->worker_freed, &p->lock, &t);
+    int free_workers = workers - p->busy;
+    pthread_mutex_unlock(&p->lock);
+    return free_workers;
+}
+
+/* A message that was not started: settled like a finished one, by the keeper. */
+static void dispose(struct processor *p, struct delivery *d, enum disposition disposition,
+                    int64_t delay_ms)
+{
+    d->disposition = disposition;
+    d->delay_ms = delay_ms;
+    channel_push(&p->done, d);
+}
+
+static void dispose_unreadable(struct processor *p, struct delivery *d)
+{
+    const struct error *e = error_last();
+    snprintf(d->reason, sizeof d->reason, "%s", e->reason);
+    snprintf(d->detail, sizeof d->detail, "%s", e->message);
+    log_write(LOG_WARN, "message.dead", LOG_STR("reason", e->reason),
+              LOG_STR("message", e->message), LOG_END);
+    dispose(p, d, DISPOSE_BURY, 0);
+}
+
+static struct delivery *delivery_new(const struct queue_message *m)
+{
+    struct delivery *d = calloc(1, sizeof *d);
+    if (d && !(d->receipt = strdup(m->receipt))) {
+        free(d);
+        d = NULL;
+    }
+    return d;
+}
+
+/* Takes the messages into the batch; one that names no job is dead-lettered. */
+static void gather(struct processor *p, struct batch *b, const struct queue_message *messages,
+                   size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct job_message parsed;
+        struct delivery *d = delivery_new(&messages[i]);
+        if (!d)
+            continue; /* out of memory: it comes back after its visibility timeout */
+        pthread_mutex_lock(&p->lock);
+        delivery_link(p, d);
+        pthread_mutex_unlock(&p->lock);
+        if (job_message_parse(messages[i].body, messages[i].length, &parsed)) {
+            dispose_unreadable(p, d);
+            continue;
+        }
+        d->work.job_id = parsed.job_id;
+        b->starts[b->count] = (struct job_start){
+            .job_id = parsed.job_id, .receive_count = messages[i].receive_count, .work = &d->work};
+        b->deliveries[b->count++] = d;
+    }
+}
+
+static void hand_over(struct processor *p, struct delivery *d)
+{
+    pthread_mutex_lock(&p->lock);
+    p->busy++;
+    pthread_mutex_unlock(&p->lock);
+    if (processor_spawn_workers(p)) {
+        log_write(LOG_ERROR, "worker.failed", LOG_STR("message", error_last()->message), LOG_END);
+        pthread_mutex_lock(&p->lock);
+        p->busy--;
+        pthread_mutex_unlock(&p->lock);
+        dispose(p, d, DISPOSE_DELAY, FAILURE_DELAY_MS);
+        return;
+    }
+    channel_push(&p->ready, d);
+}
+
+static void start(struct processor *p, struct batch *b)
+{
+    if (b->count == 0)
+        return;
+    int64_t lease = clock_now(p->ports.clock) + p->settings.visibility_ms;
+    int rc = p->ports.database.ops->start_attempts(p->ports.database.ctx, b->starts, b->count,
+                                                   p->settings.worker_name, lease);
+    if (rc)
+        log_write(LOG_ERROR, "database.failed", LOG_STR("message", error_last()->message), LOG_END);
+    for (size_t i = 0; i < b->count; i++) {
+        int outcome = rc ? rc : b->starts[i].rc;
+        if (outcome == OK)
+            hand_over(p, b->deliveries[i]);
+        else if (outcome == ERR_CONFLICT || outcome == ERR_NOT_FOUND)
+            dispose(p, b->deliveries[i], DISPOSE_DELETE, 0);
+        else
+            dispose(p, b->deliveries[i], DISPOSE_DELAY, rc ? FAILURE_DELAY_MS : BUSY_DELAY_MS);
+    }
+    if (rc)
+        sleep_cancellable(FAILURE_DELAY_MS, &p->stop);
+}
+
+static void receive(struct processor *p, struct batch *b, int free_workers)
+{
+    struct queue_message *messages;
+    size_t count = 0;
+    int max = free_workers < p->limits.max_batch ? free_workers : p->limits.max_batch;
+    int rc = p->ports.queue.ops->receive(
+        p->ports.queue.ctx, (size_t)(max < BATCH_MAX ? max : BATCH_MAX), p->settings.visibility_ms,
+        RECEIVE_WAIT_MS, &p->stop, &b->arena, &messages, &count);
+    if (rc == ERR_CANCELLED)
+        return;
+    if (rc) {
+        log_write(LOG_ERROR, "queue.failed", LOG_STR("message", error_last()->message), LOG_END);
+        sleep_cancellable(FAILURE_DELAY_MS, &p->stop);
+        return;
+    }
+    gather(p, b, messages, count);
+    start(p, b);
+}
+
+void *dispatcher_run(void *processor)
+{
+    struct processor *p = processor;
+    struct batch *b = calloc(1, sizeof *b);
+    if (!b)
+        return NULL;
+    arena_init(&b->arena, CAP_JOB_ARENA);
+    while (!cancel_requested(&p->stop)) {
+        if (!pause_wait_clear(p))
+            break;
+        int free_workers = wait_for_workers(p);
+        if (cancel_requested(&p->stop) || free_workers <= 0)
+            continue;
+        b->count = 0;
+        receive(p, b, free_workers);
+        arena_free(&b->arena);
+    }
+    free(b);
+    return NULL;
+}

@@ -1,0 +1,197 @@
+/*
+ * internal.h - what the processor's own files share. Nothing outside this folder includes it.
+ */
+#ifndef AEGIS_PROCESSOR_INTERNAL_H
+#define AEGIS_PROCESSOR_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "media/media.h"
+#include "processor/processor.h"
+#include "processor/text_source.h"
+#include "shared/cancel.h"
+#include "shared/channel.h"
+#include "shared/error.h"
+#include "shared/slots.h"
+
+/* ---- messages in flight ---- */
+
+/* What becomes of a message once its job has run. */
+enum disposition {
+    DISPOSE_DELETE, /* done with */
+    DISPOSE_DELAY,  /* visible again after delay_ms; 0 gives it back at once */
+    DISPOSE_BURY,   /* to the dead letters, with reason and detail */
+    DISPOSE_LEAVE,  /* the receipt is no longer ours */
+};
+
+/* One received message and the attempt it stands for. */
+struct delivery {
+    struct delivery *next, *previous; /* the list of those in flight, under processor.lock */
+    char *receipt;
+    struct job_work work;
+    struct cancel cancel; /* drain deadline, or the lease was lost */
+    atomic_bool lost;     /* the queue gave the message to somebody else */
+    bool probing;         /* this job tries whether the pause's cause is mended (pause.c) */
+    enum disposition disposition;
+    int64_t delay_ms;
+    char reason[QUEUE_REASON_TEXT];
+    char detail[480];
+};
+
+/* ---- the pipeline's pause ---- */
+
+struct pause {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool active;
+    bool probing;        /* one of the waiting jobs is trying */
+    int waiting;         /* jobs held */
+    int failures;        /* probes that failed in a row; 1 at the start */
+    int64_t probe_at_ms; /* monotonic */
+    char reason[40];
+};
+
+/* ---- the processor ---- */
+
+struct processor {
+    struct processor_ports ports;
+    struct processor_settings settings;
+    struct processor_observer observer;
+    struct queue_limits limits;
+    struct slots cpu;
+    struct pause pause;
+    struct cancel stop; /* take no more messages */
+
+    pthread_mutex_t lock;
+    pthread_cond_t worker_freed;
+    struct delivery *in_flight;
+    int busy;    /* workers with a job, or about to get one */
+    int spawned; /* worker threads started so far */
+    pthread_t *workers;
+    pthread_t dispatcher, keeper;
+    struct channel ready; /* struct delivery: attempts started, to be run */
+    struct channel done;  /* struct delivery: run, to be settled with the queue */
+
+    /* Money: what the database says, plus what was spent here since. */
+    atomic_llong cost_nanousd;
+};
+
+/* processor.c: starts workers up to the number busy; called by the dispatcher only. */
+int processor_spawn_workers(struct processor *p);
+
+/* dispatcher.c: receives, starts attempts, hands over; keeps at most settings.workers in flight. */
+void *dispatcher_run(void *processor);
+
+/* keeper.c: settles finished messages in batches, heartbeats, rescues stranded jobs. */
+void *keeper_run(void *processor);
+
+/* delivery list, under the lock */
+void delivery_link(struct processor *p, struct delivery *d);
+void delivery_unlink_and_free(struct processor *p, struct delivery *d);
+
+/* pause.c */
+void pause_init(struct pause *pause);
+void pause_fini(struct pause *pause);
+/* A stage failed with the systemic error *e. Holds the job until it is worth trying again: returns
+ * 0 (try the stage again), or ERR_CANCELLED. */
+int pause_hold(struct processor *p, struct delivery *d, const struct error *e);
+/* The stage that was tried again ended otherwise than with a systemic error: the pause is over. */
+void pause_probe_passed(struct processor *p, struct delivery *d);
+/* Blocks while the pipeline is paused; false once the processor stops. */
+bool pause_wait_clear(struct processor *p);
+
+/* job.c: runs one delivery's job to its end and fills in its disposition. */
+void job_run(struct processor *p, struct delivery *d);
+
+/* ---- one job ---- */
+
+struct chunk_ref {
+    int64_t offset; /* in job.text */
+    uint32_t length;
+    int64_t start_ms, end_ms; /* -1, -1 for documents */
+};
+
+struct job {
+    struct processor *processor;
+    struct delivery *delivery;
+    const struct job_work *work;
+    const struct cancel *cancel;
+    struct arena arena;
+    enum stage stage;
+    int64_t stage_ms[STAGES];
+
+    /* fetch */
+    struct object object; /* fd -1 when not open */
+    struct digest content;
+    /* identify */
+    struct media_identity identity;
+    struct result_key key;
+    int64_t ready_result; /* a result under this key exists: publish it and nothing else */
+    /* extract, transcribe */
+    struct text_source text; /* all text of the medium, UTF-8 */
+    struct segment_row *segments;
+    size_t segment_count;
+    char language[16];
+    struct result_info info;
+    /* chunk */
+    struct chunk_ref *chunks;
+    size_t chunk_count;
+    /* summarise */
+    bool has_summary;
+    struct summary summary;
+    /* embed */
+    struct embedding_space space;
+    int64_t result_id;        /* result in the making, for texts of more than one batch */
+    size_t chunks_done;       /* already stored under result_id */
+    float *vectors;           /* of the chunks from chunks_done on, for publish */
+    struct model_calls calls; /* made, and not yet recorded */
+};
+
+/* stages_*.c: each may be run again after it failed. Reading and deciding, not state machines. */
+int stage_fetch(struct job *job);
+int stage_identify(struct job *job);
+int stage_extract(struct job *job);
+int stage_transcribe(struct job *job);
+int stage_chunk(struct job *job);
+int stage_summarise(struct job *job);
+int stage_embed(struct job *job);
+int stage_publish(struct job *job);
+
+bool job_is_recording(const struct job *job);
+void job_progress(struct job *job, int permille);
+
+/* Loads `count` chunks from `first` as rows; their texts live in the job's text, or in *scratch
+ * (cleared and filled) where that is spooled. */
+int job_load_chunks(struct job *job, size_t first, size_t count, struct chunk_row *rows,
+                    struct buffer *scratch);
+
+/* ---- model calls (calls.c) ---- */
+
+int call_identify(struct processor *p, enum model_operation operation, struct model_identity *out);
+
+/* Before a call that may cost: the budget (ERR_SYSTEMIC "budget_reached") and, if the model
+ * computes here, a CPU slot. call_end gives the slot back and counts the cost of what was added to
+ * `calls` since. */
+int call_begin(struct processor *p, const struct model_identity *model,
+               const struct cancel *cancel);
+void call_end(struct processor *p, const struct model_identity *model,
+              const struct model_calls *calls, size_t before);
+
+/* After a failed call: 0 if it was a rate limit that was waited out here (call again), else its
+ * code. A rate limit is the provider's pace, not the job's fault, so up to a minute of it burns no
+ * attempt. */
+int call_wait_out(struct processor *p, const struct cancel *cancel, int64_t *waited_ms, int *tries);
+
+/* Sleeps, looking at `cancel`: 0 or ERR_CANCELLED. */
+int sleep_cancellable(int64_t ms, const struct cancel *cancel);
+
+/* ---- settings digests (digests.c) ---- */
+
+int digest_transcribe(struct processor *p, struct digest *out);
+int digest_summarise(struct processor *p, struct digest *out);
+/* Fills key.text and key.settings for the job's kind. */
+int job_fill_key(struct job *job);
+
+#endif

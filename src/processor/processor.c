@@ -1,0 +1,194 @@
+#include "processor/processor.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "processor/internal.h"
+#include "shared/log.h"
+
+/* Deep enough for SQLite and JSON on a worker; only touched pages count as memory. */
+enum { WORKER_STACK = 512 * 1024 };
+
+const char *stage_name(enum stage stage)
+{
+    static const char *const names[STAGES] = {
+        [STAGE_FETCH] = "fetch",     [STAGE_IDENTIFY] = "identify",
+        [STAGE_EXTRACT] = "extract", [STAGE_TRANSCRIBE] = "transcribe",
+        [STAGE_CHUNK] = "chunk",     [STAGE_SUMMARISE] = "summarise",
+        [STAGE_EMBED] = "embed",     [STAGE_PUBLISH] = "publish",
+    };
+    return (unsigned)stage < STAGES ? names[stage] : "";
+}
+
+void delivery_link(struct processor *p, struct delivery *d)
+{
+    d->previous = NULL;
+    d->next = p->in_flight;
+    if (d->next)
+        d->next->previous = d;
+    p->in_flight = d;
+}
+
+void delivery_unlink_and_free(struct processor *p, struct delivery *d)
+{
+    if (d->previous)
+        d->previous->next = d->next;
+    else
+        p->in_flight = d->next;
+    if (d->next)
+        d->next->previous = d->previous;
+    free(d->receipt);
+    free(d);
+}
+
+static int load_cost(struct processor *p)
+{
+    struct totals totals;
+    int rc = p->ports.database.ops->totals(p->ports.database.ctx, &totals);
+    if (!rc)
+        atomic_store(&p->cost_nanousd, totals.cost_nanousd);
+    return rc;
+}
+
+static int init(struct processor *p, const struct processor_ports *ports,
+                const struct processor_settings *settings,
+                const struct processor_observer *observer)
+{
+    p->ports = *ports;
+    p->settings = *settings;
+    if (observer)
+        p->observer = *observer;
+    p->ports.queue.ops->limits(p->ports.queue.ctx, &p->limits);
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->worker_freed, &attr);
+    pthread_condattr_destroy(&attr);
+    pause_init(&p->pause);
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    slots_init(&p->cpu, settings->cpu_slots > 0 ? settings->cpu_slots
+                                                : (int)(processors > 0 ? processors : 1));
+    p->workers = calloc((size_t)settings->workers, sizeof *p->workers);
+    if (!p->workers)
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory for %d workers", settings->workers);
+    int rc = channel_init(&p->ready, (size_t)settings->workers);
+    if (!rc)
+        rc = channel_init(&p->done, (size_t)settings->workers);
+    if (!rc && settings->budget_nanousd > 0)
+        rc = load_cost(p);
+    return rc;
+}
+
+static void destroy(struct processor *p)
+{
+    channel_fini(&p->ready);
+    channel_fini(&p->done);
+    slots_fini(&p->cpu);
+    pause_fini(&p->pause);
+    pthread_cond_destroy(&p->worker_freed);
+    pthread_mutex_destroy(&p->lock);
+    free(p->workers);
+    free(p);
+}
+
+static int start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
+{
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, WORKER_STACK);
+    int e = pthread_create(thread, &attr, run, arg);
+    pthread_attr_destroy(&attr);
+    return e ? error_set_errno(e, "cannot start a thread") : OK;
+}
+
+static void *worker_run(void *arg)
+{
+    struct processor *p = arg;
+    void *item;
+    while (channel_pop(&p->ready, &item)) {
+        job_run(p, item);
+        channel_push(&p->done, item);
+        pthread_mutex_lock(&p->lock);
+        p->busy--;
+        pthread_cond_signal(&p->worker_freed);
+        pthread_mutex_unlock(&p->lock);
+    }
+    return NULL;
+}
+
+/* Workers start as they are needed, so that start-up costs nothing for those that are not. */
+int processor_spawn_workers(struct processor *p)
+{
+    while (p->spawned < p->busy) {
+        int rc = start_thread(&p->workers[p->spawned], worker_run, p);
+        if (rc)
+            return p->spawned > 0 ? OK : rc; /* fewer workers still do the work */
+        p->spawned++;
+    }
+    return OK;
+}
+
+int processor_start(const struct processor_ports *ports, const struct processor_settings *settings,
+                    const struct processor_observer *observer, struct processor **out)
+{
+    struct processor *p = calloc(1, sizeof *p);
+    if (!p)
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory for the processor");
+    int rc = init(p, ports, settings, observer);
+    if (!rc)
+        rc = start_thread(&p->keeper, keeper_run, p);
+    if (rc) {
+        destroy(p);
+        return rc;
+    }
+    rc = start_thread(&p->dispatcher, dispatcher_run, p);
+    if (rc) {
+        struct error e = *error_last();
+        channel_close(&p->done);
+        pthread_join(p->keeper, NULL);
+        destroy(p);
+        return error_restore(&e);
+    }
+    *out = p;
+    return OK;
+}
+
+/* Waits until no worker is busy or the deadline has passed; true if none is. */
+static bool wait_for_workers(struct processor *p, int64_t deadline_ms)
+{
+    struct timespec t = {.tv_sec = deadline_ms / 1000, .tv_nsec = (deadline_ms % 1000) * 1000000};
+    pthread_mutex_lock(&p->lock);
+    int e = 0;
+    while (p->busy > 0 && e == 0)
+        e = pthread_cond_timedwait(&p->worker_freed, &p->lock, &t);
+    bool idle = p->busy == 0;
+    pthread_mutex_unlock(&p->lock);
+    return idle;
+}
+
+static void cancel_in_flight(struct processor *p)
+{
+    pthread_mutex_lock(&p->lock);
+    for (struct delivery *d = p->in_flight; d; d = d->next)
+        cancel_request(&d->cancel);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void processor_stop(struct processor *p)
+{
+    if (!p)
+        return;
+    cancel_request(&p->stop);
+    pthread_join(p->dispatcher, NULL);
+    if (!wait_for_workers(p, clock_monotonic_ms() + p->settings.drain_ms))
+        cancel_in_flight(p);
+    channel_close(&p->ready);
+    for (int i = 0; i < p->spawned; i++)
+        pthread_join(p->workers[i], NULL);
+    channel_close(&p->done);
+    pthread_join(p->keeper, NULL);
+    destroy(p);
+}

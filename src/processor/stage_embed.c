@@ -1,0 +1,202 @@
+/*
+ * embed: one vector per chunk. A medium of a few chunks keeps them for publish; a large one is
+ * stored batch by batch under a result in the making, from where a retry goes on.
+ */
+#include <stdlib.h>
+
+#include "processor/internal.h"
+#include "shared/file.h"
+
+enum { EMBED_BATCH = 128 }; /* chunks of one call: a reply of about 1 MB at 1,536 dimensions */
+
+/* Chunk by chunk: what lies between two chunks is white space, and there may be gigabytes of it. */
+static int load_spooled(const struct text_source *text, const struct chunk_ref *refs, size_t count,
+                        struct chunk_row *rows, struct buffer *scratch)
+{
+    size_t total = 0, at = 0, got;
+    for (size_t i = 0; i < count; i++)
+        total += refs[i].length;
+    buffer_clear(scratch);
+    int rc = buffer_reserve(scratch, total);
+    for (size_t i = 0; !rc && i < count; i++) {
+        rc = file_read_at(text->fd, "spool file", scratch->data + at, refs[i].length,
+                          refs[i].offset, &got);
+        if (!rc && got < refs[i].length)
+            rc = error_set(ERR_IO, NULL, "the spool file ended early");
+        rows[i].text = scratch->data + at;
+        at += refs[i].length;
+    }
+    return rc;
+}
+
+int job_load_chunks(struct job *job, size_t first, size_t count, struct chunk_row *rows,
+                    struct buffer *scratch)
+{
+    const struct text_source *text = &job->text;
+    const char *memory = text_source_spooled(text) ? "" : buffer_string(&text->memory);
+    for (size_t i = 0; i < count; i++) {
+        const struct chunk_ref *c = &job->chunks[first + i];
+        rows[i] = (struct chunk_row){.ordinal = (int)(first + i),
+                                     .start_ms = c->start_ms,
+                                     .end_ms = c->end_ms,
+                                     .offset = c->offset,
+                                     .text = memory + c->offset,
+                                     .length = c->length};
+    }
+    return text_source_spooled(text) ? load_spooled(text, job->chunks + first, count, rows, scratch)
+                                     : OK;
+}
+
+static int ensure_space(struct job *job, const struct model_identity *model)
+{
+    const struct database *db = &job->processor->ports.database;
+    struct embedding_space space = {.dimension = model->dimension};
+    snprintf(space.provider, sizeof space.provider, "%s", model->provider);
+    snprintf(space.model, sizeof space.model, "%s", model->model);
+    snprintf(space.revision, sizeof space.revision, "%s", model->revision);
+    int rc = db->ops->space_ensure(db->ctx, &space);
+    job->space = space;
+    return rc;
+}
+
+static int call_model(struct job *job, const struct model_identity *model,
+                      const struct embed_request *request, struct arena *arena,
+                      struct model_calls *calls, struct embed_result *out)
+{
+    struct processor *p = job->processor;
+    const struct model_provider *provider = &p->ports.providers.by_operation[MODEL_EMBED];
+    int64_t waited_ms = 0;
+    int tries = 0;
+    for (;;) {
+        size_t before = calls->count;
+        int rc = call_begin(p, model, job->cancel);
+        if (rc)
+            return rc;
+        rc = provider->ops->embed(provider->ctx, request, job->cancel, arena, calls, out);
+        call_end(p, model, calls, before);
+        if (rc == OK && out->dimension != model->dimension)
+            return error_set(ERR_SYSTEMIC, "wrong_dimension",
+                             "model '%s' gave vectors of %d dimensions where %d were expected: set "
+                             "its dimensions",
+                             model->model, out->dimension, model->dimension);
+        if (rc == OK)
+            return OK;
+        rc = call_wait_out(p, job->cancel, &waited_ms, &tries);
+        if (rc)
+            return rc;
+    }
+}
+
+/* Vectors of `count` loaded chunks: from an earlier result of the same text, or from the model. */
+static int embed_rows(struct job *job, const struct model_identity *model,
+                      const struct chunk_row *rows, size_t count, struct arena *arena,
+                      float **vectors)
+{
+    const struct database *db = &job->processor->ports.database;
+    struct model_calls calls = {.arena = &job->arena};
+    const char **texts = arena_array(arena, count, sizeof *texts);
+    size_t *lengths = arena_array(arena, count, sizeof *lengths);
+    *vectors = arena_array(arena, count * (size_t)model->dimension, sizeof **vectors);
+    if (!texts || !lengths || !*vectors)
+        return ERR_NO_MEMORY;
+    int rc = db->ops->embeddings_find(db->ctx, &job->key, job->space.id, rows[0].ordinal, count,
+                                      *vectors);
+    if (rc != ERR_NOT_FOUND)
+        return rc;
+    for (size_t i = 0; i < count; i++) {
+        texts[i] = rows[i].text;
+        lengths[i] = rows[i].length;
+    }
+    struct embed_request request = {
+        .purpose = EMBED_DOCUMENT, .texts = texts, .lengths = lengths, .count = count};
+    struct embed_result result = {0};
+    rc = call_model(job, model, &request, arena, &calls, &result);
+    struct error e = *error_last();
+    for (size_t i = 0; i < calls.count; i++)
+        model_calls_add(&job->calls, &calls.items[i]);
+    *vectors = result.vectors;
+    return rc ? error_restore(&e) : OK;
+}
+
+static int embed_small(struct job *job, const struct model_identity *model)
+{
+    struct chunk_row rows[EMBED_BATCH];
+    int rc = job_load_chunks(job, 0, job->chunk_count, rows, NULL);
+    return rc ? rc : embed_rows(job, model, rows, job->chunk_count, &job->arena, &job->vectors);
+}
+
+/* One batch of a large medium, embedded and stored. */
+static int embed_batch(struct job *job, const struct model_identity *model, size_t count,
+                       struct buffer *scratch)
+{
+    const struct database *db = &job->processor->ports.database;
+    struct chunk_row rows[EMBED_BATCH];
+    struct result_batch batch = {.chunks = rows, .chunk_count = count, .space_id = job->space.id};
+    struct arena arena;
+    arena_init(&arena, CAP_JOB_ARENA);
+    float *vectors = NULL;
+    int rc = job_load_chunks(job, job->chunks_done, count, rows, scratch);
+    if (!rc)
+        rc = embed_rows(job, model, rows, count, &arena, &vectors);
+    batch.embeddings = vectors;
+    batch.calls = job->calls.items;
+    batch.call_count = job->calls.count;
+    if (!rc)
+        rc = db->ops->result_append(db->ctx, job->work->job_id, job->result_id, &batch);
+    if (!rc) {
+        job->calls.count = 0;
+        job->chunks_done += count;
+    }
+    arena_free(&arena);
+    return rc;
+}
+
+static int append_segments(struct job *job, int64_t done)
+{
+    const struct database *db = &job->processor->ports.database;
+    if ((size_t)done >= job->segment_count)
+        return OK;
+    struct result_batch batch = {.segments = job->segments + done,
+                                 .segment_count = job->segment_count - (size_t)done};
+    return db->ops->result_append(db->ctx, job->work->job_id, job->result_id, &batch);
+}
+
+static int embed_large(struct job *job, const struct model_identity *model)
+{
+    const struct database *db = &job->processor->ports.database;
+    int64_t chunks_done, segments_done;
+    struct buffer scratch;
+    int rc = db->ops->result_begin(db->ctx, job->work->job_id, &job->key, &job->result_id,
+                                   &chunks_done, &segments_done);
+    if (!rc)
+        rc = append_segments(job, segments_done);
+    if (rc)
+        return rc;
+    job->chunks_done = (size_t)chunks_done;
+    buffer_init(&scratch, CAP_TEXT_IN_MEMORY);
+    size_t most =
+        model->max_batch > 0 && model->max_batch < EMBED_BATCH ? model->max_batch : EMBED_BATCH;
+    while (!rc && job->chunks_done < job->chunk_count) {
+        size_t left = job->chunk_count - job->chunks_done;
+        rc = cancel_requested(job->cancel)
+                 ? error_set(ERR_CANCELLED, NULL, "stopped while embedding")
+                 : embed_batch(job, model, left < most ? left : most, &scratch);
+        job_progress(job, (int)(job->chunks_done * 1000 / job->chunk_count));
+    }
+    buffer_free(&scratch);
+    return rc;
+}
+
+int stage_embed(struct job *job)
+{
+    struct model_identity model;
+    if (job->chunk_count == 0)
+        return OK;
+    int rc = call_identify(job->processor, MODEL_EMBED, &model);
+    if (!rc)
+        rc = ensure_space(job, &model);
+    if (rc)
+        return rc;
+    bool small = job->chunk_count <= EMBED_BATCH && !text_source_spooled(&job->text);
+    return small ? embed_small(job, &model) : embed_large(job, &model);
+}

@@ -1,0 +1,103 @@
+/*
+ * publish: everything becomes visible in one transaction, and the job is done.
+ */
+#include <string.h>
+
+#include "processor/internal.h"
+#include "shared/json.h"
+
+/* {"transcribe":{"provider":"openai","model":"gpt-transcribe"},...}: what made the result. */
+static const char *stages_json(struct job *job)
+{
+    static const struct {
+        const char *stage;
+        enum model_operation operation;
+    } made[] = {
+        {"transcribe", MODEL_TRANSCRIBE}, {"summarise", MODEL_SUMMARISE}, {"embed", MODEL_EMBED}};
+    struct buffer b;
+    buffer_init(&b, KIB(4));
+    buffer_append_char(&b, '{');
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+        struct model_identity m;
+        bool used =
+            made[i].operation == MODEL_TRANSCRIBE ? job_is_recording(job) : job->chunk_count > 0;
+        if (!used || call_identify(job->processor, made[i].operation, &m))
+            continue;
+        buffer_printf(&b, "%s\"%s\":{\"provider\":", b.length > 1 ? "," : "", made[i].stage);
+        json_append_string(&b, m.provider, strlen(m.provider));
+        buffer_append_string(&b, ",\"model\":");
+        json_append_string(&b, m.model, strlen(m.model));
+        buffer_append_char(&b, '}');
+    }
+    buffer_append_char(&b, '}');
+    char *text = arena_strdup(&job->arena, buffer_string(&b));
+    buffer_free(&b);
+    return text;
+}
+
+static const char *times_json(struct job *job)
+{
+    char text[STAGES * 32] = "{";
+    size_t n = 1;
+    for (int i = 0; i < STAGES; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s\"%s\":%lld", n > 1 ? "," : "",
+                              stage_name((enum stage)i), (long long)job->stage_ms[i]);
+    snprintf(text + n, sizeof text - n, "}");
+    return arena_strdup(&job->arena, text);
+}
+
+/* The model's title beats the document's own only where there is none; its language likewise. */
+static void settle_info(struct job *job)
+{
+    struct result_info *info = &job->info;
+    const struct summary *s = job->has_summary ? &job->summary : NULL;
+    if (!info->title || !info->title[0])
+        info->title = s && s->title ? s->title : "";
+    info->language = job->language[0] ? job->language : s && s->language ? s->language : "";
+    info->text_bytes = text_source_length(&job->text);
+    if (job->chunk_count == 0 && info->outcome == OUTCOME_CONTENT)
+        info->outcome = OUTCOME_EMPTY;
+}
+
+static int publish_new(struct job *job, struct publication *publication)
+{
+    struct chunk_row *rows = arena_array(&job->arena, job->chunk_count + 1, sizeof *rows);
+    if (!rows)
+        return ERR_NO_MEMORY;
+    int rc = job_load_chunks(job, 0, job->chunk_count, rows, NULL);
+    publication->batch = (struct result_batch){.segments = job->segments,
+                                               .segment_count = job->segment_count,
+                                               .chunks = rows,
+                                               .chunk_count = job->chunk_count,
+                                               .space_id = job->space.id,
+                                               .embeddings = job->vectors};
+    return rc;
+}
+
+int stage_publish(struct job *job)
+{
+    const struct database *db = &job->processor->ports.database;
+    struct publication publication = {.job_id = job->work->job_id,
+                                      .attempt = job->work->attempt,
+                                      .result_id =
+                                          job->ready_result ? job->ready_result : job->result_id,
+                                      .key = job->key,
+                                      .info = &job->info,
+                                      .summary = job->has_summary ? &job->summary : NULL,
+                                      .stage_times_json = times_json(job)};
+    int rc = OK;
+    if (!job->ready_result) {
+        settle_info(job);
+        job->info.stages_json = stages_json(job);
+        if (!job->result_id)
+            rc = publish_new(job, &publication);
+    }
+    publication.batch.calls = job->calls.items;
+    publication.batch.call_count = job->calls.count;
+    if (rc || !publication.stage_times_json)
+        return rc ? rc : ERR_NO_MEMORY;
+    rc = db->ops->publish(db->ctx, &publication);
+    if (rc == OK || rc == ERR_CONFLICT)
+        job->calls.count = 0; /* recorded in either case */
+    return rc;
+}
