@@ -32,7 +32,11 @@ static int grow(struct segment_list *list)
 int segments_add(struct segment_list *list, int64_t start_ms, int64_t end_ms, const char *speaker,
                  const char *text)
 {
-    if (text[strspn(text, " \t\r\n")] == '\0')
+    text += strspn(text, " \t\r\n");
+    size_t length = strlen(text);
+    while (length > 0 && strchr(" \t\r\n", text[length - 1]))
+        length--;
+    if (length == 0)
         return OK;
     int rc = list->count == list->capacity ? grow(list) : OK;
     if (rc)
@@ -41,7 +45,7 @@ int segments_add(struct segment_list *list, int64_t start_ms, int64_t end_ms, co
                               .start_ms = start_ms,
                               .end_ms = end_ms > start_ms ? end_ms : start_ms,
                               .speaker = arena_strdup(list->arena, speaker ? speaker : ""),
-                              .text = arena_strdup(list->arena, text)};
+                              .text = arena_strndup(list->arena, text, length)};
     if (!row.speaker || !row.text)
         return ERR_NO_MEMORY;
     list->rows[list->count++] = row;

@@ -15,7 +15,8 @@ struct segment_list {
 void segments_init(struct segment_list *list, struct arena *arena);
 void segments_fini(struct segment_list *list); /* frees the rows, not the texts */
 
-/* Copies text and speaker; a segment without text is left out. ERR_TOO_LARGE past CAP_SEGMENTS. */
+/* Copies the trimmed text and the speaker; a segment without text is left out. ERR_TOO_LARGE past
+ * CAP_SEGMENTS. */
 int segments_add(struct segment_list *list, int64_t start_ms, int64_t end_ms, const char *speaker,
                  const char *text);
 

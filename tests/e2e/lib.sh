@@ -1,0 +1,73 @@
+# Sourced by the e2e tests: a data directory of its own, TAP-like output, cleanup.
+set -uo pipefail
+: "${AEGIS:?path of the aegis binary}" "${AEGIS_SOURCE:?source directory}" "${AEGIS_BUILD:?build directory}"
+unset OPENAI_API_KEY OPENAI_BASE_URL DATABASE_URL
+export NO_COLOR=1
+work=$(mktemp -d)
+data="$work/data"
+count=0
+failed=0
+pids=()
+
+cleanup() {
+    local pid
+    for pid in ${pids[@]+"${pids[@]}"}; do
+        kill -9 "$pid" 2>/dev/null
+        wait "$pid" 2>/dev/null
+    done
+    chmod -R u+rwX "$work" 2>/dev/null
+    rm -rf "$work"
+}
+trap cleanup EXIT
+
+aegis() { "$AEGIS" --data "$data" "$@"; }
+
+pass() { count=$((count + 1)); echo "ok $count - $1"; }
+fail() {
+    count=$((count + 1))
+    failed=$((failed + 1))
+    echo "not ok $count - $1"
+    [ $# -lt 2 ] || printf '%s\n' "$2" | sed 's/^/#   /' | head -40
+}
+
+# equal DESCRIPTION EXPECTED ACTUAL
+equal() {
+    if [ "$2" = "$3" ]; then pass "$1"; else fail "$1" "expected: $2
+actual:   $3"; fi
+}
+# contains DESCRIPTION NEEDLE HAYSTACK
+contains() {
+    case "$3" in
+    *"$2"*) pass "$1" ;;
+    *) fail "$1" "not found: $2
+in: $3" ;;
+    esac
+}
+# exits DESCRIPTION STATUS COMMAND...: runs it, keeps its output in $out (both streams)
+exits() {
+    local description=$1 expected=$2 status
+    shift 2
+    out=$("$@" 2>&1)
+    status=$?
+    if [ "$status" = "$expected" ]; then pass "$description"; else fail "$description" "exit $status, not $expected: $*
+$out"; fi
+}
+
+# wait_until SECONDS COMMAND...: polls a condition; false if it never came true
+wait_until() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$deadline" ] || return 1
+        sleep 0.05
+    done
+}
+
+# state KEY: the job state of a medium; reason KEY: why its job is dead
+field() { aegis show --json "$1" | jq -r ".$2"; }
+
+done_testing() {
+    echo "1..$count"
+    [ "$failed" = 0 ]
+    exit
+}

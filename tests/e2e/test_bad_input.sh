@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Bad input gets an outcome or a dead letter with its reason code; the service and other jobs go on.
+. "$(dirname "$0")/lib.sh"
+
+in="$work/in"
+mkdir -p "$in"
+speak() { espeak-ng -w "$1" "$2"; }
+quiet() { "$@" >/dev/null 2>&1; }
+
+# ---- what is made ----
+printf 'The harbour was calm and the ferry left on time.\n' >"$in/good.txt"
+: >"$in/empty.txt"
+head -c 44 <(ffmpeg -v error -f lavfi -i anullsrc=r=16000:cl=mono -t 1 -f wav -) >"$in/header-only.wav"
+quiet ffmpeg -f lavfi -i anullsrc=r=16000:cl=mono -t 5 "$in/silence.wav"
+quiet ffmpeg -f lavfi -i testsrc=size=64x64:rate=5 -t 2 -an "$in/no-audio.mp4"
+printf 'caf\xc3\xa9 \xff\xfe broken \xc3( bytes about a bicycle\n' >"$in/invalid-utf8.txt"
+head -c 20000 /dev/urandom >"$in/random.mp3"
+printf '#EXTM3U\n#EXTINF:1,x\n/etc/passwd\n' >"$in/list.m3u8"
+printf "ffconcat version 1.0\nfile '/etc/passwd'\n" >"$in/concat.mp3"
+{ printf '<html><body>'; for _ in $(seq 5000); do printf '<div>'; done; printf 'deep'; } >"$in/deep.html"
+speak "$work/words.wav" "the quick brown fox"
+quiet ffmpeg -i "$work/words.wav" "$work/words.m4a"
+head -c $(($(stat -c %s "$work/words.m4a") / 2)) "$work/words.m4a" >"$in/truncated.m4a"
+quiet ffmpeg -i "$work/words.wav" "$work/words.mp3"
+head -c 100 "$work/words.mp3" >"$in/truncated.mp3"
+python3 - "$in/bomb.docx" 2>/dev/null <<'PY' || true
+import sys, zipfile
+z = zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED)
+z.writestr("[Content_Types].xml", "<Types/>")
+with z.open("word/document.xml", "w", force_zip64=True) as f:
+    f.write(b"<w:document xmlns:w='http://schemas.openxmlformats.org/wordprocessingml/2006/main'><w:body>")
+    block = b"<w:p><w:r><w:t>" + b"a" * 1000000 + b"</w:t></w:r></w:p>"
+    for _ in range(2000):
+        f.write(block)
+    f.write(b"</w:body></w:document>")
+PY
+printf '%%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>endobj\n4 0 obj<</Length 44>>stream\nBT /F1 12 Tf 20 100 Td (secret words) Tj ET\nendstream endobj\n5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\ntrailer<</Root 1 0 R>>\n' >"$work/plain.pdf"
+quiet qpdf --encrypt user owner 256 -- "$work/plain.pdf" "$in/locked.pdf"
+printf 'not a pdf at all but it says so' >"$work/body"
+{ printf '%%PDF-1.7\n'; head -c 3000 /dev/urandom; } >"$in/broken.pdf"
+
+# ---- the run ----
+exits "adding good and bad together says that some failed" 4 aegis add --prefix in "$in"
+
+state() { aegis show --json "in/in/$1" 2>/dev/null | jq -r '.state'; }
+reason() { aegis show --json "in/in/$1" 2>/dev/null | jq -r '.reason'; }
+outcome() { aegis show --json "in/in/$1" 2>/dev/null | jq -r '.outcome'; }
+
+equal "a good file among them is published" succeeded "$(state good.txt)"
+equal "an empty file is an outcome" empty "$(outcome empty.txt)"
+equal "a recording without samples is an outcome" succeeded "$(state header-only.wav)"
+equal "a silent recording is an outcome" no_speech "$(outcome silence.wav)"
+equal "a video without audio is an outcome" no_audio "$(outcome no-audio.mp4)"
+equal "invalid UTF-8 is mended and published" succeeded "$(state invalid-utf8.txt)"
+for row in random.mp3:unsupported_type list.m3u8:playlist concat.mp3:playlist deep.html:too_deep \
+    truncated.m4a:unreadable locked.pdf:password_protected broken.pdf:unreadable \
+    bomb.docx:archive_bomb; do
+    file=${row%%:*}
+    [ -e "$in/$file" ] || continue
+    equal "$file is dead with its reason" "dead ${row##*:}" "$(state "$file") $(reason "$file")"
+done
+equal "a stump of an MP3 is dead" dead "$(state truncated.mp3)"
+
+out=$(aegis search --json bicycle)
+contains "the mended text is found" "invalid-utf8.txt" "$out"
+out=$(aegis dead list)
+contains "dead letters are listed with their reason" "password_protected" "$out"
+equal "no file of the machine was read" "" "$(aegis search --json root:x:0:0 | jq -r '.hits[]?.key' | grep -v good | grep passwd)"
+
+# A service that goes on: the same directory takes more work.
+printf 'A second text about a lighthouse.\n' >"$work/later.txt"
+exits "work goes on after bad input" 0 aegis add --prefix later "$work/later.txt"
+done_testing
