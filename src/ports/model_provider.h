@@ -34,6 +34,7 @@ struct model_identity {
     char revision[96]; /* provider's own version of prompt, schema, parameters */
     int dimension;     /* embeddings only, else 0 */
     bool draft;        /* transcripts only: not to be trusted, label it "draft" */
+    bool timestamps;   /* transcribe: replies carry segment times; without, pieces are kept short */
     bool cpu_heavy;    /* hold a CPU slot while calling */
     int64_t max_bytes; /* transcribe: bytes of one audio upload, framing counted; 0: no limit */
     int64_t max_ms;    /* transcribe: length of one piece; 0: no limit */

@@ -11,9 +11,9 @@
 struct chunker {
     size_t target, sight, capacity;
     struct chunk_sink sink;
-    int64_t offset; /* of the buffer's content in the text */
+    int64_t offset;    /* of the buffer's content in the text */
     size_t begin, end; /* of the content in the buffer */
-    char *room;     /* for chunker_cut */
+    char *room;        /* for chunker_cut */
     char data[];
 };
 

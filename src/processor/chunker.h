@@ -2,8 +2,8 @@
  * chunker.h - text and transcripts become passages of about the same size, for search to find.
  *
  * Bytes are pushed in any slices; chunks come out through a sink, in order. A chunk is a stretch of
- * the text without the white space around it. Every byte that is not white space lies in exactly one
- * chunk, no chunk is empty, no grapheme (UAX #29) is split (unless it alone is longer than two
+ * the text without the white space around it. Every byte that is not white space lies in exactly
+ * one chunk, no chunk is empty, no grapheme (UAX #29) is split (unless it alone is longer than two
  * chunks), and chunks do not depend on how the text was sliced. Memory is constant: a few times the
  * target.
  *
@@ -61,8 +61,8 @@ void chunker_close(struct chunker *chunker); /* NULL is fine */
 
 /* Groups segments into chunks of about `target` bytes and at most CHUNKER_MAX_MS, cut where the
  * speaker changes, at long pauses or sentence ends where possible. The text of a transcript is the
- * texts of its segments, each but the last followed by a newline; offsets count in that. One segment
- * that is too long is divided by its text, with times in proportion. */
+ * texts of its segments, each but the last followed by a newline; offsets count in that. One
+ * segment that is too long is divided by its text, with times in proportion. */
 struct segment_chunker;
 
 int segment_chunker_open(size_t target, const struct chunk_sink *sink,

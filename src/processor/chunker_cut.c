@@ -161,7 +161,6 @@ static const char *space_place(struct search *s, const char *p)
     return q;
 }
 
-/* Cheap refusals come first: a place further off than the best one's cost cannot win any more. */
 static void search_places(struct search *s)
 {
     const char *p = s->text + s->low, *stop = s->text + s->high;
@@ -214,8 +213,8 @@ static size_t cut_anywhere(const struct search *s, size_t length, char *room)
 {
     char *words = room, *graphemes = room + length;
     const uint8_t *text = (const uint8_t *)s->text;
-    size_t seen = s->high + CUT_CONTEXT < length ? character_start(s->text, s->high + CUT_CONTEXT)
-                                                 : length;
+    size_t seen =
+        s->high + CUT_CONTEXT < length ? character_start(s->text, s->high + CUT_CONTEXT) : length;
     size_t high = s->high < seen ? s->high : seen - 1;
     u8_wordbreaks(text, seen, words);
     u8_grapheme_breaks(text, seen, graphemes);
@@ -243,7 +242,7 @@ size_t chunker_cut(const char *text, size_t length, size_t ideal, char *room)
     if (s.high > length)
         s.high = length;
     search_places(&s);
-    return s.best ? s.best : cut_anywhere(&s, length, room);
+    return s.best ? s.best : chunker_trimmed(text, cut_anywhere(&s, length, room));
 }
 
 /* ---- white space ---- */

@@ -5,9 +5,9 @@
 #include <stddef.h>
 
 /* The best place to end a chunk that starts at text[0] (no white space): between 0.6 and 1.3 times
- * `ideal`, if there is any. More than 1.3 * ideal + CUT_CONTEXT bytes must follow or the text's end;
- * what lies beyond that is not looked at. `room` holds 2 * length bytes. Returns a position from 1
- * to length; white space may follow it. */
+ * `ideal`, if there is any. `length` is 1.3 * ideal + CUT_CONTEXT bytes or more, or all that is
+ * left of the text. `room` holds 2 * length bytes. Returns a position from 1 to length, with no
+ * white space before it; white space may follow it. */
 enum { CUT_CONTEXT = 256 };
 size_t chunker_cut(const char *text, size_t length, size_t ideal, char *room);
 

@@ -2,6 +2,7 @@
  * chunk: the text becomes a list of places; the text itself stays where it is.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "processor/chunker.h"
 #include "processor/internal.h"
@@ -11,7 +12,7 @@ struct chunk_list {
     size_t count, capacity;
 };
 
-static int add(void *ctx, const struct chunk_span *span)
+static int add(void *ctx, const struct text_chunk *span)
 {
     struct chunk_list *list = ctx;
     if (list->count == CAP_CHUNKS)
@@ -59,6 +60,22 @@ static int chunk_text(struct job *job, const struct chunk_sink *sink)
     return rc;
 }
 
+static int chunk_segments(struct job *job, const struct chunk_sink *sink)
+{
+    struct segment_chunker *c;
+    int rc = segment_chunker_open(job->processor->settings.chunk_bytes, sink, &c);
+    if (rc)
+        return rc;
+    for (size_t i = 0; !rc && i < job->segment_count; i++) {
+        const struct segment_row *s = &job->segments[i];
+        rc = segment_chunker_push(c, s->start_ms, s->end_ms, s->speaker, s->text, strlen(s->text));
+    }
+    if (!rc)
+        rc = segment_chunker_finish(c);
+    segment_chunker_close(c);
+    return rc;
+}
+
 int stage_chunk(struct job *job)
 {
     struct chunk_list list = {0};
@@ -66,9 +83,7 @@ int stage_chunk(struct job *job)
     free(job->chunks);
     job->chunks = NULL;
     job->chunk_count = 0;
-    int rc = job->segment_count > 0 ? chunk_segments(job->segments, job->segment_count,
-                                                     job->processor->settings.chunk_bytes, &sink)
-                                    : chunk_text(job, &sink);
+    int rc = job->segment_count > 0 ? chunk_segments(job, &sink) : chunk_text(job, &sink);
     job->chunks = list.refs;
     job->chunk_count = rc ? 0 : list.count;
     return rc;

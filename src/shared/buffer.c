@@ -1,6 +1,7 @@
 #include "shared/buffer.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,8 @@
 
 void buffer_init(struct buffer *b, size_t limit)
 {
-    *b = (struct buffer){.limit = limit};
+    /* half of the address space: doubling and adding cannot overflow below it */
+    *b = (struct buffer){.limit = limit < SIZE_MAX / 2 ? limit : SIZE_MAX / 2};
 }
 
 void buffer_free(struct buffer *b)
@@ -26,11 +28,20 @@ void buffer_clear(struct buffer *b)
         b->data[0] = '\0';
 }
 
+void buffer_truncate(struct buffer *b, size_t length)
+{
+    if (length >= b->length)
+        return;
+    b->length = length;
+    b->data[length] = '\0';
+}
+
 int buffer_reserve(struct buffer *b, size_t more)
 {
     if (more > b->limit || b->length > b->limit - more)
-        return error_set(ERR_TOO_LARGE, "too_large", "%zu bytes pass the cap of %zu bytes",
-                         b->length + more, b->limit);
+        return error_set(ERR_TOO_LARGE, "too_large",
+                         "%zu bytes behind %zu pass the cap of %zu bytes", more, b->length,
+                         b->limit);
     size_t need = b->length + more + 1;
     if (need <= b->capacity)
         return OK;
@@ -95,6 +106,10 @@ const char *buffer_string(const struct buffer *b)
 char *buffer_take(struct buffer *b)
 {
     char *data = b->data;
+    if (b->length == 0) {
+        free(data);
+        data = NULL;
+    }
     b->data = NULL;
     b->length = b->capacity = 0;
     return data;

@@ -22,6 +22,9 @@ void buffer_free(struct buffer *b);
 /* Keeps the memory, drops the content. */
 void buffer_clear(struct buffer *b);
 
+/* Drops what is behind the first `length` bytes; does nothing if there are fewer. */
+void buffer_truncate(struct buffer *b, size_t length);
+
 /* Each returns 0, ERR_TOO_LARGE or ERR_NO_MEMORY; on failure the content is unchanged. */
 int buffer_append(struct buffer *b, const void *bytes, size_t length);
 int buffer_append_string(struct buffer *b, const char *text);

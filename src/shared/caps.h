@@ -26,6 +26,7 @@
 #define CAP_MEDIA_BYTES    GIB(64) /* one object */
 #define CAP_SUBTITLES      MIB(32) /* an SRT or VTT file */
 #define CAP_STDIN          CAP_MEDIA_BYTES
+#define CAP_RECORDING_MS   (INT64_C(1000) * 3600 * 1000) /* a thousand hours of sound */
 
 /* what a sandboxed child may send back */
 #define CAP_CHILD_FRAME    MIB(1)   /* one frame on its pipe */

@@ -1,5 +1,6 @@
 #include "shared/channel.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -8,6 +9,7 @@
 
 int channel_init(struct channel *c, size_t capacity)
 {
+    assert(capacity > 0);
     *c = (struct channel){.capacity = capacity, .items = calloc(capacity, sizeof(void *))};
     if (!c->items)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for a channel of %zu", capacity);

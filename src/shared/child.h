@@ -55,15 +55,21 @@ struct child_limits {
 
 struct child;
 
-/* Starts `NAME args...` (args ends with NULL) with `input` as its descriptor 0 (not consumed). The
- * child's environment is cleared but for the locale. */
+/* Starts `NAME args...` (args ends with NULL) with `input` as its descriptor 0. A regular file is
+ * opened anew, read-only, at the same offset: the parent's own offset does not move, and several
+ * children may read one file. The child's environment is cleared but for the locale; its standard
+ * error goes to /dev/null unless AEGIS_CHILD_STDERR is set. Any thread may spawn, receive and close
+ * (one at a time per child); the child dies with the process, not with the thread that spawned it.
+ */
 int child_spawn(const char *name, const char *const *args, int input,
                 const struct child_limits *limits, struct child **out);
 
 /* The next frame into *payload (cleared first; cap CAP_CHILD_FRAME). *type is 0 at the orderly end.
  * Errors: what the child reported with child_fail; ERR_PERMANENT "parser_crashed" (signal, named in
  * the text), "parser_timeout" (hung or used up its CPU time), "parser_memory" (its memory cap),
- * ERR_CANCELLED. */
+ * ERR_CANCELLED; ERR_TRANSIENT "parser_killed" if somebody else killed it (the kernel short of
+ * memory). `idle_timeout_ms` runs from each call anew: a parent that is slow to receive does not
+ * count. */
 int child_receive(struct child *child, const struct cancel *cancel, uint32_t *type,
                   struct buffer *payload);
 

@@ -35,8 +35,12 @@ struct setting {
 
 struct config;
 
-/* The table; *count entries. */
+/* The table; *count entries (count may be NULL). */
 const struct setting *config_settings(size_t *count);
+const struct setting *config_find(const char *key); /* NULL if there is none */
+
+/* "a whole number from 1 to 4096": what the setting takes, for people. */
+void config_allowed(const struct setting *setting, char *out, size_t size);
 
 /* Reads defaults and environment, then `path` (NULL: "<data>/aegis.conf" if there is one, else
  * $XDG_CONFIG_HOME/aegis/aegis.conf if there is one). `data` (NULL: AEGIS_DATA, else
@@ -47,6 +51,8 @@ void config_close(struct config *config);
 
 /* A flag: "workers=8" form split by the caller. ERR_INVALID names the key. */
 int config_set(struct config *config, const char *key, const char *value);
+/* As config_set, when the flag has a name of its own: `from` ("--workers") is its source text. */
+int config_set_from(struct config *config, const char *key, const char *value, const char *from);
 
 const char *config_data_directory(const struct config *config);
 const char *config_file(const struct config *config); /* "" if none was read */
@@ -57,6 +63,8 @@ int64_t config_int(const struct config *config,
                    const char *key); /* also durations (ms) and bytes */
 double config_number(const struct config *config, const char *key);
 bool config_bool(const struct config *config, const char *key);
+/* Any setting as it was written ("2m"). A secret's text too: mask it before it is shown. */
+const char *config_text(const struct config *config, const char *key);
 
 /* Where a value came from, for people: "default", "aegis.conf:12", "AEGIS_WORKERS", "--workers". */
 enum setting_source config_source(const struct config *config, const char *key);
@@ -65,5 +73,8 @@ const char *config_source_text(const struct config *config, const char *key);
 /* [price] section: "gpt-5.4-mini = 0.25 0.025 2.00" (US dollars per million input, cached input and
  * output tokens) or "gpt-transcribe = 0.006/min". NULL if the model has no line. */
 const char *config_price(const struct config *config, const char *model);
+/* The lines of [price] in file order; false past the last. */
+bool config_price_at(const struct config *config, size_t index, const char **model,
+                     const char **price, int *line);
 
 #endif

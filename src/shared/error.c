@@ -14,11 +14,13 @@ static void one_line(char *text)
             *text = ' ';
 }
 
+/* `reason` may be the last error's own. */
 static void begin(enum error_code code, const char *reason)
 {
     last.code = code;
     last.retry_after_ms = -1;
-    snprintf(last.reason, sizeof last.reason, "%s", reason ? reason : "");
+    if (reason != last.reason)
+        snprintf(last.reason, sizeof last.reason, "%s", reason ? reason : "");
 }
 
 int error_set(enum error_code code, const char *reason, const char *format, ...)

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "shared/file.h"
 
 #include <errno.h>
@@ -7,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -17,6 +17,8 @@
 int file_make_directory(const char *path)
 {
     char part[PATH_MAX];
+    if (!path[0])
+        return error_set(ERR_INVALID, NULL, "the path of a directory is empty");
     if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part)
         return error_set(ERR_INVALID, NULL, "path '%.64s...' is too long", path);
     for (char *p = part + 1;; p++) {
@@ -42,7 +44,7 @@ int file_read_fd(int fd, const char *name, struct buffer *out)
 {
     for (;;) {
         size_t room = out->limit - out->length;
-        size_t want = room < KIB(64) ? room + (room == 0) : KIB(64);
+        size_t want = room < KIB(64) ? room : KIB(64);
         if (room == 0) { /* only the end of the file is acceptable now */
             char probe;
             ssize_t n = read(fd, &probe, 1);
@@ -169,6 +171,22 @@ int file_temporary(const char *directory, int *fd)
         return error_set_errno(errno, "cannot create a temporary file in '%s'", directory);
     unlink(path);
     return OK;
+}
+
+int file_from_memory(const void *bytes, size_t length, int *fd)
+{
+    const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    *fd = memfd_create("aegis", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (*fd < 0)
+        return error_set_errno(errno, "cannot create an in-memory file");
+    int rc = file_write_all(*fd, "in-memory file", bytes, length);
+    if (!rc && (fcntl(*fd, F_ADD_SEALS, seals) || lseek(*fd, 0, SEEK_SET)))
+        rc = error_set_errno(errno, "cannot seal an in-memory file");
+    if (rc) {
+        close(*fd);
+        *fd = -1;
+    }
+    return rc;
 }
 
 int file_free_space(const char *path, int64_t *bytes)

@@ -34,6 +34,10 @@ int file_sync_directory(const char *path);
 /* An unlinked temporary file in `directory`, read-write, close-on-exec. The caller closes *fd. */
 int file_temporary(const char *directory, int *fd);
 
+/* An in-memory file with these bytes, sealed against every change, close-on-exec, at offset 0. The
+ * caller closes *fd. */
+int file_from_memory(const void *bytes, size_t length, int *fd);
+
 /* Bytes free to this user on the file system of `path`. */
 int file_free_space(const char *path, int64_t *bytes);
 

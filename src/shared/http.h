@@ -16,6 +16,7 @@ struct http_engine;
 struct http_options {
     const char *user_agent;
     int max_connections_per_host; /* 0: no limit but memory */
+    const char *ca_file;          /* PEM bundle; NULL: SSL_CERT_FILE if set, else the system's */
 };
 
 /* Starts the engine's thread. */
@@ -61,10 +62,11 @@ struct http_response {
 };
 
 /* Blocks until the response is whole. Any status is success: 0 is returned and the caller judges
- * it. ERR_TRANSIENT with reason "connect_failed", "connection_reset", "dns", "incomplete_body";
- * ERR_TIMEOUT; ERR_TOO_LARGE; ERR_SYSTEMIC "tls" (certificate refused); ERR_CANCELLED. What the
- * request points to must live until the return. *out is initialised here; free it with
- * http_response_free in any case. */
+ * it. ERR_TRANSIENT with reason "connect_failed", "connection_reset", "dns", "incomplete_body",
+ * "malformed_reply" (that was not HTTP); ERR_TIMEOUT; ERR_TOO_LARGE; ERR_SYSTEMIC "tls"
+ * (certificate refused); ERR_INVALID "bad_url", "bad_header"; ERR_IO (a part's file);
+ * ERR_CANCELLED. What the request points to must live until the return. *out is initialised here;
+ * free it with http_response_free in any case. */
 int http_perform(struct http_engine *engine, const struct http_request *request,
                  const struct cancel *cancel, struct http_response *out);
 void http_response_free(struct http_response *response);

@@ -84,6 +84,7 @@ static int append_special(struct buffer *out, unsigned char c)
 int json_append_string(struct buffer *out, const char *text, size_t length)
 {
     const unsigned char *p = (const unsigned char *)text;
+    const size_t before = out->length;
     size_t from = 0, i = 0;
     int rc = buffer_append_char(out, '"');
     while (!rc && i < length) {
@@ -99,7 +100,11 @@ int json_append_string(struct buffer *out, const char *text, size_t length)
     }
     if (!rc)
         rc = buffer_append(out, text + from, length - from);
-    return rc ? rc : buffer_append_char(out, '"');
+    if (!rc)
+        rc = buffer_append_char(out, '"');
+    if (rc)
+        buffer_truncate(out, before);
+    return rc;
 }
 
 static int dump_into(const char *bytes, size_t size, void *arg)

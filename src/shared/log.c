@@ -6,9 +6,10 @@
 
 #include "shared/buffer.h"
 #include "shared/clock.h"
+#include "shared/error.h"
 #include "shared/json.h"
 
-enum { LOG_LINE_CAP = 16384 };
+enum { LOG_LINE_CAP = 16384, LOG_TAIL = 32 };
 
 static struct {
     enum log_level level;
@@ -30,25 +31,62 @@ bool log_enabled(enum log_level level)
     return level >= sink.level;
 }
 
-static void append_json(struct buffer *line, const struct log_field *f)
+static int append_value(struct buffer *line, const struct log_field *f)
 {
-    buffer_append_char(line, ',');
-    json_append_string(line, f->name, strlen(f->name));
-    buffer_append_char(line, ':');
+    const char *text = f->text ? f->text : "";
     if (f->type == LOG_FIELD_INT)
-        buffer_printf(line, "%" PRId64, f->number);
-    else if (f->type == LOG_FIELD_JSON)
-        buffer_append_string(line, f->text && *f->text ? f->text : "null");
-    else
-        json_append_string(line, f->text ? f->text : "", f->text ? strlen(f->text) : 0);
+        return buffer_printf(line, "%" PRId64, f->number);
+    if (f->type == LOG_FIELD_JSON)
+        return buffer_append_string(line, *text ? text : "null");
+    return json_append_string(line, text, strlen(text));
 }
 
-static void append_text(struct buffer *line, const struct log_field *f)
+static int append_json(struct buffer *line, const struct log_field *f)
 {
+    int rc = buffer_append_char(line, ',');
+    if (!rc)
+        rc = json_append_string(line, f->name, strlen(f->name));
+    if (!rc)
+        rc = buffer_append_char(line, ':');
+    return rc ? rc : append_value(line, f);
+}
+
+/* Control characters become spaces: one line stays one line, and a name cannot steer a terminal. */
+static void blank_controls(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = ' ';
+}
+
+static int append_text(struct buffer *line, const struct log_field *f)
+{
+    size_t before = line->length;
     if (f->type == LOG_FIELD_INT)
-        buffer_printf(line, " %s=%" PRId64, f->name, f->number);
-    else if (f->text && *f->text)
-        buffer_printf(line, " %s=%s", f->name, f->text);
+        return buffer_printf(line, " %s=%" PRId64, f->name, f->number);
+    if (!f->text || !*f->text)
+        return 0;
+    int rc = buffer_printf(line, " %s=%s", f->name, f->text);
+    if (!rc)
+        blank_controls(line->data + before);
+    return rc;
+}
+
+/* A field that does not fit is left out whole, so that a JSON line stays JSON. */
+static void append_fields(struct buffer *line, const struct log_field *fields)
+{
+    bool json = sink.format == LOG_JSON, cut = false;
+    for (const struct log_field *f = fields; f->name; f++) {
+        size_t before = line->length;
+        if (json ? append_json(line, f) : append_text(line, f)) {
+            buffer_truncate(line, before);
+            cut = true;
+        }
+    }
+    line->limit = LOG_LINE_CAP;
+    if (cut)
+        buffer_append_string(line, json ? ",\"truncated\":true" : " truncated=true");
+    buffer_append_string(line, json ? "}\n" : "\n");
 }
 
 void log_fields(enum log_level level, const char *event, const struct log_field *fields)
@@ -56,22 +94,19 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
     if (!log_enabled(level))
         return;
     char at[CLOCK_TEXT];
-    clock_format(clock_now(clock_system()), at);
     struct buffer line;
-    buffer_init(&line, LOG_LINE_CAP);
+    struct error error = *error_last(); /* logging does not disturb it */
+    clock_format(clock_now(clock_system()), at);
+    buffer_init(&line, LOG_LINE_CAP - LOG_TAIL);
     if (sink.format == LOG_JSON)
         buffer_printf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"", at,
                       level_names[level], event);
     else
         buffer_printf(&line, "%s %-5s %s", at, level_names[level], event);
-    for (const struct log_field *f = fields; f->name; f++)
-        if (sink.format == LOG_JSON)
-            append_json(&line, f);
-        else
-            append_text(&line, f);
-    buffer_append_string(&line, sink.format == LOG_JSON ? "}\n" : "\n");
+    append_fields(&line, fields);
     if (line.length > 0 && write(sink.fd, line.data, line.length) < 0) {
         /* nowhere to report a failing log */
     }
     buffer_free(&line);
+    error_restore(&error);
 }

@@ -14,8 +14,10 @@ int64_t retry_delay(const struct retry_policy *policy, int attempts, int64_t ret
         int64_t tenth = floor / 10;
         return floor + spread(tenth < 1000 ? tenth : 1000, random_word);
     }
+    if (policy->base_ms <= 0 || policy->cap_ms <= 0)
+        return 0;
     int64_t ceiling = policy->base_ms;
     for (int i = 1; i < attempts && ceiling < policy->cap_ms; i++)
-        ceiling *= 2;
+        ceiling = ceiling <= policy->cap_ms / 2 ? ceiling * 2 : policy->cap_ms;
     return spread(ceiling < policy->cap_ms ? ceiling : policy->cap_ms, random_word);
 }

@@ -2,7 +2,6 @@
  * The job life cycle end to end: RAM store and queue, the real SQLite database, a scripted
  * provider.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +11,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "adapters/ram/queue_ram.h"
 #include "adapters/ram/store_ram.h"

@@ -1,0 +1,268 @@
+#include "commands/app.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "adapters/local/queue_sqlite.h"
+#include "adapters/local/store_folder.h"
+#include "database/sqlite.h"
+#include "shared/error.h"
+#include "shared/file.h"
+#include "shared/http.h"
+#include "shared/job_message.h"
+#include "shared/log.h"
+
+/* ---- setting up ---- */
+
+static int set_flags(struct app *app)
+{
+    const struct arguments *a = app->arguments;
+    for (size_t i = 0; i < a->given_count; i++) {
+        const struct given_option *given = &a->given[i];
+        char from[64], key[128];
+        int rc = OK;
+        snprintf(from, sizeof from, "--%s", given->option->name);
+        if (given->option->setting) {
+            rc = config_set_from(app->config, given->option->setting, given->value, from);
+        } else if (!strcmp(given->option->name, "set")) {
+            const char *equals = strchr(given->value, '=');
+            if (!equals || (size_t)(equals - given->value) >= sizeof key)
+                return error_set(ERR_INVALID, NULL, "'--set %.64s' is not KEY=VALUE", given->value);
+            snprintf(key, sizeof key, "%.*s", (int)(equals - given->value), given->value);
+            rc = config_set(app->config, key, equals + 1);
+        }
+        if (rc)
+            return strcmp(from, "--set") ? error_prefix("%s", from) : rc;
+    }
+    return OK;
+}
+
+static void configure_log(const struct app *app)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    enum log_level level = LOG_INFO;
+    const char *wanted = config_string(app->config, "log.level");
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(names[i], wanted))
+            level = (enum log_level)i;
+    const char *format = config_string(app->config, "log.format");
+    bool json = !strcmp(format, "json") || (!strcmp(format, "auto") && !app->terminal.err_tty);
+    log_configure(level, json ? LOG_JSON : LOG_TEXT, STDERR_FILENO);
+}
+
+int app_init(struct app *app, const struct arguments *arguments)
+{
+    *app = (struct app){.arguments = arguments};
+    arena_init(&app->arena, GIB(1));
+    terminal_look(&app->terminal, arguments_value(arguments, "color", "auto"));
+    app->json = arguments_has(arguments, "json");
+    int rc = config_open(arguments_value(arguments, "data", NULL),
+                         arguments_value(arguments, "config", NULL), &app->config);
+    if (!rc)
+        rc = set_flags(app);
+    if (!rc)
+        configure_log(app);
+    return rc;
+}
+
+void app_close(struct app *app)
+{
+    if (app->openai.ops)
+        app->openai.ops->close(app->openai.ctx);
+    if (app->offline.ops)
+        app->offline.ops->close(app->offline.ctx);
+    http_engine_close(app->http);
+    if (app->queue.ops)
+        app->queue.ops->close(app->queue.ctx);
+    if (app->store.ops)
+        app->store.ops->close(app->store.ctx);
+    if (app->database.ops)
+        app->database.ops->close(app->database.ctx);
+    config_close(app->config);
+    arena_free(&app->arena);
+}
+
+/* ---- the data directory ---- */
+
+const char *app_path(struct app *app, const char *name)
+{
+    return arena_printf(&app->arena, "%s/%s", config_data_directory(app->config), name);
+}
+
+int app_require_data(struct app *app)
+{
+    const char *path = app_path(app, "aegis.db");
+    if (!path)
+        return ERR_NO_MEMORY;
+    if (access(path, F_OK) == 0)
+        return OK;
+    return error_set(
+        ERR_NOT_FOUND, NULL,
+        "nothing has been added to '%s' yet; begin with `aegis add PATH`, or say where "
+        "your data is with --data DIR",
+        config_data_directory(app->config));
+}
+
+static int make_data_directory(const struct app *app)
+{
+    const char *data = config_data_directory(app->config);
+    return file_make_directory(data) ? error_prefix("data directory") : OK;
+}
+
+int app_database(struct app *app)
+{
+    if (app->database.ops)
+        return OK;
+    int rc = make_data_directory(app);
+    if (rc)
+        return rc;
+    struct sqlite_database_options options = {.directory = config_data_directory(app->config)};
+    return sqlite_database_open(&options, &app->database);
+}
+
+int app_queue(struct app *app)
+{
+    if (app->queue.ops)
+        return OK;
+    int rc = make_data_directory(app);
+    if (rc)
+        return rc;
+    struct sqlite_queue_options options = {
+        .path = app_path(app, "queue.db"),
+        .max_receives = (int)config_int(app->config, "queue.max_receives"),
+    };
+    return options.path ? sqlite_queue_open(&options, &app->queue) : ERR_NO_MEMORY;
+}
+
+int app_store(struct app *app)
+{
+    if (app->store.ops)
+        return OK;
+    struct folder_store_options options = {.data = config_data_directory(app->config)};
+    return folder_store_open(&options, &app->store);
+}
+
+/* ---- processing ---- */
+
+int app_processor_settings(struct app *app, struct processor_settings *out)
+{
+    const struct config *c = app->config;
+    char host[65] = "localhost";
+    gethostname(host, sizeof host - 1);
+    *out = (struct processor_settings){
+        .workers = (int)config_int(c, "workers"),
+        .cpu_slots = (int)config_int(c, "cpu_slots"),
+        .worker_name = arena_printf(&app->arena, "%s:%d", host, (int)getpid()),
+        .spool_directory = config_data_directory(c),
+        .retry = {.base_ms = config_int(c, "retry.base"),
+                  .cap_ms = config_int(c, "retry.cap"),
+                  .max_attempts = (int)config_int(c, "retry.max_attempts")},
+        .visibility_ms = config_int(c, "queue.visibility"),
+        .drain_ms = config_int(c, "drain"),
+        .chunk_bytes = (size_t)config_int(c, "chunk.bytes"),
+        .piece_ms = config_int(c, "transcribe.piece"),
+        .transcribe_window = (int)config_int(c, "transcribe.window"),
+        .summary_max_bytes = (size_t)config_int(c, "summary.max_bytes"),
+        .budget_nanousd = (int64_t)(config_number(c, "budget") * 1e9),
+    };
+    return out->worker_name ? OK : ERR_NO_MEMORY;
+}
+
+int app_processor_start(struct app *app, const struct processor_observer *observer,
+                        struct processor **out)
+{
+    struct processor_settings settings;
+    int rc = app_store(app);
+    if (!rc)
+        rc = app_database(app);
+    if (!rc)
+        rc = app_queue(app);
+    if (!rc)
+        rc = app_providers(app);
+    if (!rc)
+        rc = app_processor_settings(app, &settings);
+    if (rc)
+        return rc;
+    struct processor_ports ports = {.store = app->store,
+                                    .queue = app->queue,
+                                    .database = app->database,
+                                    .providers = app->providers,
+                                    .clock = clock_system()};
+    return processor_start(&ports, &settings, observer, out);
+}
+
+int app_send_jobs(struct app *app, const struct job_row *jobs, size_t count)
+{
+    enum { BATCH = 100 };
+    struct queue_limits limits;
+    app->queue.ops->limits(app->queue.ctx, &limits);
+    size_t batch = limits.max_batch < BATCH ? (size_t)limits.max_batch : BATCH;
+    for (size_t at = 0; at < count;) {
+        struct queue_send messages[BATCH];
+        char bodies[BATCH][JOB_MESSAGE_TEXT];
+        size_t n = count - at < batch ? count - at : batch;
+        for (size_t i = 0; i < n; i++) {
+            struct job_message message = {.job_id = jobs[at + i].job_id};
+            snprintf(message.trace_id, sizeof message.trace_id, "%s", jobs[at + i].trace_id);
+            size_t length = job_message_format(&message, bodies[i]);
+            messages[i] = (struct queue_send){
+                .body = bodies[i], .length = length, .group = jobs[at + i].collection};
+        }
+        int rc = app->queue.ops->send(app->queue.ctx, messages, n, NULL);
+        if (rc)
+            return error_prefix("while queueing jobs");
+        at += n;
+    }
+    return OK;
+}
+
+/* ---- errors ---- */
+
+enum exit_status status_of(const struct error *e)
+{
+    switch (e->code) {
+    case OK:
+        return STATUS_OK;
+    case ERR_INVALID:
+        return STATUS_USAGE;
+    case ERR_NOT_FOUND:
+        return STATUS_NOT_FOUND;
+    case ERR_SYSTEMIC:
+    case ERR_DISK_FULL:
+        return STATUS_PAUSED;
+    case ERR_SCHEMA:
+        return STATUS_NEWER;
+    case ERR_CANCELLED:
+        return STATUS_INTERRUPTED;
+    default:
+        return STATUS_FAILED;
+    }
+}
+
+int app_fail(const struct app *app)
+{
+    const struct error *e = error_last();
+    struct arena arena;
+    arena_init(&arena, KIB(64));
+    fflush(stdout);
+    bool color = app && app->terminal.err_color;
+    fprintf(stderr, "%saegis:%s %s\n", style_text(color, STYLE_RED), style_text(color, STYLE_NONE),
+            text_clean(&arena, e->message));
+    arena_free(&arena);
+    return status_of(e);
+}
+
+void app_note(const struct app *app, const char *format, ...)
+{
+    (void)app;
+    va_list ap;
+    va_start(ap, format);
+    fflush(stdout);
+    fputs("aegis: ", stderr);
+    vfprintf(stderr, format, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+}

@@ -1,0 +1,110 @@
+#include <string.h>
+
+#include "commands/commands.h"
+#include "commands/doctor_checks.h"
+
+static const struct option_spec options[] = {
+    {.name = "deep", .help = "read every page of the databases, however long that takes"},
+    {.name = "offline", .help = "do not call the providers"},
+    {0},
+};
+
+static void print_finding(struct app *app, const struct finding *f)
+{
+    static const char *const marks[] = {"ok  ", "warn", "FAIL"};
+    static const enum style styles[] = {STYLE_GREEN, STYLE_YELLOW, STYLE_RED};
+    bool color = app->terminal.out_color;
+    printf("%s%s%s  %-14s ", style_text(color, styles[f->status]), marks[f->status],
+           style_text(color, STYLE_NONE), f->name);
+    const char *detail = text_clean(&app->arena, f->detail);
+    if (text_columns(detail) + 21 <= app->terminal.width) {
+        printf("%s\n", detail);
+    } else {
+        putchar('\n');
+        print_wrapped(stdout, detail, 6, app->terminal.width);
+    }
+    if (*f->advice)
+        print_wrapped(stdout,
+                      arena_printf(&app->arena, "-> %s", text_clean(&app->arena, f->advice)), 6,
+                      app->terminal.width);
+}
+
+/* Null as long as there is no queue. */
+static json_t *queue_json(struct app *app)
+{
+    struct queue_stats stats;
+    if (!app->queue.ops || app->queue.ops->stats(app->queue.ctx, &stats))
+        return json_null();
+    json_t *o = json_object();
+    json_object_set_new(o, "visible", json_integer(stats.visible));
+    json_object_set_new(o, "in_flight", json_integer(stats.in_flight));
+    json_object_set_new(o, "delayed", json_integer(stats.delayed));
+    json_object_set_new(o, "dead", json_integer(stats.dead));
+    json_object_set_new(o, "oldest_age_ms", json_integer(stats.oldest_age_ms));
+    return o;
+}
+
+static void print_as_json(struct app *app, const struct findings *all)
+{
+    static const char *const names[] = {"ok", "warn", "fail"};
+    json_t *o = json_object(), *checks = json_array();
+    for (size_t i = 0; i < all->count; i++) {
+        const struct finding *f = &all->items[i];
+        json_t *check = json_object();
+        json_object_set_new(check, "name", js(f->name));
+        json_object_set_new(check, "status", js(names[f->status]));
+        json_object_set_new(check, "detail", js(f->detail));
+        json_object_set_new(check, "advice", *f->advice ? js(f->advice) : json_null());
+        json_array_append_new(checks, check);
+    }
+    json_object_set_new(o, "ok", json_boolean(all->worst != FINDING_FAIL));
+    json_object_set_new(o, "checks", checks);
+    json_object_set_new(o, "queue", queue_json(app));
+    print_json(&app->terminal, o);
+}
+
+static int run(struct app *app)
+{
+    struct findings all = {.print = app->json ? NULL : print_finding, .app = app};
+    app_catch_signals();
+    check_libraries(&all);
+    check_helpers(&all);
+    check_sandbox(&all);
+    check_configuration(&all);
+    if (check_data_directory(&all)) {
+        check_databases(&all, arguments_has(app->arguments, "deep"));
+        check_queue(&all);
+    }
+    check_providers(&all, !arguments_has(app->arguments, "offline"));
+    if (app->json)
+        print_as_json(app, &all);
+    else if (all.worst == FINDING_OK)
+        printf("\nAll is well.\n");
+    if (app_stopped())
+        return STATUS_INTERRUPTED;
+    return all.worst == FINDING_FAIL ? STATUS_FAILED : STATUS_OK;
+}
+
+static const struct example examples[] = {
+    {"aegis doctor", "is everything there, and does the key work?"},
+    {"aegis doctor --json | jq '.checks[] | select(.status != \"ok\")'", "for a monitor"},
+    {0},
+};
+
+const struct command command_doctor = {
+    .name = "doctor",
+    .summary = "check that everything Aegis needs is there and works",
+    .operands = "",
+    .description =
+        "Checks libraries, helper programs, the parsers' sandbox, the configuration, the data "
+        "directory (writable, room, file system), the databases, the queue, a pause, and whether "
+        "the providers can be reached and take the key. Each finding is ok, warn or FAIL and says "
+        "what to do. Exits 1 if one is FAIL.",
+    .options = options,
+    .examples = examples,
+    .json = "  {\"ok\": true, \"checks\": [{\"name\": \"data directory\", \"status\": \"ok\",\n"
+            "   \"detail\": \"...\", \"advice\": null}],\n"
+            "   \"queue\": {\"visible\": 0, \"in_flight\": 0, \"delayed\": 0, \"dead\": 0,\n"
+            "   \"oldest_age_ms\": 0}}",
+    .run = run,
+};

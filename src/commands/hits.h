@@ -1,0 +1,39 @@
+/*
+ * hits.h - search hits, as `search` and `ask` show them.
+ */
+#ifndef AEGIS_COMMANDS_HITS_H
+#define AEGIS_COMMANDS_HITS_H
+
+#include "commands/app.h"
+#include "database/search.h"
+
+#define HIT_JSON_HELP                                                                              \
+    "  {\"rank\": 1, \"media\": 12, \"bucket\": \"media\", \"key\": \"talk.mp3\", \"score\": "     \
+    "0.0328,\n"                                                                                    \
+    "   \"arms\": {\"lexical\": {\"rank\": 1, \"score\": 7.1},\n"                                  \
+    "            \"vector\": {\"rank\": 2, \"score\": 0.61}},\n"                                   \
+    "   \"passage\": \"...\", \"start_ms\": 187000, \"end_ms\": 201500, \"offset\": 5120,\n"       \
+    "   \"snippet\": \"...\", \"highlights\": [{\"start\": 4, \"end\": 9}],\n"                     \
+    "   \"collection\": \"media\", \"kind\": \"audio\", \"language\": \"en\", \"title\": "         \
+    "\"...\",\n"                                                                                   \
+    "   \"draft\": false, \"uploaded\": \"...\", \"others\": [{\"media\": 13, \"key\": "           \
+    "\"...\"}]}\n\n"                                                                               \
+    "An arm that did not find the passage is null. `start_ms` and `end_ms` are null for "          \
+    "documents. Highlights are byte offsets in `snippet`."
+
+/* Filter, limit and per-media by the arguments (search and ask have the same). */
+int hits_request(const struct app *app, const char *query, int64_t default_limit,
+                 struct search_request *out);
+
+/* Opens what is needed and searches. */
+int hits_find(struct app *app, const struct search_request *request, struct search_answer *out);
+
+json_t *hit_json(const struct search_hit *hit, size_t rank);
+json_t *hit_warnings_json(const struct search_answer *answer);
+void hit_warnings_print(struct app *app, const struct search_answer *answer);
+void hit_print(struct app *app, const struct search_hit *hit, size_t rank);
+
+/* "talk.mp3 at 3:07", "notes.pdf": clean, in the arena. */
+const char *hit_source(struct arena *arena, const struct passage *passage);
+
+#endif

@@ -1,0 +1,165 @@
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands/commands.h"
+#include "commands/work.h"
+#include "ingestion/event.h"
+#include "ingestion/ingest.h"
+#include "shared/clock.h"
+#include "shared/error.h"
+#include "shared/file.h"
+
+static const struct option_spec options[] = {
+    {.name = "collection",
+     .letter = 'c',
+     .argument = "NAME",
+     .help = "collection of the media; the bucket's name unless given",
+     .setting = "collection"},
+    {0},
+};
+
+static int read_document(struct app *app, struct buffer *text)
+{
+    const char *path = app->arguments->operands[0];
+    buffer_init(text, CAP_EVENT_DOCUMENT);
+    return strcmp(path, "-") ? file_read(path, text)
+                             : file_read_fd(STDIN_FILENO, "standard input", text);
+}
+
+static const char *result_name(enum event_result result)
+{
+    static const char *const names[] = {
+        [EVENT_JOB_QUEUED] = "queued",
+        [EVENT_DUPLICATE] = "duplicate",
+        [EVENT_STALE] = "stale",
+        [EVENT_MEDIA_REMOVED] = "removed",
+        [EVENT_NOTHING_TO_REMOVE] = "nothing to remove",
+    };
+    return names[result];
+}
+
+static json_t *event_json(const struct media_event *e, const struct event_outcome *o)
+{
+    json_t *event = json_object();
+    json_object_set_new(event, "bucket", js(e->bucket));
+    json_object_set_new(event, "key", js(e->key));
+    json_object_set_new(event, "event", js(e->kind == EVENT_CREATED ? "created" : "removed"));
+    json_object_set_new(event, "result", js(result_name(o->result)));
+    json_object_set_new(event, "media", o->media_id ? json_integer(o->media_id) : json_null());
+    json_object_set_new(event, "job", o->job_id ? json_integer(o->job_id) : json_null());
+    json_object_set_new(event, "trace_id", js(e->trace_id));
+    return event;
+}
+
+static void print_as_json(struct app *app, const struct event_document *d,
+                          const struct event_outcome *outcomes)
+{
+    json_t *o = json_object(), *events = json_array(), *problems = json_array();
+    for (size_t i = 0; i < d->count; i++)
+        json_array_append_new(events, event_json(&d->events[i], &outcomes[i]));
+    for (size_t i = 0; i < d->problem_count; i++) {
+        json_t *problem = json_object();
+        json_object_set_new(problem, "record", json_integer((json_int_t)d->problems[i].record));
+        json_object_set_new(problem, "message", js(d->problems[i].reason));
+        json_array_append_new(problems, problem);
+    }
+    json_object_set_new(o, "events", events);
+    json_object_set_new(o, "problems", problems);
+    json_object_set_new(o, "ignored", json_integer((json_int_t)d->ignored));
+    json_object_set_new(o, "tests", json_integer((json_int_t)d->tests));
+    print_json(&app->terminal, o);
+}
+
+static void print_text(struct app *app, const struct event_document *d,
+                       const struct event_outcome *outcomes)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        const struct event_outcome *o = &outcomes[i];
+        printf("%-17s  %s/%s", result_name(o->result), text_clean(&app->arena, d->events[i].bucket),
+               text_clean(&app->arena, d->events[i].key));
+        if (o->job_id)
+            printf("  (job %" PRId64 ")", o->job_id);
+        putchar('\n');
+    }
+    if (d->tests)
+        printf("%zu test event%s\n", d->tests, d->tests == 1 ? "" : "s");
+    if (d->ignored)
+        printf("%zu record%s ignored\n", d->ignored, d->ignored == 1 ? "" : "s");
+    for (size_t i = 0; i < d->problem_count; i++)
+        app_note(app, "record %zu: %s", d->problems[i].record,
+                 text_clean(&app->arena, d->problems[i].reason));
+}
+
+static int ingest(struct app *app, struct event_document *d, struct event_outcome **outcomes)
+{
+    const char *collection = config_string(app->config, "collection");
+    for (size_t i = 0; i < d->count && *collection; i++)
+        d->events[i].collection = collection;
+    *outcomes = arena_array(&app->arena, d->count + 1, sizeof **outcomes);
+    if (!*outcomes)
+        return ERR_NO_MEMORY;
+    if (d->count == 0)
+        return OK;
+    int rc = app_database(app);
+    if (!rc)
+        rc = app_queue(app);
+    if (rc)
+        return rc;
+    struct ingestion_ports ports = {
+        .queue = app->queue, .database = app->database, .clock = clock_system()};
+    return ingest_events(&ports, d->events, d->count, *outcomes);
+}
+
+static int run(struct app *app)
+{
+    struct buffer text;
+    struct event_document document = {0};
+    struct event_outcome *outcomes = NULL;
+    int rc = read_document(app, &text);
+    if (!rc)
+        rc = event_parse(buffer_string(&text), text.length, clock_now(clock_system()), &app->arena,
+                         &document);
+    if (!rc)
+        rc = ingest(app, &document, &outcomes);
+    buffer_free(&text);
+    if (rc)
+        return app_fail(app);
+    if (app->json)
+        print_as_json(app, &document, outcomes);
+    else
+        print_text(app, &document, outcomes);
+    return document.problem_count > 0 ? STATUS_SOME_FAILED : STATUS_OK;
+}
+
+static const struct example examples[] = {
+    {"aegis ingest-event event.json", "an S3 notification from a file"},
+    {"aws sqs receive-message --queue-url ... | aegis ingest-event -", "from SQS"},
+    {0},
+};
+
+const struct command command_ingest_event = {
+    .name = "ingest-event",
+    .summary = "take in an S3 event document: objects become jobs, once",
+    .operands = "FILE|-",
+    .min_operands = 1,
+    .max_operands = 1,
+    .operand_kind = OPERAND_FILES,
+    .description =
+        "Reads one event document, as S3, SNS, SQS or EventBridge deliver it, and enqueues a job "
+        "for each object that is new. Events that came before, and events older than what is "
+        "known, change nothing; a removal takes the medium out of every search. `aegis serve` "
+        "does the work.\n\n"
+        "Exits 2 if the document is no event document at all, 4 if some of its records could not "
+        "be read (the others are taken). docs/event-formats.md shows the formats.",
+    .options = options,
+    .examples = examples,
+    .json =
+        "  {\"events\": [{\"bucket\": \"media\", \"key\": \"talk.mp3\", \"event\": \"created\",\n"
+        "   \"result\": \"queued\", \"media\": 12, \"job\": 12, \"trace_id\": \"...\"}],\n"
+        "   \"problems\": [{\"record\": 2, \"message\": \"...\"}], \"ignored\": 0, \"tests\": "
+        "0}\n\n"
+        "`result` is queued, duplicate, stale, removed or nothing to remove.",
+    .run = run,
+};

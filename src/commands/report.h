@@ -1,0 +1,36 @@
+/*
+ * report.h - what came of the jobs a command waited for: a block per medium as each ends, then one
+ * line for all.
+ */
+#ifndef AEGIS_COMMANDS_REPORT_H
+#define AEGIS_COMMANDS_REPORT_H
+
+#include "commands/follow.h"
+#include "commands/views.h"
+
+enum { REPORT_BLOCKS = 20 }; /* with more media than that each gets one line */
+
+struct report {
+    struct app *app;
+    bool brief;
+    struct json_stream stream;
+    size_t succeeded, dead, cancelled;
+    bool offline; /* some result was made by the offline provider */
+};
+
+/* `expected` media decide between blocks and lines. */
+void report_begin(struct report *r, struct app *app, size_t expected);
+
+/* For wait.ended. */
+void report_ended(void *report, const struct tracked *item);
+
+/* A medium that needed no work: its results were there already. */
+void report_known(struct report *r, int64_t media_id);
+
+/* Closes the list: in JSON with `rest` as further members (takes the reference, may be NULL). */
+void report_end(struct report *r, json_t *rest);
+
+/* "3 media, 1 failed": the closing line, on standard error. */
+void report_totals(const struct report *r, size_t waiting, int64_t started_ms);
+
+#endif

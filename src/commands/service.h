@@ -1,0 +1,29 @@
+/*
+ * service.h - a command that runs until it is stopped: it logs every life-cycle step on the data
+ * directory, read from the outbox, and unless told otherwise works on jobs itself.
+ */
+#ifndef AEGIS_COMMANDS_SERVICE_H
+#define AEGIS_COMMANDS_SERVICE_H
+
+#include "commands/follow.h"
+
+struct service {
+    struct app *app;
+    struct follower follower;
+    struct processor *processor;
+    int64_t succeeded, dead;
+    int64_t paused_ms; /* since when, monotonic; 0: it runs */
+    int64_t pause_checked_ms;
+};
+
+/* Opens what is needed, catches signals, starts a processor if `process`. */
+int service_open(struct service *s, struct app *app, bool process);
+
+/* Logs until a signal, until *ended (may be NULL) is set, or with `until_idle` until the queue is
+ * empty and nothing is under way. ERR_SYSTEMIC: until_idle, and the pipeline is paused. */
+int service_loop(struct service *s, bool until_idle, const struct cancel *ended);
+
+/* Drains, logs what came last, keeps the last error. */
+void service_close(struct service *s);
+
+#endif

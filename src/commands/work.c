@@ -1,0 +1,80 @@
+#include "commands/work.h"
+
+#include "shared/clock.h"
+#include "shared/error.h"
+
+int work_begin(struct work *w, struct app *app)
+{
+    *w = (struct work){.app = app,
+                       .detach = arguments_has(app->arguments, "detach"),
+                       .started_ms = clock_monotonic_ms()};
+    app_catch_signals();
+    int rc = tracker_init(&w->tracker);
+    if (!rc)
+        rc = app_database(app);
+    if (!rc)
+        rc = app_queue(app);
+    if (!rc)
+        rc = app_store(app);
+    if (!rc && !w->detach)
+        rc = follower_start(&w->follower, &app->database);
+    if (rc)
+        return rc;
+    progress_init(&w->progress, app);
+    struct processor_observer observer = {.progress = tracker_progress, .ctx = &w->tracker};
+    return w->detach ? OK : app_processor_start(app, &observer, &w->processor);
+}
+
+int work_add(struct work *w, int64_t job_id, int64_t media_id, const char *key)
+{
+    return w->detach ? OK : tracker_add(&w->tracker, job_id, media_id, key);
+}
+
+void work_report(struct work *w, size_t expected)
+{
+    w->reporting = true;
+    report_begin(&w->report, w->app, expected);
+}
+
+int work_wait(struct work *w)
+{
+    struct wait wait = {.app = w->app,
+                        .tracker = &w->tracker,
+                        .follower = &w->follower,
+                        .progress = &w->progress,
+                        .ended = report_ended,
+                        .ctx = &w->report};
+    /* Their first events may have passed before the tracker knew them. */
+    int rc = tracker_refresh(&w->tracker, w->app);
+    return rc ? rc : wait_for_jobs(&wait);
+}
+
+void work_end(struct work *w)
+{
+    if (w->processor && app_stopped() && w->tracker.count > tracker_ended(&w->tracker)) {
+        char drain[HUMAN_TEXT];
+        app_note(w->app,
+                 "stopping: what is under way gets %s to finish; Ctrl-C again stops at once",
+                 human_duration(config_int(w->app->config, "drain"), drain));
+    }
+    processor_stop(w->processor);
+    w->processor = NULL;
+    tracker_fini(&w->tracker);
+}
+
+int work_status(struct work *w, int rc)
+{
+    size_t waiting = w->tracker.count - tracker_ended(&w->tracker);
+    struct error e = *error_last();
+    if (!w->app->json || waiting)
+        report_totals(&w->report, waiting, w->started_ms);
+    if (rc) {
+        error_restore(&e);
+        if (rc != ERR_CANCELLED)
+            app_fail(w->app);
+        if (waiting)
+            app_note(w->app, "what was queued stays queued: `aegis serve` goes on with it");
+        return (int)status_of(&e);
+    }
+    return w->report.dead ? STATUS_SOME_FAILED : STATUS_OK;
+}

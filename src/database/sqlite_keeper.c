@@ -1,0 +1,267 @@
+/*
+ * The background thread: checkpoints of the write-ahead log, the full-text index, the collector,
+ * the outbox. Everything it does is either derived or already out of sight, so it may stop at any
+ * point.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "database/sqlite_internal.h"
+#include "shared/log.h"
+
+enum {
+    CHECKPOINT_PAGES = 4000, /* of the log, 16 MiB */
+    INDEX_CHUNKS = 4096,     /* a batch worth writing while commits keep coming */
+    BEHIND_CHUNKS = 32768,   /* writers wait when the index is further behind */
+    QUIET_MS = 60,           /* without a commit: index what there is */
+    IDLE_MS = 500,           /* without a commit: bring searched vector indexes up to date */
+    TRIM_MS = 300000,
+    ERROR_MS = 2000,
+    PACE_MS = 5000,
+};
+
+void keeper_init(struct store *s)
+{
+    struct keeper *k = &s->keeper;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&k->lock, NULL);
+    pthread_cond_init(&k->wanted, &monotonic);
+    pthread_cond_init(&k->caught_up, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    k->garbage = true; /* perhaps from before */
+}
+
+static void wait_until(struct keeper *k, pthread_cond_t *cond, int64_t ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    pthread_cond_timedwait(cond, &k->lock, &t);
+}
+
+static int64_t behind(struct store *s)
+{
+    return s->keeper.next_chunk - atomic_load(&s->lexical.indexed_to);
+}
+
+void keeper_notify(void *ctx, const struct writer_news *news)
+{
+    struct store *s = ctx;
+    struct keeper *k = &s->keeper;
+    pthread_mutex_lock(&k->lock);
+    bool was_behind = behind(s) > 0;
+    if (news->next_chunk > k->next_chunk)
+        k->next_chunk = news->next_chunk;
+    k->activity_ms = clock_monotonic_ms();
+    k->wal_pages = news->wal_pages;
+    k->garbage |= news->garbage;
+    if (news->garbage || news->wal_pages >= CHECKPOINT_PAGES || behind(s) >= INDEX_CHUNKS ||
+        (!was_behind && behind(s) > 0))
+        pthread_cond_signal(&k->wanted);
+    pthread_mutex_unlock(&k->lock);
+}
+
+/* A failing index must not stop the jobs for good: the wait has an end. */
+void keeper_pace(struct store *s)
+{
+    struct keeper *k = &s->keeper;
+    if (behind(s) <= BEHIND_CHUNKS)
+        return;
+    int64_t until = clock_monotonic_ms() + PACE_MS;
+    pthread_mutex_lock(&k->lock);
+    while (!k->stop && behind(s) > BEHIND_CHUNKS && clock_monotonic_ms() < until)
+        wait_until(k, &k->caught_up, until);
+    pthread_mutex_unlock(&k->lock);
+}
+
+/* ---- the chores ---- */
+
+struct chores {
+    bool checkpoint, collect, index, vectors, trim;
+    int64_t target;
+};
+
+static int checkpoint(struct store *s)
+{
+    struct keeper *k = &s->keeper;
+    int rc = sqlite3_wal_checkpoint_v2(k->c.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    atomic_store(&s->writer.checkpoint, true);
+    pthread_mutex_lock(&k->lock);
+    k->wal_pages = 0; /* until the next commit tells */
+    pthread_mutex_unlock(&k->lock);
+    if (rc == SQLITE_OK || rc == SQLITE_BUSY || rc == SQLITE_LOCKED)
+        return OK;
+    return connection_error(&k->c, rc, "moving the log into the database");
+}
+
+static int collect(struct store *s)
+{
+    struct keeper *k = &s->keeper;
+    bool more = false;
+    int rc = collect_step(s, &k->c, &more);
+    if (more || rc)
+        return rc;
+    pthread_mutex_lock(&k->lock);
+    k->garbage = false;
+    pthread_mutex_unlock(&k->lock);
+    collect_step(s, &k->c, &more); /* what came between the look and the reset */
+    if (more) {
+        pthread_mutex_lock(&k->lock);
+        k->garbage = true;
+        pthread_mutex_unlock(&k->lock);
+    }
+    return OK;
+}
+
+static int index_words(struct store *s, int64_t target)
+{
+    int64_t from = atomic_load(&s->lexical.indexed_to);
+    int64_t step = from + 2 * INDEX_CHUNKS; /* come up for air: other chores wait */
+    int rc = lexical_index(s, target < step ? target : step);
+    pthread_mutex_lock(&s->keeper.lock);
+    pthread_cond_broadcast(&s->keeper.caught_up);
+    pthread_mutex_unlock(&s->keeper.lock);
+    return rc;
+}
+
+static int do_chores(struct store *s, const struct chores *todo)
+{
+    bool more = false;
+    int rc = todo->checkpoint ? checkpoint(s) : OK;
+    if (!rc && todo->index)
+        rc = index_words(s, todo->target);
+    if (!rc && todo->collect)
+        rc = collect(s);
+    if (!rc && todo->vectors)
+        rc = vectors_refresh(s);
+    if (!rc && todo->trim)
+        do
+            rc = outbox_trim(s, &s->keeper.c, &more);
+        while (!rc && more);
+    return rc;
+}
+
+/* ---- the thread ---- */
+
+struct schedule {
+    int64_t trim_ms;          /* when next */
+    int64_t vectors_activity; /* the activity that vector indexes have followed */
+    int64_t resume_ms;        /* after an error */
+};
+
+/* Fills in what is due now and returns when to look again (monotonic). Under the lock. */
+static int64_t plan(struct store *s, const struct schedule *at, int64_t now, struct chores *todo)
+{
+    struct keeper *k = &s->keeper;
+    int64_t quiet = k->activity_ms + QUIET_MS, idle = k->activity_ms + IDLE_MS;
+    int64_t again = at->trim_ms;
+    *todo = (struct chores){.target = k->next_chunk};
+    if (now < at->resume_ms)
+        return at->resume_ms;
+    todo->checkpoint = k->wal_pages >= CHECKPOINT_PAGES;
+    todo->collect = k->garbage;
+    todo->index = behind(s) >= INDEX_CHUNKS || (behind(s) > 0 && now >= quiet);
+    todo->vectors = now >= idle && k->activity_ms > at->vectors_activity;
+    todo->trim = now >= at->trim_ms;
+    if (behind(s) > 0 && quiet < again)
+        again = quiet;
+    if (k->activity_ms > at->vectors_activity && idle < again)
+        again = idle;
+    return again;
+}
+
+static bool any(const struct chores *c)
+{
+    return c->checkpoint || c->collect || c->index || c->vectors || c->trim;
+}
+
+/* False: stop. */
+static bool next_chores(struct store *s, const struct schedule *at, struct chores *todo)
+{
+    struct keeper *k = &s->keeper;
+    pthread_mutex_lock(&k->lock);
+    for (;;) {
+        int64_t now = clock_monotonic_ms();
+        int64_t again = plan(s, at, now, todo);
+        if (k->stop || any(todo))
+            break;
+        wait_until(k, &k->wanted, again > now ? again : now + 1);
+    }
+    bool stop = k->stop;
+    pthread_mutex_unlock(&k->lock);
+    return !stop;
+}
+
+static void *keeper_main(void *arg)
+{
+    struct store *s = arg;
+    struct schedule at = {.trim_ms = clock_monotonic_ms() + 1000};
+    struct chores todo;
+    while (next_chores(s, &at, &todo)) {
+        int64_t now = clock_monotonic_ms();
+        if (todo.vectors)
+            at.vectors_activity = now;
+        if (todo.trim)
+            at.trim_ms = now + TRIM_MS;
+        int rc = do_chores(s, &todo);
+        at.resume_ms = rc ? clock_monotonic_ms() + ERROR_MS : 0;
+        if (rc)
+            log_write(LOG_WARN, "database.background_failed",
+                      LOG_STR("error", error_last()->message), LOG_END);
+    }
+    return NULL;
+}
+
+int keeper_start(struct store *s)
+{
+    struct keeper *k = &s->keeper;
+    int rc = connection_open(&k->c, s->path, SQLITE_OPEN_READWRITE, s->busy_ms);
+    if (!rc)
+        rc = connection_exec(&k->c, "PRAGMA synchronous=FULL; PRAGMA cache_size=-512");
+    int e = rc ? 0 : pthread_create(&k->thread, NULL, keeper_main, s);
+    if (e)
+        rc = error_set_errno(e, "cannot start the database's background thread");
+    k->running = !rc;
+    return rc;
+}
+
+void keeper_stop(struct store *s)
+{
+    struct keeper *k = &s->keeper;
+    if (k->running) {
+        pthread_mutex_lock(&k->lock);
+        k->stop = true;
+        pthread_cond_broadcast(&k->wanted);
+        pthread_cond_broadcast(&k->caught_up);
+        pthread_mutex_unlock(&k->lock);
+        pthread_join(k->thread, NULL);
+    }
+    connection_close(&k->c);
+    pthread_cond_destroy(&k->wanted);
+    pthread_cond_destroy(&k->caught_up);
+    pthread_mutex_destroy(&k->lock);
+}
+
+/* With a connection of its own: the thread may be at work. */
+int keeper_settle(struct store *s)
+{
+    struct connection c;
+    bool more = true;
+    int64_t target = 0;
+    int rc = connection_open(&c, s->path, SQLITE_OPEN_READWRITE, s->busy_ms);
+    if (!rc)
+        rc = sql_number(&c, &target, 1, "SELECT next_chunk FROM ledger", NULL, 0);
+    if (!rc)
+        rc = lexical_index(s, target);
+    while (!rc && more)
+        rc = collect_step(s, &c, &more);
+    for (more = true; !rc && more;)
+        rc = outbox_trim(s, &c, &more);
+    if (!rc)
+        rc = vectors_refresh(s);
+    if (!rc)
+        sqlite3_wal_checkpoint_v2(c.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    connection_close(&c);
+    return rc;
+}

@@ -1,0 +1,284 @@
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "database/sqlite_internal.h"
+#include "database/sqlite_results.h"
+#include "database/sqlite_visible.h"
+
+/* A filter that leaves at most so many runs is given to the index as ranges; a wider one lets
+ * enough through to be asked about candidates only. */
+enum { RANGE_RUNS = 20000 };
+
+void vectors_init(struct store *s)
+{
+    pthread_mutex_init(&s->vectors.lock, NULL);
+}
+
+void vectors_close(struct store *s)
+{
+    for (size_t i = 0; i < s->vectors.count; i++)
+        vector_index_close(s->vectors.spaces[i].index);
+    pthread_mutex_destroy(&s->vectors.lock);
+}
+
+/* ---- opening ---- */
+
+static void index_path(struct store *s, int64_t space_id, char *out, size_t size)
+{
+    snprintf(out, size, "%s/vectors-%lld.index", s->directory, (long long)space_id);
+}
+
+static struct vector_space *known_space(struct store *s, int64_t space_id)
+{
+    for (size_t i = 0; i < s->vectors.count; i++)
+        if (s->vectors.spaces[i].space_id == space_id)
+            return &s->vectors.spaces[i];
+    return NULL;
+}
+
+static int open_index(struct store *s, int64_t space_id, int dimension, struct vector_index **out)
+{
+    char path[4096], identity[128], hex[33];
+    index_path(s, space_id, path, sizeof path);
+    hex_encode(s->database_id.bytes, 16, hex);
+    snprintf(identity, sizeof identity, "%s/%lld", hex, (long long)space_id);
+    return vector_index_open(path, dimension, identity, out);
+}
+
+static int read_dimension(struct connection *c, int64_t space_id, int *dimension)
+{
+    int64_t n;
+    int rc = SQL_NUMBER(c, &n, 0, "SELECT dimension FROM embedding_space WHERE space_id = ?1",
+                        V_INT(space_id));
+    *dimension = (int)n;
+    if (!rc && !n)
+        rc =
+            error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
+    return rc;
+}
+
+static int find_space(struct store *s, struct connection *c, int64_t space_id,
+                      struct vector_space **out)
+{
+    struct vector_space space = {.space_id = space_id};
+    *out = known_space(s, space_id);
+    if (*out)
+        return OK;
+    if (s->vectors.count == VECTOR_SPACES)
+        return error_set(ERR_TOO_LARGE, NULL, "more than %d embedding spaces are searched",
+                         VECTOR_SPACES);
+    int rc = read_dimension(c, space_id, &space.dimension);
+    if (!rc)
+        rc = open_index(s, space_id, space.dimension, &space.index);
+    if (rc)
+        return rc;
+    *out = &s->vectors.spaces[s->vectors.count++];
+    **out = space;
+    return OK;
+}
+
+/* ---- following the database ---- */
+
+static int append_run(struct vector_space *space, sqlite3_stmt *row)
+{
+    int64_t ids[RUN_CHUNKS], first = sql_int(row, 0), count = sql_int(row, 1);
+    size_t bytes = (size_t)count * (size_t)space->dimension * sizeof(uint16_t);
+    const void *vectors = sqlite3_column_blob(row, 2);
+    if (count < 1 || count > RUN_CHUNKS || (size_t)sqlite3_column_bytes(row, 2) != bytes)
+        return error_set(ERR_SYSTEMIC, "database_corrupt",
+                         "the embeddings of chunk %lld have a wrong length: restore a backup",
+                         (long long)first);
+    for (int64_t i = 0; i < count; i++)
+        ids[i] = first + i;
+    return vector_index_append(space->index, ids, vectors, (size_t)count);
+}
+
+/* A run may be in the index in part only (after a power cut): start one run before its last id. */
+static int append_new(struct connection *c, struct vector_space *space)
+{
+    int64_t last = vector_index_last_id(space->index);
+    int64_t from = last > RUN_CHUNKS ? last - RUN_CHUNKS : 0;
+    if (space->synced_to > from)
+        from = space->synced_to - 1;
+    sqlite3_stmt *row;
+    bool more;
+    int rc = SQL_BEGIN(c, &row,
+                       "SELECT u.first_chunk, u.count, u.vectors FROM chunk_run u CROSS JOIN "
+                       "result r ON r.result_id = u.result_id WHERE u.first_chunk > ?1 AND "
+                       "u.space_id = ?2 AND r.state < 2 ORDER BY u.first_chunk",
+                       V_INT(from), V_INT(space->space_id));
+    while (!rc && !(rc = sql_next(c, row, &more)) && more)
+        rc = append_run(space, row);
+    sql_done(row);
+    return rc;
+}
+
+/* Inside a snapshot, whose chunks the index holds afterwards. */
+static int follow(struct connection *c, struct vector_space *space)
+{
+    int64_t next_chunk;
+    int rc = sql_number(c, &next_chunk, 1, "SELECT next_chunk FROM ledger", NULL, 0);
+    if (rc || space->synced_to >= next_chunk)
+        return rc;
+    if (vector_index_last_id(space->index) >= next_chunk)
+        rc = vector_index_reset(space->index); /* the database was restored from a backup */
+    if (!rc)
+        rc = append_new(c, space);
+    if (!rc)
+        space->synced_to = next_chunk;
+    return rc;
+}
+
+int vectors_refresh(struct store *s)
+{
+    struct reader *r = reader_hold(s);
+    int rc = snapshot_begin(&r->main);
+    pthread_mutex_lock(&s->vectors.lock);
+    for (size_t i = 0; !rc && i < s->vectors.count; i++)
+        rc = follow(&r->main, &s->vectors.spaces[i]);
+    pthread_mutex_unlock(&s->vectors.lock);
+    snapshot_end(&r->main);
+    reader_release(s, r);
+    return rc;
+}
+
+/* An index nobody has made yet needs nothing taken out. */
+static int existing_space(struct store *s, struct connection *c, int64_t space_id,
+                          struct vector_space **out)
+{
+    char path[4096];
+    index_path(s, space_id, path, sizeof path);
+    *out = known_space(s, space_id);
+    if (*out || access(path, F_OK) != 0)
+        return OK;
+    return find_space(s, c, space_id, out);
+}
+
+static void remove_span(struct store *s, struct connection *c, const struct chunk_span *span)
+{
+    struct vector_space *space;
+    int64_t ids[RUN_CHUNKS];
+    int64_t count = span->count < RUN_CHUNKS ? span->count : RUN_CHUNKS;
+    for (int64_t i = 0; i < count; i++)
+        ids[i] = span->first + i;
+    if (!existing_space(s, c, span->space_id, &space) && space)
+        vector_index_remove(space->index, ids, (size_t)count);
+}
+
+void vectors_remove(struct store *s, const struct chunk_span *spans, size_t count)
+{
+    struct reader *r = reader_hold(s); /* before the lock, as everywhere */
+    pthread_mutex_lock(&s->vectors.lock);
+    for (size_t i = 0; i < count; i++)
+        if (spans[i].space_id)
+            remove_span(s, &r->main, &spans[i]);
+    pthread_mutex_unlock(&s->vectors.lock);
+    reader_release(s, r);
+}
+
+/* ---- searching ---- */
+
+struct vector_search {
+    struct store *s;
+    struct connection *c;
+    int64_t space_id;
+    const float *query;
+    const struct media_filter *filter;
+    size_t k;
+    struct arena *arena;
+    struct arm_hit **out;
+    size_t *count;
+};
+
+static int accept_visible(void *ctx, const int64_t *ids, size_t count, bool *accepted)
+{
+    int rc = OK;
+    for (size_t i = 0; !rc && i < count; i++)
+        rc = visible_check(ctx, ids[i], &accepted[i]);
+    return rc;
+}
+
+static int prepare_space(struct vector_search *q, struct vector_space **space)
+{
+    pthread_mutex_lock(&q->s->vectors.lock);
+    int rc = find_space(q->s, q->c, q->space_id, space);
+    if (!rc)
+        rc = follow(q->c, *space);
+    pthread_mutex_unlock(&q->s->vectors.lock);
+    return rc;
+}
+
+static int reset_space(struct vector_search *q, struct vector_space *space)
+{
+    pthread_mutex_lock(&q->s->vectors.lock);
+    int rc = vector_index_reset(space->index);
+    space->synced_to = 0;
+    if (!rc)
+        rc = follow(q->c, space);
+    pthread_mutex_unlock(&q->s->vectors.lock);
+    return rc;
+}
+
+static int search_filtered(struct vector_search *q, const struct vector_filter *filter)
+{
+    struct vector_space *space;
+    int rc = prepare_space(q, &space);
+    if (rc)
+        return rc;
+    rc = vector_index_search(space->index, q->query, q->k, filter, q->arena, q->out, q->count);
+    if (rc == ERR_CONFLICT) { /* the file is damaged, but only a cache: made anew */
+        rc = reset_space(q, space);
+        if (!rc)
+            rc = vector_index_search(space->index, q->query, q->k, filter, q->arena, q->out,
+                                     q->count);
+    }
+    return rc;
+}
+
+static int search_in(struct vector_search *q, struct visible *visible)
+{
+    struct vector_range *ranges = NULL;
+    size_t count = 0;
+    bool too_many = true;
+    int rc = visible_begin(visible, q->s, q->c, q->filter);
+    if (!rc && !filter_any(q->filter))
+        rc = visible_ranges(q->s, q->c, q->filter, RANGE_RUNS, &ranges, &count, &too_many);
+    bool nothing = visible->nothing || (!too_many && !count);
+    struct vector_filter filter = {.accept = accept_visible, .ctx = visible};
+    if (!too_many) {
+        filter.ranges = ranges;
+        filter.range_count = count;
+    }
+    if (!rc && !nothing)
+        rc = search_filtered(q, &filter);
+    free(ranges);
+    return rc;
+}
+
+int sqlite_search_vector(void *ctx, int64_t space_id, const float *query,
+                         const struct media_filter *filter, size_t k, struct arena *arena,
+                         struct arm_hit **out, size_t *count)
+{
+    struct store *s = ctx;
+    struct reader *r = reader_hold(s);
+    struct visible visible = {0};
+    struct vector_search q = {.s = s,
+                              .c = &r->main,
+                              .space_id = space_id,
+                              .query = query,
+                              .filter = filter,
+                              .k = k < CAP_RESULTS ? k : CAP_RESULTS,
+                              .arena = arena,
+                              .out = out,
+                              .count = count};
+    *count = 0;
+    *out = NULL;
+    int rc = snapshot_begin(&r->main);
+    if (!rc)
+        rc = search_in(&q, &visible);
+    visible_end(&visible);
+    snapshot_end(&r->main);
+    reader_release(s, r);
+    return rc;
+}

@@ -1,0 +1,167 @@
+/* text.c - media_extract_text: the parent's side. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "media/frames.h"
+#include "media/media.h"
+#include "media/title.h"
+#include "media/utf8.h"
+#include "shared/caps.h"
+#include "shared/file.h"
+
+enum { READ_BYTES = 256 << 10 };
+
+/* How long a child may think: a constant for its start and what the size earns, at rates that are a
+ * tenth of what this code does on an old machine. */
+enum { IDLE_MS = 120000, CPU_BASE_MS = 60000, BYTES_PER_CPU_MS = 500 };
+
+struct extraction {
+    const struct text_sink *sink;
+    struct text_info *info;
+    struct title_finder titles; /* of plain text and Markdown */
+    struct utf8_filter filter;
+};
+
+static int to_sink(void *ctx, const char *text, size_t length)
+{
+    struct extraction *x = ctx;
+    title_feed(&x->titles, text, length);
+    return x->sink->write(x->sink->ctx, text, length);
+}
+
+/* ---- plain UTF-8: in this process ---- */
+
+static int extract_plain(struct extraction *x, int fd, const struct cancel *cancel)
+{
+    char *bytes = malloc(READ_BYTES);
+    if (!bytes)
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory to read text");
+    int64_t at = 0;
+    size_t got;
+    int rc;
+    do {
+        rc = cancel_requested(cancel) ? error_set(ERR_CANCELLED, NULL, "reading text was cancelled")
+                                      : file_read_at(fd, "text", bytes, READ_BYTES, at, &got);
+        if (!rc)
+            rc = utf8_filter_feed(&x->filter, bytes, got);
+        at += (int64_t)got;
+    } while (!rc && got == READ_BYTES);
+    free(bytes);
+    return rc;
+}
+
+/* ---- everything else: in a child ---- */
+
+static void copy_text(char *out, size_t capacity, const char *text, size_t limit)
+{
+    size_t n = strnlen(text, limit);
+    n = utf8_valid(text, n, true) ? utf8_cut(text, n, capacity - 1) : 0;
+    memcpy(out, text, n);
+    out[n] = '\0';
+    for (char *p = out; *p; p++)
+        if ((unsigned char)*p < 0x20)
+            *p = ' ';
+}
+
+static int take_info(struct text_info *info, const struct buffer *payload)
+{
+    struct text_info_frame frame;
+    if (payload->length != sizeof frame)
+        return error_set(ERR_PERMANENT, "parser_crashed", "a parser sent a malformed frame");
+    memcpy(&frame, payload->data, sizeof frame);
+    copy_text(info->title, sizeof info->title, frame.title, sizeof frame.title);
+    copy_text(info->language, sizeof info->language, frame.language, sizeof frame.language);
+    info->invalid += frame.invalid;
+    return OK;
+}
+
+/* What a child sends is filtered again: it may have been taken over by what it parsed. */
+static int receive_text(struct extraction *x, struct child *child, const struct cancel *cancel)
+{
+    struct buffer payload;
+    uint32_t type;
+    int rc;
+    buffer_init(&payload, CAP_CHILD_FRAME);
+    for (;;) {
+        rc = child_receive(child, cancel, &type, &payload);
+        if (rc || type == 0)
+            break;
+        if (type == FRAME_TEXT)
+            rc = utf8_filter_feed(&x->filter, payload.data, payload.length);
+        else if (type == FRAME_TEXT_INFO)
+            rc = take_info(x->info, &payload);
+        if (rc)
+            break;
+    }
+    buffer_free(&payload);
+    return rc;
+}
+
+static const char *child_of(enum media_kind kind)
+{
+    switch (kind) {
+    case MEDIA_TEXT:
+    case MEDIA_MARKDOWN:
+        return "text";
+    case MEDIA_HTML:
+        return "html";
+    case MEDIA_PDF:
+        return "pdf";
+    case MEDIA_DOCX:
+        return "docx";
+    default:
+        return NULL;
+    }
+}
+
+static int extract_in_child(struct extraction *x, int fd, int64_t size, enum media_kind kind,
+                            const struct cancel *cancel)
+{
+    struct child *child;
+    struct child_limits limits = {
+        .cpu_ms = CPU_BASE_MS + size / BYTES_PER_CPU_MS,
+        .idle_timeout_ms = IDLE_MS,
+    };
+    const char *name = child_of(kind);
+    if (!name)
+        return error_set(ERR_INVALID, NULL, "'%s' is no kind of document", media_kind_name(kind));
+    const char *path = getenv("PATH");
+    const char *args[] = {path && *path ? path : "/usr/bin:/bin", NULL};
+    int rc = child_spawn(name, kind == MEDIA_PDF ? args : NULL, fd, &limits, &child);
+    if (rc)
+        return rc;
+    rc = receive_text(x, child, cancel);
+    child_close(child, NULL);
+    return rc;
+}
+
+/* ---- */
+
+int media_extract_text(int fd, int64_t size, const struct media_identity *identity,
+                       const struct cancel *cancel, const struct text_sink *sink,
+                       struct text_info *out)
+{
+    memset(out, 0, sizeof *out);
+    if (identity->kind == MEDIA_DOCX && strstr(identity->format, "encrypted"))
+        return error_set(ERR_PERMANENT, "password_protected",
+                         "the DOCX is protected by a password; save it without one");
+    struct extraction *x = malloc(sizeof *x);
+    if (!x)
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory to extract text");
+    x->sink = sink;
+    x->info = out;
+    title_init(&x->titles);
+    utf8_filter_init(&x->filter, to_sink, x, (int64_t)CAP_TEXT_BYTES);
+    int rc = identity->plain_utf8 ? extract_plain(x, fd, cancel)
+                                  : extract_in_child(x, fd, size, identity->kind, cancel);
+    if (!rc)
+        rc = utf8_filter_flush(&x->filter);
+    out->bytes = x->filter.bytes;
+    out->invalid += x->filter.invalid;
+    if (identity->kind == MEDIA_MARKDOWN)
+        title_of_markdown(&x->titles, out->title, sizeof out->title);
+    free(x);
+    return rc;
+}

@@ -1,0 +1,135 @@
+/*
+ * config_table.c - every setting, once.
+ *
+ * To add one: add a row here, read it in src/commands/app_settings.c (the only reader of most of
+ * them), and run `make docs`; --help, `aegis config`, the man page and docs/configuration.md
+ * follow.
+ */
+#include "shared/config_internal.h"
+
+#define SECONDS INT64_C(1000)
+#define MINUTES (60 * SECONDS)
+#define HOURS   (60 * MINUTES)
+
+/* designated initialisers by type, so that each row says only what matters */
+#define STRING(k, d, e, h)                                                                         \
+    {                                                                                              \
+        .key = (k), .type = SETTING_STRING, .fallback = (d), .env = (e), .help = (h)               \
+    }
+#define SECRET(k, e, h)                                                                            \
+    {                                                                                              \
+        .key = (k), .type = SETTING_SECRET, .fallback = "", .env = (e), .help = (h)                \
+    }
+#define CHOICE(k, d, e, c, h)                                                                      \
+    {                                                                                              \
+        .key = (k), .type = SETTING_CHOICE, .fallback = (d), .env = (e), .choices = (c),           \
+        .help = (h)                                                                                \
+    }
+#define RANGE(t, k, d, e, lo, hi, h)                                                               \
+    {                                                                                              \
+        .key = (k), .type = (t), .fallback = (d), .env = (e), .min = (lo), .max = (hi),            \
+        .help = (h)                                                                                \
+    }
+#define INT(k, d, e, lo, hi, h)      RANGE(SETTING_INT, k, d, e, lo, hi, h)
+#define NUMBER(k, d, e, lo, hi, h)   RANGE(SETTING_NUMBER, k, d, e, lo, hi, h)
+#define DURATION(k, d, e, lo, hi, h) RANGE(SETTING_DURATION_MS, k, d, e, lo, hi, h)
+#define BYTES(k, d, e, lo, hi, h)    RANGE(SETTING_BYTES, k, d, e, lo, hi, h)
+
+#define PROVIDERS "auto|offline|openai"
+
+static const struct setting table[] = {
+    STRING("bucket", "media", "AEGIS_BUCKET", "bucket that `add` and `watch` put media into"),
+    STRING("collection", "", "AEGIS_COLLECTION",
+           "collection of new media; empty: the bucket's name"),
+
+    CHOICE("provider", "auto", "AEGIS_PROVIDER", PROVIDERS,
+           "who does the model work; auto: openai where a key or base URL is set, else offline"),
+    CHOICE("provider.transcribe", "auto", "AEGIS_PROVIDER_TRANSCRIBE", PROVIDERS,
+           "who transcribes; auto: as `provider` says"),
+    CHOICE("provider.summarise", "auto", "AEGIS_PROVIDER_SUMMARISE", PROVIDERS,
+           "who summarises; auto: as `provider` says"),
+    CHOICE("provider.embed", "auto", "AEGIS_PROVIDER_EMBED", PROVIDERS,
+           "who makes embeddings; auto: as `provider` says"),
+    CHOICE("provider.answer", "auto", "AEGIS_PROVIDER_ANSWER", PROVIDERS,
+           "who answers questions; auto: as `provider` says"),
+
+    STRING("offline.speech_model", "", "AEGIS_SPEECH_MODEL",
+           "directory of the PocketSphinx model; empty: where Debian puts it"),
+
+    SECRET("openai.api_key", "OPENAI_API_KEY", "key for OpenAI or a server that speaks its API"),
+    STRING("openai.base_url", "", "OPENAI_BASE_URL",
+           "address of the API; empty: OpenAI's own, https://api.openai.com/v1"),
+    STRING("openai.organization", "", "OPENAI_ORG_ID", "sent as OpenAI-Organization if not empty"),
+    STRING("openai.project", "", "OPENAI_PROJECT_ID", "sent as OpenAI-Project if not empty"),
+    STRING("openai.transcribe_model", "gpt-transcribe", "AEGIS_TRANSCRIBE_MODEL",
+           "model that transcribes"),
+    STRING("openai.transcribe_base_url", "", "AEGIS_TRANSCRIBE_BASE_URL",
+           "its own address; empty: openai.base_url"),
+    SECRET("openai.transcribe_api_key", "AEGIS_TRANSCRIBE_API_KEY",
+           "its own key; empty: openai.api_key"),
+    STRING("openai.summarise_model", "gpt-5.4-mini", "AEGIS_SUMMARISE_MODEL",
+           "model that summarises"),
+    STRING("openai.summarise_base_url", "", "AEGIS_SUMMARISE_BASE_URL",
+           "its own address; empty: openai.base_url"),
+    SECRET("openai.summarise_api_key", "AEGIS_SUMMARISE_API_KEY",
+           "its own key; empty: openai.api_key"),
+    STRING("openai.embed_model", "text-embedding-3-small", "AEGIS_EMBED_MODEL",
+           "model that makes embeddings"),
+    STRING("openai.embed_base_url", "", "AEGIS_EMBED_BASE_URL",
+           "its own address; empty: openai.base_url"),
+    SECRET("openai.embed_api_key", "AEGIS_EMBED_API_KEY", "its own key; empty: openai.api_key"),
+    INT("openai.embed_dimensions", "1536", "AEGIS_EMBED_DIMENSIONS", 1, 4096,
+        "numbers in one embedding; must be what the model gives or can be asked for"),
+    STRING("openai.answer_model", "", "AEGIS_ANSWER_MODEL",
+           "model that answers questions; empty: openai.summarise_model"),
+    STRING("openai.answer_base_url", "", "AEGIS_ANSWER_BASE_URL",
+           "its own address; empty: as for summaries"),
+    SECRET("openai.answer_api_key", "AEGIS_ANSWER_API_KEY", "its own key; empty: as for summaries"),
+    STRING("openai.reasoning_effort", "low", "AEGIS_REASONING_EFFORT",
+           "reasoning_effort of summaries and answers; empty: not sent"),
+    DURATION("openai.timeout", "10m", "AEGIS_OPENAI_TIMEOUT", 1 * SECONDS, 2 * HOURS,
+             "longest one request may take"),
+    INT("openai.max_connections", "0", "AEGIS_OPENAI_MAX_CONNECTIONS", 0, 65536,
+        "connections to one host at a time; 0: as many as there are requests"),
+
+    INT("workers", "16", "AEGIS_WORKERS", 1, 4096, "jobs in flight at a time"),
+    INT("cpu_slots", "0", "AEGIS_CPU_SLOTS", 0, 1024,
+        "CPU-heavy stages (decoding, offline models) at a time; 0: number of processors"),
+    DURATION("drain", "30s", "AEGIS_DRAIN", 0, 1 * HOURS,
+             "on a stop: jobs that finish within this finish, the rest go back to the queue"),
+    NUMBER("budget", "0", "AEGIS_BUDGET", 0, 1000000000,
+           "US dollars in all at which the pipeline pauses; 0: none"),
+
+    INT("queue.max_receives", "50", "AEGIS_QUEUE_MAX_RECEIVES", 1, 1000,
+        "receives of one message after which it becomes a dead letter"),
+    DURATION("queue.visibility", "2m", "AEGIS_QUEUE_VISIBILITY", 5 * SECONDS, 12 * HOURS,
+             "how long a received message stays hidden without a heartbeat"),
+    DURATION("retry.base", "1s", "AEGIS_RETRY_BASE", 1, 1 * HOURS,
+             "ceiling of the delay before the first retry; doubled for each further one"),
+    DURATION("retry.cap", "5m", "AEGIS_RETRY_CAP", 1, 24 * HOURS,
+             "ceiling of the delay before any retry"),
+    INT("retry.max_attempts", "6", "AEGIS_RETRY_MAX_ATTEMPTS", 1, 1000,
+        "attempts in all; the last failure makes a dead letter"),
+
+    BYTES("chunk.bytes", "1400", "AEGIS_CHUNK_BYTES", 200, 16384,
+          "target size of one passage of text"),
+    DURATION("transcribe.piece", "10m", "AEGIS_TRANSCRIBE_PIECE", 10 * SECONDS, 1 * HOURS,
+             "longest piece of audio of one transcription call"),
+    INT("transcribe.window", "4", "AEGIS_TRANSCRIBE_WINDOW", 1, 64,
+        "transcription calls of one recording at a time"),
+    BYTES("summary.max_bytes", "2MiB", "AEGIS_SUMMARY_MAX_BYTES", 1024, 1 << 30,
+          "text read for one summary; of longer texts evenly spread excerpts are read"),
+
+    CHOICE("log.level", "info", "AEGIS_LOG_LEVEL", "debug|info|warn|error", "least level logged"),
+    CHOICE("log.format", "auto", "AEGIS_LOG_FORMAT", "auto|text|json",
+           "how log lines look; auto: text on a terminal, else JSON"),
+};
+
+_Static_assert(sizeof table / sizeof table[0] <= CONFIG_SETTINGS_CAP, "raise CONFIG_SETTINGS_CAP");
+
+const struct setting *config_settings(size_t *count)
+{
+    if (count)
+        *count = sizeof table / sizeof table[0];
+    return table;
+}

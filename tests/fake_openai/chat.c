@@ -1,0 +1,479 @@
+/*
+ * chat.c - Chat Completions and Responses: two wire shapes of one question.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "fake.h"
+#include "shared/json.h"
+
+enum format { FORMAT_TEXT, FORMAT_OBJECT, FORMAT_SCHEMA };
+
+/* What was asked, whichever way. */
+struct ask {
+    const char *model;
+    enum model_kind kind;
+    struct json_slice text; /* of the last user message: the document in it, if it is marked */
+    json_t *schema;         /* owned */
+    enum format format;
+    size_t input_bytes;
+    bool says_json;
+    int64_t max_output; /* tokens; 0: no limit asked */
+};
+
+struct answer {
+    struct buffer content;
+    const char *refusal; /* NULL if it did not decline */
+    const char *finish;
+    int64_t input_tokens, output_tokens;
+};
+
+/* ---- parameters --------------------------------------------------------------------------------
+ */
+
+static const char *const chat_parameters[] = {"messages",
+                                              "model",
+                                              "audio",
+                                              "frequency_penalty",
+                                              "function_call",
+                                              "functions",
+                                              "logit_bias",
+                                              "logprobs",
+                                              "max_completion_tokens",
+                                              "max_tokens",
+                                              "metadata",
+                                              "modalities",
+                                              "n",
+                                              "parallel_tool_calls",
+                                              "prediction",
+                                              "presence_penalty",
+                                              "prompt_cache_key",
+                                              "prompt_cache_retention",
+                                              "reasoning_effort",
+                                              "response_format",
+                                              "safety_identifier",
+                                              "seed",
+                                              "service_tier",
+                                              "stop",
+                                              "store",
+                                              "stream",
+                                              "stream_options",
+                                              "temperature",
+                                              "tool_choice",
+                                              "tools",
+                                              "top_logprobs",
+                                              "top_p",
+                                              "user",
+                                              "verbosity",
+                                              "web_search_options",
+                                              NULL};
+
+static const char *const response_parameters[] = {"input",
+                                                  "model",
+                                                  "background",
+                                                  "include",
+                                                  "instructions",
+                                                  "max_output_tokens",
+                                                  "max_tool_calls",
+                                                  "metadata",
+                                                  "parallel_tool_calls",
+                                                  "previous_response_id",
+                                                  "prompt",
+                                                  "prompt_cache_key",
+                                                  "prompt_cache_retention",
+                                                  "reasoning",
+                                                  "safety_identifier",
+                                                  "service_tier",
+                                                  "store",
+                                                  "stream",
+                                                  "stream_options",
+                                                  "temperature",
+                                                  "text",
+                                                  "tool_choice",
+                                                  "tools",
+                                                  "top_logprobs",
+                                                  "top_p",
+                                                  "truncation",
+                                                  "user",
+                                                  NULL};
+
+static bool listed(const char *const *list, const char *name)
+{
+    for (; *list; list++)
+        if (strcmp(*list, name) == 0)
+            return true;
+    return false;
+}
+
+static bool check_known(struct exchange *x, const json_t *body, const char *const *known)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)body, key, value)
+    {
+        if (listed(known, key))
+            continue;
+        reply_invalid(x, key, "unknown_parameter", "Unknown parameter: '%s'.", key);
+        return false;
+    }
+    return true;
+}
+
+static bool check_reasoning(struct exchange *x, const json_t *body)
+{
+    static const char *const refused[] = {
+        "temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs",
+        "logit_bias",  NULL};
+    if (json_object_get(body, "max_tokens")) {
+        reply_invalid(x, "max_tokens", "unsupported_parameter",
+                      "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+                      "'max_completion_tokens' instead.");
+        return false;
+    }
+    for (const char *const *p = refused; *p; p++) {
+        if (!json_object_get(body, *p))
+            continue;
+        reply_invalid(x, *p, "unsupported_parameter",
+                      "Unsupported parameter: '%s' is not supported with this model.", *p);
+        return false;
+    }
+    return true;
+}
+
+static bool check_parameters(struct exchange *x, const json_t *body, const struct ask *ask)
+{
+    if (ask->kind == MODEL_REASONING)
+        return check_reasoning(x, body);
+    const json_t *reasoning = json_object_get(body, "reasoning_effort");
+    if (!reasoning || model_kind(server_options(x->server), ask->model) != MODEL_CHAT)
+        return true;
+    reply_invalid(x, "reasoning_effort", "unsupported_parameter",
+                  "Unsupported parameter: 'reasoning_effort' is not supported with this model.");
+    return false;
+}
+
+/* ---- the text ----------------------------------------------------------------------------------
+ */
+
+/* Between "<document...>" and "</document", as prompts mark untrusted text; else all of it. */
+static struct json_slice document_in(struct json_slice all)
+{
+    const char *open = memmem(all.text, all.length, "<document", 9);
+    const char *end = all.text + all.length;
+    const char *begin = open ? memchr(open, '>', (size_t)(end - open)) : NULL;
+    if (!begin)
+        return all;
+    begin++;
+    const char *close = memmem(begin, (size_t)(end - begin), "</document", 10);
+    all.text = begin;
+    all.length = (size_t)((close ? close : end) - begin);
+    return all;
+}
+
+static void add_text(struct ask *ask, const struct json_slice *text, bool user)
+{
+    ask->input_bytes += text->length;
+    ask->says_json |=
+        memmem(text->text, text->length, "JSON", 4) || memmem(text->text, text->length, "json", 4);
+    if (user)
+        ask->text = *text;
+}
+
+/* Content is a string or an array of parts with a text each. */
+static bool add_content(struct ask *ask, const struct request *r, const json_t *content, bool user)
+{
+    struct json_slice text;
+    if (request_text(r, content, &text)) {
+        add_text(ask, &text, user);
+        return true;
+    }
+    size_t i;
+    json_t *part;
+    json_array_foreach(content, i, part)
+    {
+        if (!request_text(r, json_object_get(part, "text"), &text))
+            return false;
+        add_text(ask, &text, user);
+    }
+    return json_array_size(content) > 0;
+}
+
+static bool add_messages(struct exchange *x, struct ask *ask, const struct request *r,
+                         const json_t *messages, const char *param)
+{
+    size_t i;
+    json_t *message;
+    json_array_foreach(messages, i, message)
+    {
+        const char *role = json_string_at(message, "role", "");
+        bool known = strcmp(role, "user") == 0 || strcmp(role, "system") == 0 ||
+                     strcmp(role, "developer") == 0 || strcmp(role, "assistant") == 0;
+        if (known &&
+            add_content(ask, r, json_object_get(message, "content"), strcmp(role, "user") == 0))
+            continue;
+        reply_invalid(x, param, "invalid_value", "Invalid value in '%s[%zu]'.", param, i);
+        return false;
+    }
+    if (json_array_size(messages) > 0)
+        return true;
+    reply_invalid(x, param, "empty_array",
+                  "Invalid '%s': empty array. Expected an array with minimum length 1.", param);
+    return false;
+}
+
+/* A schema written out in a prompt is followed like one in response_format. */
+static void find_schema_in_prompt(struct ask *ask, const struct exchange *x)
+{
+    json_t *body = json_loadb(buffer_string(&x->body), x->body.length, 0, NULL);
+    const json_t *messages = json_object_get(body, "messages"), *message;
+    size_t i;
+    if (!messages)
+        messages = json_object_get(body, "input");
+    json_array_foreach(messages, i, message)
+    {
+        const char *at = strstr(json_string_at(message, "content", ""), "{\"type\":\"object\"");
+        if (at && !ask->schema)
+            ask->schema = json_loads(at, JSON_DISABLE_EOF_CHECK, NULL);
+    }
+    json_decref(body);
+}
+
+/* ---- the format --------------------------------------------------------------------------------
+ */
+
+/* `format` is {"type":..., "json_schema"?: {...}}; for Responses the schema stands in it. */
+static bool read_format(struct exchange *x, struct ask *ask, const json_t *format)
+{
+    const char *type = json_string_at(format, "type", "text");
+    const json_t *holder = json_object_get(format, "json_schema");
+    if (!holder)
+        holder = format;
+    if (strcmp(type, "text") == 0)
+        return true;
+    if (strcmp(type, "json_object") == 0) {
+        ask->format = FORMAT_OBJECT;
+        if (ask->says_json)
+            return true;
+        reply_invalid(x, "messages", NULL,
+                      "'messages' must contain the word 'json' in some form, to use "
+                      "'response_format' of type 'json_object'.");
+        return false;
+    }
+    const char *name = json_string_at(holder, "name", "");
+    json_t *schema = json_object_get(holder, "schema");
+    if (strcmp(type, "json_schema") != 0 || !json_is_object(schema)) {
+        reply_invalid(x, "response_format", "invalid_value",
+                      "Invalid value: '%s'. Supported values are: 'json_object', 'json_schema', "
+                      "and 'text'.",
+                      type);
+        return false;
+    }
+    if (!*name || strlen(name) > 64) {
+        reply_invalid(x, "response_format.json_schema.name", "missing_required_parameter",
+                      "Missing required parameter: 'response_format.json_schema.name'.");
+        return false;
+    }
+    ask->format = FORMAT_SCHEMA;
+    ask->schema = json_incref(schema);
+    return !json_is_true(json_object_get(holder, "strict")) || schema_check_strict(x, schema, name);
+}
+
+static bool check_context(struct exchange *x, const struct ask *ask)
+{
+    if (tokens_of(ask->input_bytes) <= CONTEXT_TOKENS)
+        return true;
+    reply_invalid(x, "messages", "context_length_exceeded",
+                  "This model's maximum context length is %d tokens. However, your messages "
+                  "resulted in %lld tokens. Please reduce the length of the messages.",
+                  CONTEXT_TOKENS, (long long)tokens_of(ask->input_bytes));
+    return false;
+}
+
+/* ---- answering ---------------------------------------------------------------------------------
+ */
+
+static void say_text(const struct ask *ask, struct buffer *out)
+{
+    static const char schema[] = "{\"type\":\"string\"}";
+    json_t *string = json_loads(schema, 0, NULL), *said;
+    struct buffer quoted;
+    buffer_init(&quoted, JSON_LIMIT);
+    schema_instance(string, &ask->text, &quoted);
+    said = json_loadb(buffer_string(&quoted), quoted.length, JSON_DECODE_ANY, NULL);
+    buffer_append_string(out, json_is_string(said) ? json_string_value(said) : "");
+    if (memmem(ask->text.text, ask->text.length, "[1]", 3))
+        buffer_append_string(out, " [1]");
+    json_decref(said);
+    json_decref(string);
+    buffer_free(&quoted);
+}
+
+static void say(struct exchange *x, struct ask *ask, struct answer *a)
+{
+    buffer_init(&a->content, JSON_LIMIT);
+    a->finish = "stop";
+    a->input_tokens = tokens_of(ask->input_bytes);
+    if (x->fault == FAULT_REFUSAL)
+        a->refusal = "I'm sorry, I cannot assist with that request.";
+    if (!a->refusal && ask->schema && x->fault != FAULT_NOT_JSON) {
+        if (x->fault == FAULT_FENCED)
+            buffer_append_string(&a->content, "Here it is:\n```json\n");
+        schema_instance(ask->schema, &ask->text, &a->content);
+        if (x->fault == FAULT_FENCED)
+            buffer_append_string(&a->content, "\n```");
+    } else if (!a->refusal) {
+        say_text(ask, &a->content);
+    }
+    a->output_tokens = tokens_of(a->refusal ? strlen(a->refusal) : a->content.length);
+    bool cut = x->fault == FAULT_TRUNCATED || x->fault == FAULT_CONTENT_FILTER;
+    if (ask->max_output > 0 && a->output_tokens > ask->max_output)
+        cut = true;
+    if (!cut)
+        return;
+    a->finish = x->fault == FAULT_CONTENT_FILTER ? "content_filter" : "length";
+    a->content.length /= 2;
+    a->output_tokens = tokens_of(a->content.length);
+}
+
+static void count_tokens(struct exchange *x, const struct answer *a)
+{
+    x->billed_tokens = a->input_tokens + a->output_tokens;
+}
+
+static void append_content(struct buffer *out, const struct answer *a)
+{
+    json_append_string(out, buffer_string(&a->content), a->content.length);
+}
+
+static void write_chat(struct exchange *x, const struct ask *ask, const struct answer *a)
+{
+    struct buffer *out = &x->reply;
+    buffer_printf(out,
+                  "{\"id\":\"chatcmpl-fake\",\"object\":\"chat.completion\",\"created\":%lld,"
+                  "\"model\":\"%s\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+                  "\"content\":",
+                  (long long)time(NULL), ask->model);
+    if (a->refusal)
+        buffer_printf(out, "null,\"refusal\":\"%s\"", a->refusal);
+    else {
+        append_content(out, a);
+        buffer_append_string(out, ",\"refusal\":null");
+    }
+    buffer_printf(out,
+                  ",\"annotations\":[]},\"logprobs\":null,\"finish_reason\":\"%s\"}],"
+                  "\"usage\":{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,"
+                  "\"total_tokens\":%lld,\"prompt_tokens_details\":{\"cached_tokens\":0},"
+                  "\"completion_tokens_details\":{\"reasoning_tokens\":0}},"
+                  "\"system_fingerprint\":null}",
+                  a->finish, (long long)a->input_tokens, (long long)a->output_tokens,
+                  (long long)(a->input_tokens + a->output_tokens));
+    x->status = 200;
+}
+
+static void write_response(struct exchange *x, const struct ask *ask, const struct answer *a)
+{
+    struct buffer *out = &x->reply;
+    bool whole = strcmp(a->finish, "stop") == 0;
+    buffer_printf(out,
+                  "{\"id\":\"resp_fake\",\"object\":\"response\",\"created_at\":%lld,"
+                  "\"status\":\"%s\",\"error\":null,\"model\":\"%s\",\"incomplete_details\":",
+                  (long long)time(NULL), whole ? "completed" : "incomplete", ask->model);
+    if (whole)
+        buffer_append_string(out, "null");
+    else
+        buffer_printf(out, "{\"reason\":\"%s\"}",
+                      a->finish[0] == 'c' ? "content_filter" : "max_output_tokens");
+    buffer_append_string(out, ",\"output\":[{\"type\":\"reasoning\",\"id\":\"rs_fake\","
+                              "\"summary\":[]},{\"type\":\"message\",\"id\":\"msg_fake\","
+                              "\"status\":\"completed\",\"role\":\"assistant\",\"content\":[");
+    if (a->refusal)
+        buffer_printf(out, "{\"type\":\"refusal\",\"refusal\":\"%s\"}", a->refusal);
+    else {
+        buffer_append_string(out, "{\"type\":\"output_text\",\"annotations\":[],\"text\":");
+        append_content(out, a);
+        buffer_append_char(out, '}');
+    }
+    buffer_printf(out,
+                  "]}],\"parallel_tool_calls\":true,\"tool_choice\":\"auto\",\"tools\":[],"
+                  "\"usage\":{\"input_tokens\":%lld,\"input_tokens_details\":{\"cached_tokens\":0},"
+                  "\"output_tokens\":%lld,\"output_tokens_details\":{\"reasoning_tokens\":0},"
+                  "\"total_tokens\":%lld}}",
+                  (long long)a->input_tokens, (long long)a->output_tokens,
+                  (long long)(a->input_tokens + a->output_tokens));
+    x->status = 200;
+}
+
+/* ---- the endpoints -----------------------------------------------------------------------------
+ */
+
+static bool read_model(struct exchange *x, const json_t *body, struct ask *ask)
+{
+    ask->model = json_string_at(body, "model", NULL);
+    if (!ask->model) {
+        reply_invalid(x, NULL, NULL, "you must provide a model parameter");
+        return false;
+    }
+    if (!model_accept(x, ask->model, MODEL_CHAT, MODEL_REASONING))
+        return false;
+    ask->kind = model_kind(server_options(x->server), ask->model);
+    return check_parameters(x, body, ask);
+}
+
+static bool read_chat(struct exchange *x, const struct request *r, struct ask *ask)
+{
+    const json_t *body = r->json;
+    ask->max_output =
+        json_int_at(body, "max_completion_tokens", json_int_at(body, "max_tokens", 0));
+    return read_model(x, body, ask) && check_known(x, body, chat_parameters) &&
+           add_messages(x, ask, r, json_object_get(body, "messages"), "messages") &&
+           check_context(x, ask) && read_format(x, ask, json_object_get(body, "response_format"));
+}
+
+static bool read_response(struct exchange *x, const struct request *r, struct ask *ask)
+{
+    const json_t *body = r->json, *input = json_object_get(body, "input");
+    struct json_slice text;
+    ask->max_output = json_int_at(body, "max_output_tokens", 0);
+    if (!read_model(x, body, ask) || !check_known(x, body, response_parameters))
+        return false;
+    if (request_text(r, json_object_get(body, "instructions"), &text))
+        add_text(ask, &text, false);
+    if (request_text(r, input, &text))
+        add_text(ask, &text, true);
+    else if (!add_messages(x, ask, r, input, "input"))
+        return false;
+    return check_context(x, ask) && read_format(x, ask, json_at(body, "text.format"));
+}
+
+static void serve(struct exchange *x,
+                  bool (*read)(struct exchange *, const struct request *, struct ask *),
+                  void (*write)(struct exchange *, const struct ask *, const struct answer *))
+{
+    struct request r;
+    struct ask ask = {0};
+    struct answer answer = {0};
+    if (!request_open(x, &r))
+        return;
+    if (read(x, &r, &ask)) {
+        ask.text = document_in(ask.text);
+        if (!ask.schema)
+            find_schema_in_prompt(&ask, x);
+        say(x, &ask, &answer);
+        write(x, &ask, &answer);
+        count_tokens(x, &answer);
+        buffer_free(&answer.content);
+    }
+    json_decref(ask.schema);
+    request_close(&r);
+}
+
+void chat_completions(struct exchange *x)
+{
+    serve(x, read_chat, write_chat);
+}
+
+void responses_create(struct exchange *x)
+{
+    serve(x, read_response, write_response);
+}

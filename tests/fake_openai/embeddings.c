@@ -1,0 +1,301 @@
+/*
+ * embeddings.c - the bag of a text's words, hashed into a vector ("Feature Hashing for Large Scale
+ * Multitask Learning", Weinberger et al. 2009): texts that share words point the same way, so that
+ * tests can search.
+ */
+#include <ctype.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fake.h"
+#include "shared/json.h"
+
+struct input {
+    struct json_slice text; /* or */
+    size_t token_count;     /* an array of tokens */
+};
+
+struct wanted {
+    const char *model;
+    int dimension;
+    bool base64;
+    struct input *inputs;
+    size_t count;
+    int64_t tokens;
+};
+
+/* ---- vectors -----------------------------------------------------------------------------------
+ */
+
+static void add_word(float *v, int dimension, uint32_t hash, size_t length)
+{
+    float weight = length < 4 ? 0.25f : 1.0f; /* "the", "of", "and" say little */
+    for (int i = 0; i < 4; i++) {
+        hash = hash * 1664525u + 1013904223u;
+        v[(uint64_t)hash * (uint32_t)dimension >> 32] += hash & 128 ? weight : -weight;
+    }
+}
+
+/* Letters (in lower case), digits and everything beyond ASCII; 0 for what stands between words. */
+static unsigned char folded[256];
+static pthread_once_t folded_once = PTHREAD_ONCE_INIT;
+
+static void make_folded(void)
+{
+    for (int c = 0; c < 256; c++)
+        folded[c] = (unsigned char)(c >= 0x80 ? c : isalnum(c) ? tolower(c) : 0);
+}
+
+static void bag_of_words(const struct json_slice *text, float *v, int dimension)
+{
+    const char *p = text->text, *end = p + text->length;
+    pthread_once(&folded_once, make_folded);
+    while (p < end) {
+        uint32_t hash = 2166136261u; /* FNV-1a */
+        const char *begin = p;
+        for (unsigned char c; p < end && (c = folded[(unsigned char)*p]); p++)
+            hash = (hash ^ c) * 16777619u;
+        if (p > begin)
+            add_word(v, dimension, hash, (size_t)(p - begin));
+        else
+            p += *p == '\\' && text->escaped ? 2 : 1; /* the letter of an escape is no word */
+    }
+}
+
+static void normalise(float *v, int dimension)
+{
+    float sums[8] = {0}, sum = 0;
+    for (int i = 0; i < dimension; i++)
+        sums[i % 8] += v[i] * v[i];
+    for (int i = 0; i < 8; i++)
+        sum += sums[i];
+    if (sum == 0)
+        v[0] = sum = 1;
+    float scale = 1 / sqrtf(sum);
+    for (int i = 0; i < dimension; i++)
+        v[i] *= scale;
+}
+
+static void embed(const struct input *input, float *v, int dimension)
+{
+    memset(v, 0, (size_t)dimension * sizeof *v);
+    if (input->text.text)
+        bag_of_words(&input->text, v, dimension);
+    else
+        add_word(v, dimension, (uint32_t)input->token_count, 8);
+    normalise(v, dimension);
+}
+
+/* ---- writing -----------------------------------------------------------------------------------
+ */
+
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static char pairs[4096][2];
+static pthread_once_t pairs_once = PTHREAD_ONCE_INIT;
+
+static void make_pairs(void)
+{
+    for (int i = 0; i < 4096; i++)
+        memcpy(pairs[i], (char[]){digits[i >> 6], digits[i & 63]}, 2);
+}
+
+/* RFC 4648 base64, two digits at a time: at the rate asked of this server OpenSSL's is the limit.
+ */
+static void append_base64(struct buffer *out, const void *bytes, size_t length)
+{
+    pthread_once(&pairs_once, make_pairs);
+    if (buffer_reserve(out, (length + 2) / 3 * 4))
+        return;
+    const unsigned char *p = bytes;
+    char *to = out->data + out->length;
+    for (; length >= 3; length -= 3, p += 3, to += 4) {
+        memcpy(to, pairs[p[0] << 4 | p[1] >> 4], 2);
+        memcpy(to + 2, pairs[(p[1] & 15) << 8 | p[2]], 2);
+    }
+    if (length) {
+        unsigned second = length > 1 ? p[1] : 0;
+        memcpy(to, pairs[p[0] << 4 | second >> 4], 2);
+        to[2] = length > 1 ? digits[(second & 15) << 2] : '=';
+        to[3] = '=';
+        to += 4;
+    }
+    out->length = (size_t)(to - out->data);
+    *to = '\0';
+}
+
+static void append_floats(struct buffer *out, const float *v, int dimension)
+{
+    buffer_append_char(out, '[');
+    for (int i = 0; i < dimension; i++)
+        buffer_printf(out, i ? ",%.9g" : "%.9g", (double)v[i]);
+    buffer_append_char(out, ']');
+}
+
+static void append_embedding(struct buffer *out, const struct wanted *w, size_t index, float *v,
+                             enum fault fault)
+{
+    int dimension = fault == FAULT_WRONG_DIMENSION ? w->dimension / 2 : w->dimension;
+    embed(&w->inputs[index], v, dimension);
+    if (fault == FAULT_NOT_FINITE && index == 0)
+        v[1] = NAN;
+    buffer_printf(out, "{\"object\":\"embedding\",\"index\":%zu,\"embedding\":", index);
+    if (w->base64) {
+        buffer_append_char(out, '"');
+        append_base64(out, v, (size_t)dimension * sizeof *v);
+        buffer_append_char(out, '"');
+    } else {
+        append_floats(out, v, dimension);
+    }
+    buffer_append_char(out, '}');
+}
+
+static void write_reply(struct exchange *x, const struct wanted *w)
+{
+    struct buffer *out = &x->reply;
+    float *v = malloc((size_t)w->dimension * sizeof *v);
+    size_t count = w->count - (x->fault == FAULT_MISSING_ITEM);
+    if (!v)
+        return;
+    if (w->base64)
+        buffer_reserve(out, count * ((size_t)w->dimension * 16 / 3 + 80) + 256);
+    buffer_append_string(out, "{\"object\":\"list\",\"data\":[");
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            buffer_append_char(out, ',');
+        append_embedding(out, w, x->fault == FAULT_REVERSED ? count - 1 - i : i, v, x->fault);
+    }
+    buffer_printf(out,
+                  "],\"model\":\"%s\",\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld}}",
+                  w->model, (long long)w->tokens, (long long)w->tokens);
+    free(v);
+    x->billed_tokens = w->tokens;
+    x->status = 200;
+}
+
+/* ---- reading -----------------------------------------------------------------------------------
+ */
+
+static bool read_item(struct exchange *x, const struct request *r, const json_t *item,
+                      struct wanted *w)
+{
+    struct input *input = &w->inputs[w->count];
+    int64_t tokens;
+    if (request_text(r, item, &input->text)) {
+        tokens = tokens_of(input->text.length);
+    } else {
+        input->text.text = NULL;
+        input->token_count = json_array_size(item);
+        tokens = (int64_t)input->token_count;
+    }
+    if (tokens == 0) {
+        reply_invalid(x, "input", NULL, "Invalid 'input[%zu]': input cannot be an empty string.",
+                      w->count);
+        return false;
+    }
+    if (tokens > EMBED_INPUT_TOKENS) {
+        reply_invalid(x, "input", NULL,
+                      "This model's maximum context length is %d tokens, however you requested "
+                      "%lld tokens (%lld in your prompt; 0 for the completion). Please reduce your "
+                      "prompt; or completion length.",
+                      EMBED_INPUT_TOKENS, (long long)tokens, (long long)tokens);
+        return false;
+    }
+    w->tokens += tokens;
+    w->count++;
+    return true;
+}
+
+static bool read_inputs(struct exchange *x, const struct request *r, struct wanted *w)
+{
+    const json_t *input = json_object_get(r->json, "input"), *item;
+    size_t n = json_is_string(input) || json_is_integer(json_array_get(input, 0))
+                   ? 1
+                   : json_array_size(input);
+    if (n == 0 || n > EMBED_INPUTS) {
+        reply_invalid(x, "input", NULL,
+                      n ? "Invalid 'input': array too long. Expected an array "
+                          "with maximum length 2048."
+                        : "'$.input' is invalid. Please check the API reference: "
+                          "https://platform.openai.com/docs/api-reference.");
+        return false;
+    }
+    w->inputs = calloc(n, sizeof *w->inputs);
+    if (!w->inputs)
+        return false;
+    if (n == 1 && (json_is_string(input) || json_is_integer(json_array_get(input, 0))))
+        return read_item(x, r, input, w);
+    size_t i;
+    json_array_foreach(input, i, item) if (!read_item(x, r, item, w)) return false;
+    return true;
+}
+
+static bool read_dimension(struct exchange *x, const json_t *body, struct wanted *w)
+{
+    int full = models_dimension(w->model);
+    int64_t asked = json_int_at(body, "dimensions", full);
+    w->dimension = (int)asked;
+    if (json_object_get(body, "dimensions") && strcmp(w->model, "text-embedding-ada-002") == 0) {
+        reply_invalid(x, "dimensions", NULL, "This model does not support specifying dimensions.");
+        return false;
+    }
+    if (asked >= 1 && asked <= full)
+        return true;
+    reply_invalid(x, "dimensions", NULL,
+                  "Invalid value for 'dimensions' = %lld. Must be less than or equal to %d.",
+                  (long long)asked, full);
+    return false;
+}
+
+static bool check_fields(struct exchange *x, const json_t *body)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)body, key, value)
+    {
+        if (strcmp(key, "input") == 0 || strcmp(key, "model") == 0 || strcmp(key, "user") == 0 ||
+            strcmp(key, "dimensions") == 0 || strcmp(key, "encoding_format") == 0)
+            continue;
+        reply_invalid(x, NULL, NULL, "Unrecognized request argument supplied: %s", key);
+        return false;
+    }
+    return true;
+}
+
+static bool read_wanted(struct exchange *x, const struct request *r, struct wanted *w)
+{
+    const char *format = json_string_at(r->json, "encoding_format", "float");
+    w->model = json_string_at(r->json, "model", NULL);
+    w->base64 = strcmp(format, "base64") == 0;
+    if (!w->model) {
+        reply_invalid(x, NULL, NULL, "you must provide a model parameter");
+        return false;
+    }
+    if (!w->base64 && strcmp(format, "float") != 0) {
+        reply_invalid(x, "encoding_format", NULL,
+                      "'%s' is not one of ['float', 'base64'] - 'encoding_format'", format);
+        return false;
+    }
+    return check_fields(x, r->json) &&
+           model_accept(x, w->model, MODEL_EMBEDDING, MODEL_EMBEDDING) &&
+           read_dimension(x, r->json, w) && read_inputs(x, r, w);
+}
+
+void embeddings_create(struct exchange *x)
+{
+    struct request r;
+    struct wanted w = {0};
+    if (!request_open(x, &r))
+        return;
+    if (read_wanted(x, &r, &w)) {
+        if (w.tokens > EMBED_REQUEST_TOKENS)
+            reply_invalid(x, NULL, "max_tokens_per_request",
+                          "Requested %lld tokens, max %d tokens per request", (long long)w.tokens,
+                          EMBED_REQUEST_TOKENS);
+        else
+            write_reply(x, &w);
+    }
+    free(w.inputs);
+    request_close(&r);
+}
