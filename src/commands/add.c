@@ -28,27 +28,23 @@ struct add {
     struct app *app;
     struct work work;
     json_t *refused; /* for JSON: files that were not taken */
-    size_t known;    /* nothing new: their results are there or under way */
-    size_t noted;    /* files not taken that were printed */
-    size_t stored;
+    size_t noted;    /* skipped files that were printed */
 };
 
 enum { NOTES = 20 };
 
 /* ---- files as they are stored ---- */
 
-static void show_storing(struct add *a, const struct file_report *r)
+static int show_storing(struct add *a, const struct file_report *r)
 {
     const char *name = strrchr(r->path, '/');
-    char done[HUMAN_TEXT];
+    char text[300], done[HUMAN_TEXT];
     name = name ? name + 1 : r->path;
     if (r->size > 0)
-        snprintf(a->work.progress.storing, sizeof a->work.progress.storing, "%.200s, %" PRId64 "%%",
-                 name, r->done * 100 / r->size);
+        snprintf(text, sizeof text, "%.200s, %" PRId64 "%%", name, r->done * 100 / r->size);
     else
-        snprintf(a->work.progress.storing, sizeof a->work.progress.storing, "%.200s, %s", name,
-                 human_bytes(r->done, done));
-    progress_draw(&a->work.progress, &a->work.tracker);
+        snprintf(text, sizeof text, "%.200s, %s", name, human_bytes(r->done, done));
+    return work_show(&a->work, text);
 }
 
 static void not_taken(struct add *a, const struct file_report *r)
@@ -72,14 +68,9 @@ static void not_taken(struct add *a, const struct file_report *r)
 static int taken(struct add *a, const struct file_report *r)
 {
     const struct event_outcome *o = r->outcome;
-    a->stored++;
-    a->known += o->result == EVENT_DUPLICATE;
-    a->work.progress.storing[0] = '\0';
     if (o->job_id == 0 || o->result == EVENT_STALE)
         return OK;
-    int rc = work_add(&a->work, o->job_id, o->media_id, r->key);
-    progress_draw(&a->work.progress, &a->work.tracker);
-    return rc;
+    return work_add(&a->work, o->job_id, o->media_id, r->key);
 }
 
 static int on_file(void *ctx, const struct file_report *r)
@@ -87,8 +78,7 @@ static int on_file(void *ctx, const struct file_report *r)
     struct add *a = ctx;
     switch (r->result) {
     case FILE_UPLOADING:
-        show_storing(a, r);
-        return OK;
+        return show_storing(a, r);
     case FILE_INGESTED:
     case FILE_UNCHANGED:
         return taken(a, r);
@@ -123,10 +113,8 @@ static int store(struct add *a, struct file_totals *totals)
         .report = on_file,
         .ctx = a,
     };
-    int rc = ingest_paths(&ports, app->arguments->operands, app->arguments->operand_count,
-                          &file_options, totals);
-    a->work.progress.storing[0] = '\0';
-    return rc;
+    return ingest_paths(&ports, app->arguments->operands, app->arguments->operand_count,
+                        &file_options, totals);
 }
 
 static json_t *totals_json(struct add *a, const struct file_totals *t)
@@ -156,13 +144,9 @@ static int finish(struct add *a, const struct file_totals *totals, int rc)
 {
     if (a->work.detach)
         return detached(a, totals, rc);
-    struct error e = *error_last();
-    work_report(&a->work, a->work.tracker.count);
     if (!rc)
         rc = work_wait(&a->work);
-    else
-        error_restore(&e);
-    e = *error_last();
+    struct error e = *error_last();
     progress_clear(&a->work.progress);
     report_end(&a->work.report, totals_json(a, totals));
     error_restore(&e);

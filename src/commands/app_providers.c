@@ -1,18 +1,22 @@
 #include <string.h>
 
 #include "adapters/offline/offline.h"
+#include "adapters/openai/openai.h"
 #include "commands/app.h"
 #include "shared/error.h"
+#include "shared/http.h"
 
 static const struct {
-    const char *provider, *base_url, *api_key;
+    const char *provider, *base_url, *api_key, *model;
 } keys[MODEL_OPERATIONS] = {
     [MODEL_TRANSCRIBE] = {"provider.transcribe", "openai.transcribe_base_url",
-                          "openai.transcribe_api_key"},
+                          "openai.transcribe_api_key", "openai.transcribe_model"},
     [MODEL_SUMMARISE] = {"provider.summarise", "openai.summarise_base_url",
-                         "openai.summarise_api_key"},
-    [MODEL_EMBED] = {"provider.embed", "openai.embed_base_url", "openai.embed_api_key"},
-    [MODEL_ANSWER] = {"provider.answer", "openai.answer_base_url", "openai.answer_api_key"},
+                         "openai.summarise_api_key", "openai.summarise_model"},
+    [MODEL_EMBED] = {"provider.embed", "openai.embed_base_url", "openai.embed_api_key",
+                     "openai.embed_model"},
+    [MODEL_ANSWER] = {"provider.answer", "openai.answer_base_url", "openai.answer_api_key",
+                      "openai.answer_model"},
 };
 
 static bool is_set(const struct app *app, const char *key)
@@ -49,10 +53,69 @@ static int open_offline(struct app *app)
     return offline_provider_open(&options, &app->offline);
 }
 
+static const char *own_or_common(const struct app *app, const char *own, const char *common)
+{
+    const char *value = config_string(app->config, own);
+    return *value ? value : config_string(app->config, common);
+}
+
+/* A base URL of its own goes with a key of its own: the common key is not sent to strangers. */
+static struct openai_operation operation_options(const struct app *app, enum model_operation o)
+{
+    struct openai_operation out = {
+        .base_url = own_or_common(app, keys[o].base_url, "openai.base_url"),
+        .model = config_string(app->config, keys[o].model),
+    };
+    out.api_key = is_set(app, keys[o].base_url)
+                      ? config_string(app->config, keys[o].api_key)
+                      : own_or_common(app, keys[o].api_key, "openai.api_key");
+    return out;
+}
+
+/* Answers are given by the model of the summaries unless they have settings of their own. */
+static struct openai_operation answer_options(const struct app *app)
+{
+    struct openai_operation own = operation_options(app, MODEL_ANSWER);
+    struct openai_operation summaries = operation_options(app, MODEL_SUMMARISE);
+    if (!is_set(app, keys[MODEL_ANSWER].base_url)) {
+        own.base_url = summaries.base_url;
+        if (!is_set(app, keys[MODEL_ANSWER].api_key))
+            own.api_key = summaries.api_key;
+    }
+    if (!*own.model)
+        own.model = summaries.model;
+    return own;
+}
+
+static const char *price(void *ctx, const char *model)
+{
+    return config_price(ctx, model);
+}
+
 static int open_openai(struct app *app)
 {
-    (void)app;
-    return error_set(ERR_INVALID, NULL, "no openai yet");
+    if (app->openai.ops)
+        return OK;
+    const struct config *c = app->config;
+    struct http_options http = {
+        .user_agent = "aegis/" AEGIS_VERSION,
+        .max_connections_per_host = (int)config_int(c, "openai.max_connections"),
+    };
+    struct openai_options options = {
+        .organization = config_string(c, "openai.organization"),
+        .project = config_string(c, "openai.project"),
+        .reasoning_effort = config_string(c, "openai.reasoning_effort"),
+        .summary_api = config_string(c, "openai.summary_api"),
+        .embed_dimensions = (int)config_int(c, "openai.embed_dimensions"),
+        .timeout_ms = config_int(c, "openai.timeout"),
+        .max_input = (size_t)config_int(c, "openai.max_input"),
+        .price = price,
+        .price_ctx = app->config,
+    };
+    for (enum model_operation o = 0; o < MODEL_OPERATIONS; o++)
+        options.operations[o] = o == MODEL_ANSWER ? answer_options(app) : operation_options(app, o);
+    int rc = app->http ? OK : http_engine_open(&http, &app->http);
+    return rc ? rc : openai_provider_open(&options, app->http, &app->openai);
 }
 
 int app_providers(struct app *app)

@@ -1,6 +1,6 @@
 #include "commands/doctor_checks.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "commands/libraries.h"
 #include "media/media.h"
 #include "shared/error.h"
+#include "shared/file.h"
 #include "shared/nearest.h"
 
 void finding_add(struct findings *all, const char *name, enum finding_status status,
@@ -86,7 +87,9 @@ static int parse_something(char kept[64])
     int fd = memfd_create("doctor", MFD_CLOEXEC);
     if (fd < 0)
         return error_set(ERR_IO, NULL, "memfd_create failed");
-    int rc = write(fd, page, sizeof page - 1) == (ssize_t)sizeof page - 1 ? OK : ERR_IO;
+    int rc = file_write_all(fd, "memfd", page, sizeof page - 1);
+    if (!rc && lseek(fd, 0, SEEK_SET))
+        rc = error_set_errno(errno, "cannot seek");
     if (!rc)
         rc = media_identify(fd, sizeof page - 1, "page.html", &identity);
     if (!rc)

@@ -107,7 +107,8 @@ static int64_t schema_version(const char *path)
     sqlite3_stmt *statement = NULL;
     int64_t version = -1;
     if (!sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) &&
-        !sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &statement, NULL) &&
+        !sqlite3_prepare_v2(db, "SELECT max(version) FROM schema_migrations", -1, &statement,
+                            NULL) &&
         sqlite3_step(statement) == SQLITE_ROW)
         version = sqlite3_column_int64(statement, 0);
     sqlite3_finalize(statement);
@@ -190,7 +191,8 @@ void check_queue(struct findings *all)
     bool waiting = stats.visible > 0 && stats.oldest_age_ms > 60000 && stats.in_flight == 0;
     finding_add(all, "queue", waiting ? FINDING_WARN : FINDING_OK,
                 waiting ? "nobody seems to work: run `aegis serve`" : NULL,
-                "%" PRId64 " waiting (oldest %s), %" PRId64 " under way, %" PRId64 " delayed",
-                stats.visible, human_duration(stats.oldest_age_ms, age), stats.in_flight,
+                "%" PRId64 " waiting%s%s, %" PRId64 " under way, %" PRId64 " delayed",
+                stats.visible, stats.visible ? " for up to " : "",
+                stats.visible ? human_duration(stats.oldest_age_ms, age) : "", stats.in_flight,
                 stats.delayed);
 }

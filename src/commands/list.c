@@ -23,9 +23,9 @@ static int add_row(struct app *app, struct columns *table, const struct media_ro
     char size[HUMAN_TEXT], ago[HUMAN_TEXT], cost[HUMAN_TEXT];
     struct arena *a = &app->arena;
     const char *state = job_state_name(m->state);
-    const char *note = m->state == JOB_SUCCEEDED ? outcome_text(m->outcome) : NULL;
-    if (m->state == JOB_SUCCEEDED && m->draft)
-        note = "draft";
+    const char *note = NULL;
+    if (m->state == JOB_SUCCEEDED && m->outcome != OUTCOME_EMPTY)
+        note = m->draft ? "draft" : outcome_text(m->outcome);
     const char *cells[] = {
         arena_printf(a, "%" PRId64, m->media_id),
         note ? note : state,

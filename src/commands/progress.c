@@ -107,7 +107,7 @@ static void what_happens(const struct tracked *item, char *out, size_t size)
     else if (item->here)
         snprintf(out, size, "%s", stage_name(item->stage));
     else
-        snprintf(out, size, "running elsewhere");
+        snprintf(out, size, "running");
 }
 
 static void job_line(struct picture *pic, const struct tracked *item)
@@ -168,7 +168,10 @@ static void time_left(const struct progress *p, double fraction, char out[64])
     if (elapsed < 3000 || fraction < 0.02 || fraction >= 1)
         return;
     int64_t left = (int64_t)((double)elapsed * (1 - fraction) / fraction);
-    snprintf(out, 64, ", about %s left", human_duration((left + 999) / 1000 * 1000, text));
+    if (left < 60000)
+        snprintf(out, 64, ", about %" PRId64 " s left", (left + 999) / 1000);
+    else
+        snprintf(out, 64, ", about %s left", human_duration(left, text));
 }
 
 static void overall(const struct progress *p, const struct tracker *t, double done, bool draw_bar,

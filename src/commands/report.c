@@ -8,9 +8,9 @@
 
 enum { ABSTRACT_LINES = 2 };
 
-void report_begin(struct report *r, struct app *app, size_t expected)
+void report_begin(struct report *r, struct app *app)
 {
-    *r = (struct report){.app = app, .brief = expected > REPORT_BLOCKS};
+    *r = (struct report){.app = app};
     if (app->json)
         json_stream_begin(&r->stream, "media");
 }
@@ -20,7 +20,7 @@ static void print_head(struct report *r, struct arena *arena, const struct media
 {
     const struct terminal *t = &r->app->terminal;
     char cost[HUMAN_TEXT], id[24], tail[128];
-    const char *outcome = outcome_text(m->outcome);
+    const char *outcome = m->outcome == OUTCOME_EMPTY ? NULL : outcome_text(m->outcome);
     snprintf(id, sizeof id, "%" PRId64, m->media_id);
     snprintf(tail, sizeof tail, "%s%s%s%s%s", media_what(arena, m), outcome ? ", " : "",
              outcome ? outcome : "", m->draft ? ", draft" : "",
@@ -118,12 +118,6 @@ void report_ended(void *report, const struct tracked *item)
         r->cancelled++; /* replaced by a newer version, or removed: nothing to show */
     }
     fflush(stdout);
-}
-
-void report_known(struct report *r, int64_t media_id)
-{
-    r->succeeded++;
-    show_done(r, media_id);
 }
 
 void report_end(struct report *r, json_t *rest)

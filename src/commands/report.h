@@ -12,20 +12,16 @@ enum { REPORT_BLOCKS = 20 }; /* with more media than that each gets one line */
 
 struct report {
     struct app *app;
-    bool brief;
+    bool brief; /* one line each */
     struct json_stream stream;
     size_t succeeded, dead, cancelled;
     bool offline; /* some result was made by the offline provider */
 };
 
-/* `expected` media decide between blocks and lines. */
-void report_begin(struct report *r, struct app *app, size_t expected);
+void report_begin(struct report *r, struct app *app);
 
 /* For wait.ended. */
 void report_ended(void *report, const struct tracked *item);
-
-/* A medium that needed no work: its results were there already. */
-void report_known(struct report *r, int64_t media_id);
 
 /* Closes the list: in JSON with `rest` as further members (takes the reference, may be NULL). */
 void report_end(struct report *r, json_t *rest);

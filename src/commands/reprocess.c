@@ -96,7 +96,6 @@ static int finish(struct app *app, struct reprocess *r)
             printf("%zu queued\n", r->queued);
         return STATUS_OK;
     }
-    work_report(&r->work, r->queued);
     int rc = work_wait(&r->work);
     report_end(&r->work.report, json_pack("{s:I}", "queued", (json_int_t)r->queued));
     return work_status(&r->work, rc);

@@ -81,7 +81,7 @@ static void print_content(struct app *app, const struct media_row *m)
     char text[HUMAN_TEXT], line[160];
     if (m->result_id == 0)
         return;
-    const char *note = outcome_text(m->outcome);
+    const char *note = m->outcome == OUTCOME_EMPTY ? NULL : outcome_text(m->outcome);
     snprintf(line, sizeof line, "%s%s%s%s%s", media_what(&app->arena, m), *m->format ? ", " : "",
              text_clean(&app->arena, m->format), note ? ", " : "", note ? note : "");
     field("what", line);
@@ -90,7 +90,7 @@ static void print_content(struct app *app, const struct media_row *m)
         printf("  %-11s %s segments%s\n", "transcript", human_count(m->segment_count, text),
                m->draft ? ", draft: good enough to find it by, not to trust" : "");
     printf("  %-11s %s", "text", human_bytes(m->text_bytes, text));
-    printf(" in %s passages\n", human_count(m->chunk_count, text));
+    printf(" in %s passage%s\n", human_count(m->chunk_count, text), m->chunk_count == 1 ? "" : "s");
     if (m->summary_coverage_permille > 0 && m->summary_coverage_permille < 1000)
         printf("  %-11s of %" PRId64 "%% of the text, evenly spread\n", "summary",
                m->summary_coverage_permille / 10);

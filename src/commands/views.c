@@ -152,7 +152,9 @@ const char *media_what(struct arena *arena, const struct media_row *m)
     char position[CLOCK_TEXT];
     if (m->result_id == 0)
         return "-";
-    if (m->duration_ms < 0 || !*m->kind || m->outcome == OUTCOME_NO_AUDIO)
+    if (m->outcome == OUTCOME_EMPTY)
+        return "empty";
+    if (m->duration_ms < 0 || m->outcome == OUTCOME_NO_AUDIO)
         return text_clean(arena, m->kind);
     const char *text = arena_printf(arena, "%s %s", text_clean(arena, m->kind),
                                     clock_format_position(m->duration_ms, position));
@@ -163,9 +165,9 @@ const char *outcome_text(enum result_outcome outcome)
 {
     switch (outcome) {
     case OUTCOME_EMPTY:
-        return "empty file";
+        return "an empty file";
     case OUTCOME_NO_SPEECH:
-        return "no speech in it";
+        return "no speech";
     case OUTCOME_NO_AUDIO:
         return "no audio track";
     default:

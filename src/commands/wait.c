@@ -9,6 +9,7 @@
 enum {
     LEAST_SLEEP_MS = 5,
     MOST_SLEEP_MS = 50,
+    PUMP_EVERY_MS = 50,
     PAUSE_CHECK_MS = 500,
     PAUSE_GRACE_MS = 5000, /* a server that restarts is back by then */
     REFRESH_MS = 5000,
@@ -31,8 +32,6 @@ static void report_ended(const struct wait *w)
         t->items[i].reported = true;
         item = t->items[i]; /* ended: nothing changes or frees its strings any more */
         pthread_mutex_unlock(&t->lock);
-        if (!w->ended)
-            continue;
         progress_clear(w->progress);
         w->ended(w->ctx, &item);
     }
@@ -60,7 +59,20 @@ static int check_pause(const struct wait *w, int64_t now, int64_t *since_ms)
     return rc;
 }
 
-int wait_for_jobs(const struct wait *w)
+int wait_pump(struct wait *w)
+{
+    int64_t now = clock_monotonic_ms();
+    if (now - w->pumped_ms < PUMP_EVERY_MS)
+        return OK;
+    w->pumped_ms = now;
+    size_t seen;
+    int rc = follower_read(w->follower, tracker_event, w->tracker, &seen);
+    report_ended(w);
+    progress_draw(w->progress, w->tracker);
+    return rc;
+}
+
+int wait_for_jobs(struct wait *w)
 {
     int sleep_ms = LEAST_SLEEP_MS, rc = OK;
     int64_t paused_ms = 0, pause_checked_ms = 0, refreshed_ms = clock_monotonic_ms();

@@ -3,6 +3,26 @@
 #include "shared/clock.h"
 #include "shared/error.h"
 
+static int start(struct work *w)
+{
+    struct app *app = w->app;
+    struct processor_observer observer = {.progress = tracker_progress, .ctx = &w->tracker};
+    int rc = follower_start(&w->follower, &app->database);
+    if (rc)
+        return rc;
+    progress_init(&w->progress, app);
+    w->wait = (struct wait){.app = app,
+                            .tracker = &w->tracker,
+                            .follower = &w->follower,
+                            .progress = &w->progress,
+                            .ended = report_ended,
+                            .ctx = &w->report};
+    rc = app_processor_start(app, &observer, &w->processor);
+    if (!rc)
+        report_begin(&w->report, app);
+    return rc;
+}
+
 int work_begin(struct work *w, struct app *app)
 {
     *w = (struct work){.app = app,
@@ -16,37 +36,32 @@ int work_begin(struct work *w, struct app *app)
         rc = app_queue(app);
     if (!rc)
         rc = app_store(app);
-    if (!rc && !w->detach)
-        rc = follower_start(&w->follower, &app->database);
-    if (rc)
-        return rc;
-    progress_init(&w->progress, app);
-    struct processor_observer observer = {.progress = tracker_progress, .ctx = &w->tracker};
-    return w->detach ? OK : app_processor_start(app, &observer, &w->processor);
+    return rc || w->detach ? rc : start(w);
 }
 
 int work_add(struct work *w, int64_t job_id, int64_t media_id, const char *key)
 {
-    return w->detach ? OK : tracker_add(&w->tracker, job_id, media_id, key);
+    if (w->detach)
+        return OK;
+    w->report.brief = w->tracker.count >= REPORT_BLOCKS;
+    int rc = tracker_add(&w->tracker, job_id, media_id, key);
+    return rc ? rc : work_show(w, "");
 }
 
-void work_report(struct work *w, size_t expected)
+int work_show(struct work *w, const char *storing)
 {
-    w->reporting = true;
-    report_begin(&w->report, w->app, expected);
+    if (w->detach)
+        return OK;
+    snprintf(w->progress.storing, sizeof w->progress.storing, "%s", storing);
+    return wait_pump(&w->wait);
 }
 
 int work_wait(struct work *w)
 {
-    struct wait wait = {.app = w->app,
-                        .tracker = &w->tracker,
-                        .follower = &w->follower,
-                        .progress = &w->progress,
-                        .ended = report_ended,
-                        .ctx = &w->report};
+    w->progress.storing[0] = '\0';
     /* Their first events may have passed before the tracker knew them. */
     int rc = tracker_refresh(&w->tracker, w->app);
-    return rc ? rc : wait_for_jobs(&wait);
+    return rc ? rc : wait_for_jobs(&w->wait);
 }
 
 void work_end(struct work *w)

@@ -20,20 +20,21 @@ struct work {
     struct follower follower;
     struct progress progress;
     struct report report;
+    struct wait wait;
     struct processor *processor;
-    bool detach, reporting;
+    bool detach;
     int64_t started_ms;
 };
 
-/* Opens store, queue and database, catches signals and starts a processor unless --detach is given.
- */
+/* Opens store, queue and database and catches signals; unless --detach is given starts a processor
+ * and the report. */
 int work_begin(struct work *w, struct app *app);
 
-/* A job to wait for. */
+/* A job to wait for. Reports what has ended meanwhile. */
 int work_add(struct work *w, int64_t job_id, int64_t media_id, const char *key);
 
-/* Before anything is reported; `expected` media in all. */
-void work_report(struct work *w, size_t expected);
+/* Shows `storing` ("" for nothing) beside the jobs, and reports what has ended meanwhile. */
+int work_show(struct work *w, const char *storing);
 
 /* Waits for all jobs added, reporting each. 0, ERR_CANCELLED or ERR_SYSTEMIC (paused). */
 int work_wait(struct work *w);

@@ -157,6 +157,7 @@ static void store_close(void *ctx)
     if (s->readers.all)
         readers_close(s);
     names_fini(&s->names);
+    pthread_rwlock_destroy(&s->removal);
     free(s->lexical_path);
     free(s->path);
     free(s->directory);
@@ -204,6 +205,16 @@ static const struct database_ops ops = {
     .passages = sqlite_passages,
 };
 
+/* A waiting collector goes before new searches, else it might never get its turn. */
+static void init_removal(struct store *s)
+{
+    pthread_rwlockattr_t attr;
+    pthread_rwlockattr_init(&attr);
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&s->removal, &attr);
+    pthread_rwlockattr_destroy(&attr);
+}
+
 int sqlite_database_open(const struct sqlite_database_options *options, struct database *out)
 {
     struct store *s = calloc(1, sizeof *s);
@@ -217,6 +228,7 @@ int sqlite_database_open(const struct sqlite_database_options *options, struct d
     s->writer.clock = s->clock;
     s->writer.on_commit = keeper_notify;
     s->writer.ctx = s;
+    init_removal(s);
     keeper_init(s);
     vectors_init(s);
     int rc = make_paths(s, options->directory);

@@ -11,7 +11,7 @@
 enum {
     NOTES = 64,           /* notes of one step */
     SPANS = 64,           /* runs of chunks of one step */
-    STEP_CHUNKS = 2048,   /* chunks of one step, about */
+    STEP_CHUNKS = 512,    /* chunks of one step, about: a search may wait for it */
     STEP_SEGMENTS = 4096, /* per result */
     STEP_CHECKPOINTS = 64,
 };
@@ -142,6 +142,25 @@ static int delete_all(struct transaction *tx, void *arg)
     return rc;
 }
 
+static int forget_words(struct store *s, const struct collection *g)
+{
+    if (!g->span_count)
+        return OK;
+    pthread_rwlock_wrlock(&s->removal);
+    int rc = lexical_remove(s, g->spans, g->span_count);
+    pthread_rwlock_unlock(&s->removal);
+    return rc;
+}
+
+static void forget_vectors(struct store *s, const struct collection *g)
+{
+    if (!g->span_count)
+        return;
+    pthread_rwlock_wrlock(&s->removal);
+    vectors_remove(s, g->spans, g->span_count);
+    pthread_rwlock_unlock(&s->removal);
+}
+
 int collect_step(struct store *s, struct connection *c, bool *more)
 {
     struct collection g = {0};
@@ -152,12 +171,11 @@ int collect_step(struct store *s, struct connection *c, bool *more)
     *more = g.note_count > 0;
     if (rc || !*more)
         return rc;
-    if (g.span_count)
-        rc = lexical_remove(s, g.spans, g.span_count);
+    rc = forget_words(s, &g);
     if (!rc)
         rc = writer_run(&s->writer, delete_all, &g);
     if (!rc)
-        vectors_remove(s, g.spans, g.span_count);
+        forget_vectors(s, &g);
     return rc ? error_prefix("while deleting old results") : OK;
 }
 

@@ -108,6 +108,9 @@ struct store {
     struct lexical lexical;
     struct vectors vectors;
     struct keeper keeper;
+    /* A search reads, the collector writes it while it takes entries out of the search files: what
+     * a search's snapshot shows must not leave the files under its hands. Taken before a reader. */
+    pthread_rwlock_t removal;
     atomic_int dimensions[SPACES_KNOWN]; /* by space id; 0: not known yet */
 };
 
@@ -234,6 +237,13 @@ struct chunk_span {
 };
 int lexical_remove(struct store *s, const struct chunk_span *spans, size_t count);
 int lexical_check(struct store *s);
+/* Counts removals by all processes: equal before and after a search, nothing was taken out. */
+int lexical_epoch(struct store *s, struct reader *r, int64_t *out);
+
+/* Runs `search` with a reader, with nothing taken out of the search files meanwhile; again if
+ * another process did so. */
+int search_stable(struct store *s, int (*search)(struct store *s, struct reader *r, void *arg),
+                  void *arg);
 int lexical_reader(struct store *s, struct reader *r);
 
 /* An FTS5 expression of a person's query: all words, or any word. `*out` "" if there is none. */

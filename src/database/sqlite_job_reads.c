@@ -142,15 +142,12 @@ int sqlite_job_list(void *ctx, int state, int64_t before_job_id, size_t limit, s
 }
 
 /* Each state's part of the index is in order of wake_ms; the earliest of all four come first. */
-static const char STRANDED[] =
-    "SELECT job_id FROM (SELECT * FROM (SELECT job_id, wake_ms FROM job INDEXED BY job_unfinished "
-    "WHERE state = 0 AND wake_ms < ?1 ORDER BY wake_ms LIMIT ?2) UNION ALL "
-    "SELECT * FROM (SELECT job_id, wake_ms FROM job INDEXED BY job_unfinished WHERE state = 1 AND "
-    "wake_ms < ?1 ORDER BY wake_ms LIMIT ?2) UNION ALL "
-    "SELECT * FROM (SELECT job_id, wake_ms FROM job INDEXED BY job_unfinished WHERE state = 2 AND "
-    "wake_ms < ?1 ORDER BY wake_ms LIMIT ?2) UNION ALL "
-    "SELECT * FROM (SELECT job_id, wake_ms FROM job INDEXED BY job_unfinished WHERE state = 3 AND "
-    "wake_ms < ?1 ORDER BY wake_ms LIMIT ?2)) ORDER BY wake_ms, job_id LIMIT ?2";
+#define STRANDED_IN(state)                                                                         \
+    "SELECT * FROM (SELECT job_id, wake_ms FROM job INDEXED BY job_unfinished WHERE state "        \
+    "= " state " AND state < 4 AND wake_ms < ?1 ORDER BY wake_ms LIMIT ?2)"
+static const char STRANDED[] = "SELECT job_id FROM (" STRANDED_IN("0") " UNION ALL " STRANDED_IN(
+    "1") " UNION ALL " STRANDED_IN("2") " UNION ALL " STRANDED_IN("3") ") ORDER BY wake_ms, job_id "
+                                                                       "LIMIT ?2";
 
 int sqlite_stranded(void *ctx, int64_t before_ms, size_t limit, struct arena *arena,
                     struct job_row **out, size_t *count)

@@ -19,7 +19,7 @@ enum { LEXICAL_FORMAT = 1, LEXICAL_BATCH = 4096 };
 static const char SCHEMA[] =
     "DROP TABLE IF EXISTS passage; DROP TABLE IF EXISTS state;"
     "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, "
-    "database_id BLOB NOT NULL, indexed_to INTEGER NOT NULL) STRICT;"
+    "database_id BLOB NOT NULL, indexed_to INTEGER NOT NULL, removals INTEGER NOT NULL) STRICT;"
     "CREATE VIRTUAL TABLE passage USING fts5 (text, heading, content = '', "
     "tokenize = 'porter unicode61 remove_diacritics 2');"
     "INSERT INTO passage (passage, rank) VALUES ('rank', 'bm25(1.0, 3.0)');"
@@ -42,7 +42,7 @@ static int make_schema(struct store *s, struct connection *c)
 {
     int rc = connection_exec(c, SCHEMA);
     if (!rc)
-        rc = SQL_RUN(c, "INSERT INTO state VALUES (1, ?1, ?2, 1)", V_INT(LEXICAL_FORMAT),
+        rc = SQL_RUN(c, "INSERT INTO state VALUES (1, ?1, ?2, 1, 0)", V_INT(LEXICAL_FORMAT),
                      V_BLOB(s->database_id.bytes, 16));
     return rc;
 }
@@ -264,10 +264,18 @@ static int remove_spans(struct lexical *l, const struct chunk_span *spans, size_
         rc = remove_span(l, &spans[i]);
     snapshot_end(&l->source);
     if (!rc)
+        rc = sql_run(&l->c, "UPDATE state SET removals = removals + 1", NULL, 0);
+    if (!rc)
         rc = sql_run(&l->c, "COMMIT", NULL, 0);
     if (!sqlite3_get_autocommit(l->c.db))
         sqlite3_exec(l->c.db, "ROLLBACK", NULL, NULL, NULL);
     return rc;
+}
+
+int lexical_epoch(struct store *s, struct reader *r, int64_t *out)
+{
+    int rc = lexical_reader(s, r);
+    return rc ? rc : sql_number(&r->lexical, out, 0, "SELECT removals FROM state", NULL, 0);
 }
 
 int lexical_remove(struct store *s, const struct chunk_span *spans, size_t count)

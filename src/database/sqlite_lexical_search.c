@@ -91,6 +91,36 @@ static int narrow(struct lexical_search *q, const struct media_filter *filter)
     return rc;
 }
 
+enum { TRIES = 6 };
+
+static int search_again(struct store *s, struct reader *r,
+                        int (*search)(struct store *s, struct reader *r, void *arg), void *arg)
+{
+    int64_t before, after;
+    int rc = OK;
+    for (int i = 0; !rc && i < TRIES; i++) {
+        rc = lexical_epoch(s, r, &before);
+        if (!rc)
+            rc = search(s, r, arg);
+        if (!rc)
+            rc = lexical_epoch(s, r, &after);
+        if (!rc && before == after)
+            break;
+    }
+    return rc;
+}
+
+int search_stable(struct store *s, int (*search)(struct store *s, struct reader *r, void *arg),
+                  void *arg)
+{
+    pthread_rwlock_rdlock(&s->removal);
+    struct reader *r = reader_hold(s);
+    int rc = search_again(s, r, search, arg);
+    reader_release(s, r);
+    pthread_rwlock_unlock(&s->removal);
+    return rc;
+}
+
 /* The index must hold what this snapshot shows. */
 static int catch_up(struct store *s, struct reader *r)
 {
@@ -101,40 +131,46 @@ static int catch_up(struct store *s, struct reader *r)
     return rc;
 }
 
-static int search_in(struct store *s, struct lexical_search *q, const char *query,
-                     const struct media_filter *filter, struct arena *arena)
-{
+struct request {
     const char *all, *any;
-    int rc = lexical_query(query, LEXICAL_ALL, arena, &all);
+    const struct media_filter *filter;
+    struct hits hits;
+};
+
+static int search_once(struct store *s, struct reader *r, void *arg)
+{
+    struct request *request = arg;
+    struct lexical_search q = {.r = r,
+                               .hits = {.items = request->hits.items, .k = request->hits.k}};
+    int rc = snapshot_begin(&r->main);
     if (!rc)
-        rc = lexical_query(query, LEXICAL_ANY, arena, &any);
+        rc = catch_up(s, r);
     if (!rc)
-        rc = lexical_reader(s, q->r);
+        rc = visible_begin(&q.visible, s, &r->main, request->filter);
     if (!rc)
-        rc = catch_up(s, q->r);
+        rc = narrow(&q, request->filter);
     if (!rc)
-        rc = visible_begin(&q->visible, s, &q->r->main, filter);
-    if (!rc)
-        rc = narrow(q, filter);
-    return rc ? rc : search_both(q, all, any);
+        rc = search_both(&q, request->all, request->any);
+    visible_end(&q.visible);
+    snapshot_end(&r->main);
+    request->hits.count = q.hits.count;
+    return rc;
 }
 
 int sqlite_search_lexical(void *ctx, const char *query, const struct media_filter *filter, size_t k,
                           struct arena *arena, struct arm_hit **out, size_t *count)
 {
     struct store *s = ctx;
-    struct lexical_search q = {.hits.k = k < CAP_RESULTS ? k : CAP_RESULTS};
+    struct request request = {.filter = filter, .hits.k = k < CAP_RESULTS ? k : CAP_RESULTS};
     *count = 0;
-    q.hits.items = *out = arena_array(arena, q.hits.k, sizeof **out);
+    request.hits.items = *out = arena_array(arena, request.hits.k, sizeof **out);
     if (!*out)
         return ERR_NO_MEMORY;
-    q.r = reader_hold(s);
-    int rc = snapshot_begin(&q.r->main);
+    int rc = lexical_query(query, LEXICAL_ALL, arena, &request.all);
     if (!rc)
-        rc = search_in(s, &q, query, filter, arena);
-    visible_end(&q.visible);
-    snapshot_end(&q.r->main);
-    reader_release(s, q.r);
-    *count = rc ? 0 : q.hits.count;
+        rc = lexical_query(query, LEXICAL_ANY, arena, &request.any);
+    if (!rc)
+        rc = search_stable(s, search_once, &request);
+    *count = rc ? 0 : request.hits.count;
     return rc;
 }

@@ -405,6 +405,12 @@ static int append(struct transaction *tx, void *arg)
     int rc = job_load(tx, a->job_id, &job);
     if (!rc)
         rc = staged_load(tx, a->result_id, &staged);
+    else
+        return rc;
+    if (rc == ERR_NOT_FOUND) { /* collected already */
+        staged.state = RESULT_GARBAGE;
+        rc = OK;
+    }
     if (!rc && (staged.state != RESULT_STAGED || staged.job_id != a->job_id))
         rc = error_set(ERR_CONFLICT, "attempt_over",
                        "result %lld is not in the making by job %lld any more",

@@ -256,29 +256,32 @@ static int search_in(struct vector_search *q, struct visible *visible)
     return rc;
 }
 
+static int search_once(struct store *s, struct reader *r, void *arg)
+{
+    struct vector_search *q = arg;
+    struct visible visible = {0};
+    q->s = s;
+    q->c = &r->main;
+    *q->count = 0;
+    int rc = snapshot_begin(&r->main);
+    if (!rc)
+        rc = search_in(q, &visible);
+    visible_end(&visible);
+    snapshot_end(&r->main);
+    return rc;
+}
+
 int sqlite_search_vector(void *ctx, int64_t space_id, const float *query,
                          const struct media_filter *filter, size_t k, struct arena *arena,
                          struct arm_hit **out, size_t *count)
 {
-    struct store *s = ctx;
-    struct reader *r = reader_hold(s);
-    struct visible visible = {0};
-    struct vector_search q = {.s = s,
-                              .c = &r->main,
-                              .space_id = space_id,
+    struct vector_search q = {.space_id = space_id,
                               .query = query,
                               .filter = filter,
                               .k = k < CAP_RESULTS ? k : CAP_RESULTS,
                               .arena = arena,
                               .out = out,
                               .count = count};
-    *count = 0;
     *out = NULL;
-    int rc = snapshot_begin(&r->main);
-    if (!rc)
-        rc = search_in(&q, &visible);
-    visible_end(&visible);
-    snapshot_end(&r->main);
-    reader_release(s, r);
-    return rc;
+    return search_stable(ctx, search_once, &q);
 }

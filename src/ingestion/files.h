@@ -17,7 +17,8 @@
 #include "shared/error.h"
 
 enum file_result {
-    FILE_UPLOADING, /* several times for a large file: `done` of `size` bytes are read */
+    FILE_UPLOADING, /* now and then while a large file is read: `done` of `size` bytes are (-1: the
+                       size is not known) */
     FILE_INGESTED,  /* uploaded, `outcome` says what came of it */
     FILE_UNCHANGED, /* already there; `outcome` all the same */
     FILE_SKIPPED,   /* not taken on purpose, `error` says why */

@@ -14,7 +14,7 @@ struct watch_options {
     bool mirror;               /* a file that goes takes its medium with it */
     /* Everything that was there at the start is taken, and whatever comes from now on will be
      * noticed. May be NULL. */
-    void (*ready)(void *ctx);
+    void (*ready)(void *ctx); /* with files.ctx */
 };
 
 /*

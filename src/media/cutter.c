@@ -31,7 +31,8 @@ void cutter_init(struct cutter *c, const struct audio_options *options,
     c->sink = sink;
     c->fd = -1;
     c->most = most_ms / FRAME_MS;
-    c->least = (options->min_ms ? options->min_ms : DEFAULT_LEAST_MS) / FRAME_MS;
+    int64_t least_ms = options->min_ms ? options->min_ms : DEFAULT_LEAST_MS;
+    c->least = (least_ms + FRAME_MS - 1) / FRAME_MS;
     if (options->max_bytes) {
         int64_t frames = (options->max_bytes - WAV_HEADER) / (VAD_FRAME * (int64_t)sizeof(int16_t));
         if (frames < c->most)
@@ -83,6 +84,7 @@ static int open_piece(struct cutter *c, int64_t start)
     unsigned char room[WAV_HEADER] = {0};
     c->start = start;
     c->frames = c->sound_end = c->pause = c->silence = c->latest_cut = 0;
+    c->heard = false;
     c->unwritten = 0;
     int rc = file_temporary(c->options->spool_directory, &c->fd);
     return rc ? rc : file_write_all(c->fd, spool, room, sizeof room);
@@ -112,9 +114,20 @@ static int hand_over(struct cutter *c, int fd, int64_t samples)
     return c->sink->piece(c->sink->ctx, &piece);
 }
 
+/* A piece that was begun behind a cut and in which nothing was heard. */
+static int drop_piece(struct cutter *c)
+{
+    close(c->fd);
+    c->fd = -1;
+    c->ring_count = c->onset = 0;
+    return OK;
+}
+
 /* Ends the piece after `samples` of it; what lies behind is dropped. */
 static int end_piece(struct cutter *c, int64_t samples)
 {
+    if (c->sound_end == 0)
+        return drop_piece(c);
     int rc = write_out(c), fd = c->fd;
     c->fd = -1;
     c->ring_count = c->onset = 0;
@@ -148,9 +161,9 @@ static int copy_frames(struct cutter *c, int from, int64_t first, int64_t count)
 /* Ends the piece at `cut`; what lies behind begins the next one, unless it is all silence. */
 static int split_piece(struct cutter *c, int64_t cut)
 {
-    int64_t tail = c->frames - cut, pause = c->pause, silence = c->silence;
+    int64_t tail = c->frames - cut, silence = c->silence;
     int64_t start = c->start, sound_end = c->sound_end;
-    if (silence >= tail)
+    if (silence > 0 && silence >= tail)
         return close_piece(c, cut);
     int rc = write_out(c), old = c->fd;
     c->fd = -1;
@@ -162,7 +175,6 @@ static int split_piece(struct cutter *c, int64_t cut)
         close(old);
         return rc;
     }
-    c->pause = pause < tail ? pause : tail;
     c->silence = silence;
     c->sound_end = sound_end > cut ? sound_end - cut : 0;
     int64_t next = c->start;
@@ -189,6 +201,8 @@ static int64_t later(int64_t a, int64_t b)
 static int consider_cut(struct cutter *c)
 {
     int64_t middle = later(c->frames - c->pause / 2, c->least);
+    if (c->sound_end == 0 && c->frames >= CUTTER_LEAD)
+        return drop_piece(c);
     if (c->frames < c->least)
         return OK;
     if (c->pause >= SHORTEST_PAUSE)
@@ -231,7 +245,9 @@ static int outside(struct cutter *c, const int16_t frame[VAD_FRAME], enum vad_le
 static int inside(struct cutter *c, const int16_t frame[VAD_FRAME], enum vad_level level)
 {
     int rc = append(c, frame);
-    c->pause = level == VAD_SOUND ? 0 : c->pause + 1;
+    c->heard = c->heard || level == VAD_SOUND;
+    bool quiet = level == VAD_SILENCE || (level == VAD_PAUSE && c->heard);
+    c->pause = quiet ? c->pause + 1 : 0;
     c->silence = level == VAD_SILENCE ? c->silence + 1 : 0;
     if (level != VAD_SILENCE) {
         c->sound_end = c->frames;

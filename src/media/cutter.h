@@ -45,7 +45,8 @@ struct cutter {
     int64_t start;      /* position of its first sample */
     int64_t frames;     /* its length */
     int64_t sound_end;  /* in frames of the piece: behind its last sound */
-    int64_t pause;      /* frames of pause or silence up to now */
+    bool heard;         /* louder than a pause, at least once: a steady sound has no pauses */
+    int64_t pause;      /* frames of pause or silence up to now, once heard */
     int64_t silence;    /* frames of silence up to now */
     int64_t latest_cut; /* the middle of its latest pause; 0: none */
     size_t unwritten;

@@ -148,14 +148,14 @@ int decoder_guess(const unsigned char *bytes, size_t length, bool whole, bool ma
         return charset_find(format, strlen(format));
     bool ascii = true;
     for (size_t i = 0; i < length && ascii; i++)
-        ascii = bytes[i] < 0x80 && bytes[i] != 0x1b;
-    if (!strcmp(format, "utf-8") && !ascii && !memchr(bytes, 0x1b, length))
+        ascii = bytes[i] < 0x80;
+    if (shape == SHAPE_UTF8 && !ascii)
         return CHARSET_UTF8;
     sniff_ascii(&head, "ascii", view, sizeof view);
     int charset = decoder_declared(view, markup);
     if (charset != CHARSET_UNKNOWN && charset_unit(charset) == 1) /* it was read as single bytes */
         return charset;
-    if (ascii || mostly_utf8(bytes, length))
+    if (shape == SHAPE_UTF8 || mostly_utf8(bytes, length))
         return CHARSET_UTF8;
     charset = detected(bytes, length);
     if (charset == CHARSET_UNKNOWN || charset_unit(charset) != 1)

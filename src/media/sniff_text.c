@@ -75,7 +75,9 @@ enum text_shape sniff_encoding(const struct head *h, const char **format)
         if (*format)
             return SHAPE_UTF16;
     }
-    bool valid = utf8_valid((const char *)h->bytes, h->length, !h->whole);
+    /* ISO-2022 is written in ASCII bytes; "ESC $" switches to its double-byte sets. */
+    bool valid = utf8_valid((const char *)h->bytes, h->length, !h->whole) &&
+                 !memmem(h->bytes, h->length, "\x1b$", 2);
     *format = valid ? "utf-8" : "unknown-8bit"; /* the latter: RFC 1428 */
     /* A few stray controls are found in texts; in other data they are one byte of ten. */
     if (controls > h->length / 200)

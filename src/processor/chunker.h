@@ -59,8 +59,9 @@ void chunker_close(struct chunker *chunker); /* NULL is fine */
 
 /* ---- segments of a transcript ---- */
 
-/* Groups segments into chunks of about `target` bytes and at most CHUNKER_MAX_MS, cut where the
- * speaker changes, at long pauses or sentence ends where possible. The text of a transcript is the
+/* Groups segments into chunks of about `target` bytes or a third of CHUNKER_MAX_MS, whichever comes
+ * first, and at most CHUNKER_MAX_MS (so that a hit lands near what was said), cut where the speaker
+ * changes, at long pauses or sentence ends where possible. The text of a transcript is the
  * texts of its segments, each but the last followed by a newline; offsets count in that. One
  * segment that is too long is divided by its text, with times in proportion. */
 struct segment_chunker;

@@ -17,9 +17,9 @@ enum {
 
     LONG_PAUSE_MS = 2000,
     PAUSE_MS = 700,
-    IDEAL_MS = CHUNKER_MAX_MS * 3 / 4,
-    WHOLE = 1000,        /* the size of an ideal chunk, in thousandths */
-    SHORTEST_PIECE = 64, /* bytes of a segment that is divided for its time */
+    IDEAL_MS = CHUNKER_MAX_MS / 3, /* a hit then lands near what was said */
+    WHOLE = 1000,                  /* the size of an ideal chunk, in thousandths */
+    SHORTEST_PIECE = 64,           /* bytes of a segment that is divided for its time */
 };
 
 /* A segment, or a piece of one too long for a chunk. */

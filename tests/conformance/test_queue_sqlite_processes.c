@@ -229,7 +229,7 @@ static void test_killed_processes_lose_nothing(void **state)
 /* ---- waking ------------------------------------------------------------------------------------
  */
 
-static pid_t start_echo(struct board *b, const struct queue_place *p, int wanted)
+static pid_t start_echo(struct board *b, const struct queue_place *p, const int wanted[2])
 {
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -237,10 +237,11 @@ static pid_t start_echo(struct board *b, const struct queue_place *p, int wanted
         return pid;
     struct job_queue q;
     char c;
+    close(wanted[1]);
     if (open_queue(p, &q))
         _exit(1);
     tell(b);
-    while (read(wanted, &c, 1) == 1)
+    while (read(wanted[0], &c, 1) == 1)
         send_next(b, &q);
     q.ops->close(q.ctx);
     _exit(0);
@@ -267,7 +268,7 @@ static void test_a_send_wakes_another_process(void **state)
     struct job_queue q;
     int wanted[2];
     assert_int_equal(pipe2(wanted, O_CLOEXEC), 0);
-    pid_t sender = start_echo(b, p, wanted[0]);
+    pid_t sender = start_echo(b, p, wanted);
     wait_for_steps(b, 1);
     assert_int_equal(open_queue(p, &q), OK);
     int64_t begin = clock_monotonic_ms();

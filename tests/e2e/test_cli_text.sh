@@ -24,7 +24,7 @@ equal "adding again stores nothing" "0 3 3" "$(jq -r '"\(.stored) \(.unchanged) 
 equal "and makes no job" 3 "$(aegis jobs --json | jq '.jobs | length')"
 exits "standard input has a key" 0 aegis add - --key notes/stdin.txt <<<'Sheep were counted on the hill above the village.'
 exits "standard input needs a key" 2 aegis add - <<<'text'
-exits "a missing file is a failure among others" 4 aegis add --prefix docs "$work/in/bread.md" "$work/in/nothing.txt"
+exits "a missing file is a failure among others" 4 aegis add --prefix docs "$work/in" "$work/in/nothing.txt"
 contains "it is named" "nothing.txt" "$out"
 
 # ---- list, show ----

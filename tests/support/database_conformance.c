@@ -1,5 +1,7 @@
 #include "support/database_conformance.h"
 
+#include <stdio.h>
+
 #include "support/database_fixture.h"
 #include "support/database_suite.h"
 

@@ -1,6 +1,6 @@
 /*
- * database_conformance.h - one suite for every adapter of ports/database.h: each verb, each error and
- * each rule of the contract, over the port only.
+ * database_conformance.h - one suite for every adapter of ports/database.h: each verb, each error
+ * and each rule of the contract, over the port only.
  */
 #ifndef AEGIS_TESTS_DATABASE_CONFORMANCE_H
 #define AEGIS_TESTS_DATABASE_CONFORMANCE_H

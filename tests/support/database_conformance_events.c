@@ -1,4 +1,5 @@
-/* Events: identity, order, duplicates, removal, revival; and all of it at random against a model. */
+/* Events: identity, order, duplicates, removal, revival; and all of it at random against a model.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -101,9 +102,9 @@ static void newer_version_cancels_the_unfinished_job(void **state)
     assert_int_equal(media_of(f, two.media_id).job_id, two.job_id);
     assert_int_equal(life_count(f, "job.cancelled", one.job_id), 1);
     const char *text = "late";
-    assert_int_equal(publish_result(f, &work,
-                                    &(struct simple_result){.chunks = &text, .chunk_count = 1}),
-                     ERR_CONFLICT);
+    assert_int_equal(
+        publish_result(f, &work, &(struct simple_result){.chunks = &text, .chunk_count = 1}),
+        ERR_CONFLICT);
     assert_int_equal(end_with(f, &work, ATTEMPT_CANCELLED, "superseded"), ERR_CONFLICT);
     assert_int_equal(lexical_count(f, "late", NULL), 0);
     struct totals t = totals_of(f);
@@ -144,13 +145,15 @@ static void sequencer_orders_before_time(void **state)
         const char *first, *second;
         enum event_result expected; /* of the second */
     } table[] = {
-        {.first = "0055AED6DCD90281E5", .second = "0055AED6DCD90281E6", .expected = EVENT_JOB_QUEUED},
+        {.first = "0055AED6DCD90281E5",
+         .second = "0055AED6DCD90281E6",
+         .expected = EVENT_JOB_QUEUED},
         {.first = "0055AED6DCD90281E6", .second = "0055AED6DCD90281E5", .expected = EVENT_STALE},
         /* right padded with zeros: "B" is "B0", after "AF" */
         {.first = "00AF", .second = "00B", .expected = EVENT_JOB_QUEUED},
         {.first = "00B", .second = "00AF", .expected = EVENT_STALE},
         {.first = "00B", .second = "00B000", .expected = EVENT_JOB_QUEUED}, /* equal: the later */
-        {.first = "00af", .second = "00AE", .expected = EVENT_STALE}, /* either case */
+        {.first = "00af", .second = "00AE", .expected = EVENT_STALE},       /* either case */
         {.first = "00ae", .second = "00AF", .expected = EVENT_JOB_QUEUED},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -286,10 +289,10 @@ static void bad_events_are_refused_whole(void **state)
 static void collection_follows_the_newest_version(void **state)
 {
     struct fixture *f = *state;
-    int64_t media = put_media(f, "a", "first",
-                              &(struct simple_result){.chunks = (const char *[]){"words"},
-                                                      .chunk_count = 1,
-                                                      .kind = "audio"});
+    int64_t media =
+        put_media(f, "a", "first",
+                  &(struct simple_result){
+                      .chunks = (const char *[]){"words"}, .chunk_count = 1, .kind = "audio"});
     struct media_event e = event_of("a", "e-second", atomic_load(&f->now_ms) + 1);
     e.collection = "second";
     assert_int_equal(record(f, e).result, EVENT_JOB_QUEUED);
@@ -353,7 +356,8 @@ static void random_events_agree_with_a_model(void **state)
     struct model_key keys[KEYS] = {0};
     print_message("seed %u\n", seed);
     for (int i = 0; i < EVENTS; i++) {
-        int key = rand_r(&seed) % KEYS, order = rand_r(&seed) % ORDERS, etag = rand_r(&seed) % ETAGS;
+        int key = rand_r(&seed) % KEYS, order = rand_r(&seed) % ORDERS,
+            etag = rand_r(&seed) % ETAGS;
         bool creation = rand_r(&seed) % 3 > 0;
         char name[16], tag[16], sequencer[16];
         snprintf(name, sizeof name, "key-%d", key);

@@ -230,9 +230,8 @@ static void fill_rows(struct fixture *f, const struct simple_result *r, struct p
 
 int publish_result(struct fixture *f, const struct job_work *work, const struct simple_result *r)
 {
-    struct summary summary = {.title = r->chunk_count ? r->chunks[0] : "",
-                              .abstract = "About it.",
-                              .language = "en"};
+    struct summary summary = {
+        .title = r->chunk_count ? r->chunks[0] : "", .abstract = "About it.", .language = "en"};
     struct result_info info = {.kind = r->kind ? r->kind : "text",
                                .format = "utf-8",
                                .language = r->language ? r->language : "en",

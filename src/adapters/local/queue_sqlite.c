@@ -131,7 +131,9 @@ static int queue_receive(void *ctx, size_t max, int64_t visibility_ms, int64_t w
     int64_t deadline = clock_monotonic_ms() + wait_ms;
     for (;;) {
         uint64_t seen = waker_arrivals(&q->waker);
-        rc = receive_once(q, &args);
+        do
+            rc = receive_once(q, &args);
+        while (!rc && args.count == 0 && args.next_due_ms <= clock_now(q->store.clock));
         if (rc || args.count || wait_ms <= 0 || clock_monotonic_ms() >= deadline)
             break;
         rc = waker_wait(&q->waker, seen, args.next_due_ms, deadline, cancel);

@@ -39,30 +39,30 @@ static int run_all(struct store *s, struct operation *group)
     return rc;
 }
 
-static void run_alone(struct store *s, struct operation *op)
+static void finish_group(struct operation *group, int rc)
 {
-    struct operation *next = op->next;
-    op->next = NULL;
-    op->rc = run_all(s, op);
-    if (op->rc)
-        op->error = *error_last();
-    op->next = next;
+    for (struct operation *op = group; op; op = op->next) {
+        op->rc = rc;
+        if (rc)
+            op->error = *error_last();
+    }
 }
 
-/* One failing operation must not fail its neighbours, nor a large one on a full disk the small. */
+/* One failing operation must not fail its neighbours, nor a large one on a full disk the small:
+ * they are run again one by one, unless the file could not be had at all. */
 static void run_group(struct store *s, struct operation *group)
 {
-    if (!group->next) {
-        run_alone(s, group);
+    int rc = run_all(s, group);
+    if (rc == OK || rc == ERR_TRANSIENT || !group->next) {
+        finish_group(group, rc);
         return;
     }
-    if (run_all(s, group) == OK) {
-        for (struct operation *op = group; op; op = op->next)
-            op->rc = OK;
-        return;
+    for (struct operation *op = group, *next; op; op = next) {
+        next = op->next;
+        op->next = NULL;
+        finish_group(op, run_all(s, op));
+        op->next = next;
     }
-    for (struct operation *op = group; op; op = op->next)
-        run_alone(s, op);
 }
 
 /* ---- the lead ----------------------------------------------------------------------------------

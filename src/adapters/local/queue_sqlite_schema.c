@@ -269,7 +269,7 @@ static int on_wal(void *arg, sqlite3 *db, const char *schema, int frames)
     return SQLITE_OK;
 }
 
-int store_open(struct store *s, const struct sqlite_queue_options *options)
+static int try_open(struct store *s, const struct sqlite_queue_options *options)
 {
     int64_t version = 0;
     *s = (struct store){.clock = options->clock ? options->clock : clock_system(),
@@ -298,6 +298,17 @@ int store_open(struct store *s, const struct sqlite_queue_options *options)
 cleanup:
     if (rc)
         store_close(s);
+    return rc;
+}
+
+/* Where waiting could deadlock (the first switch to WAL, while another process opens or recovers)
+ * SQLite does not ask on_busy but gives up at once: then all of it is tried again. */
+int store_open(struct store *s, const struct sqlite_queue_options *options)
+{
+    int64_t deadline = clock_monotonic_us() + BUSY_LIMIT_US;
+    int rc;
+    while ((rc = try_open(s, options)) == ERR_TRANSIENT && clock_monotonic_us() < deadline)
+        sleep_us(1000 + (int64_t)random_below(4000));
     return rc;
 }
 

@@ -206,7 +206,7 @@ int store_send(struct store *s, const struct queue_send *messages, size_t count,
 
 /* One call's progress. */
 struct claim {
-    size_t max, count;
+    size_t max, count, killed;
     int64_t now, visible_ms;
     struct arena *arena;
     struct queue_message *out;
@@ -242,7 +242,7 @@ static int copy_out(struct claim *c, sqlite3_stmt *row, int sent, int64_t id, in
 /* Receives a message again, or lets it die of having been received too often. */
 static int claim_again(struct store *s, struct claim *c, int64_t id, int receives)
 {
-    if (receives >= s->max_receives)
+    if (receives >= s->max_receives && ++c->killed)
         return store_kill(s, id, receives, "max_receives", "", c->now);
     bool row;
     sqlite3_stmt *q = STORE_BIND(s, ST_MESSAGE_GET, id);
@@ -281,9 +281,10 @@ static int claim_timer(struct store *s, struct claim *c, int64_t due, int64_t fi
     return rc;
 }
 
+/* However many have been received too often, one call buries a batch of them. */
 static int claim_due(struct store *s, struct claim *c)
 {
-    while (c->count < c->max) {
+    while (c->count < c->max && c->killed < QUEUE_MAX_BATCH) {
         bool row;
         sqlite3_stmt *q = s->statements[ST_TIMER_FIRST];
         int rc = store_next(s, q, "cannot receive from", &row);

@@ -109,7 +109,8 @@ void store_rollback(struct store *s);
 int store_send(struct store *s, const struct queue_send *messages, size_t count,
                char (*ids)[QUEUE_ID_TEXT]);
 
-/* *next_due_ms: when nothing was visible, the time at which something may be; else INT64_MAX. */
+/* *next_due_ms: when nothing was received, the time at which something may be (now, if the call had
+ * its hands full with burying); else INT64_MAX. */
 int store_receive(struct store *s, size_t max, int64_t visibility_ms, struct arena *arena,
                   struct queue_message *out, size_t *count, int64_t *next_due_ms);
 

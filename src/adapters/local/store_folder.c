@@ -22,6 +22,7 @@ enum {
 };
 
 struct folder_store {
+    const struct clock *clock;
     struct blobs blobs;
     struct store_index *index;
     atomic_uint puts;
@@ -138,6 +139,7 @@ static int folder_put(void *ctx, const char *bucket, const char *key, const char
     if (rc)
         return rc;
     snprintf(out->content_type, sizeof out->content_type, "%s", content_type ? content_type : "");
+    out->modified_ms = clock_now(store->clock);
     rc = begin_upload(&upload);
     if (!rc)
         rc = receive(&store->blobs, &upload, source);
@@ -219,11 +221,11 @@ int folder_store_open(const struct folder_store_options *options, struct object_
     if (!store)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory");
     int64_t grace_ms = options->keep_superseded_ms ? options->keep_superseded_ms : GRACE_MS;
-    const struct clock *clock = options->clock ? options->clock : clock_system();
+    store->clock = options->clock ? options->clock : clock_system();
     atomic_init(&store->puts, (unsigned)random_below(BLOB_FANS) * SWEEP_EVERY);
     int rc = blobs_open(options->data, &store->blobs);
     if (!rc)
-        rc = store_index_open(options->data, &store->blobs, clock, grace_ms, &store->index);
+        rc = store_index_open(options->data, &store->blobs, store->clock, grace_ms, &store->index);
     if (rc) {
         folder_close(store);
         return rc;

@@ -22,7 +22,7 @@ int store_index_open(const char *data, struct blobs *blobs, const struct clock *
 void store_index_close(struct store_index *index);
 
 /* Durable on return. Bytes come from `draft` (synced), or from `small` if draft is NULL. `info` has
- * bucket, key, etag, content type, size and digest; the rest is filled in. */
+ * bucket, key, etag, content type, size, time and digest; the rest is filled in. */
 int store_index_put(struct store_index *index, const struct blob_draft *draft, const void *small,
                     struct object_info *info);
 

@@ -152,10 +152,9 @@ static int apply_put(struct store_index *index, struct store_change *change, int
 {
     struct object_info *info = change->info;
     random_trace_id(info->version_id);
-    info->modified_ms = clock_now(index->clock);
     sqlite3_stmt *supersede = index->sql[SQL_SUPERSEDE];
     bind_name(supersede, info);
-    sqlite3_bind_int64(supersede, 3, info->modified_ms);
+    sqlite3_bind_int64(supersede, 3, clock_now(index->clock));
     int rc = run(index, SQL_SUPERSEDE);
     if (!rc && change->small)
         rc = insert_bytes(index, change);

@@ -14,7 +14,7 @@
 /* A run of content words under construction. */
 struct run {
     struct term terms[PHRASE_WORDS];
-    unsigned words; /* may pass PHRASE_WORDS: the first ones are kept */
+    unsigned words;
 };
 
 struct rake {
@@ -42,26 +42,42 @@ static void count_word(struct rake *rake, const struct term *term, unsigned degr
     word->score += degree;
 }
 
-static void end_run(struct rake *rake, struct run *run)
+static void count_phrase(struct rake *rake, const struct term *terms, unsigned words, bool whole)
 {
-    unsigned n = run->words < PHRASE_WORDS ? run->words : PHRASE_WORDS;
-    uint64_t hash = 0;
-    for (unsigned i = 0; i < n; i++) {
-        count_word(rake, &run->terms[i], n);
-        hash = term_mix(hash * 31 + run->terms[i].stem);
-    }
-    run->words = 0;
-    struct phrase *phrase = n ? phrases_put(&rake->phrases, hash) : NULL;
+    uint64_t hash = words;
+    for (unsigned i = 0; i < words; i++)
+        hash = term_mix(hash * 31 + terms[i].stem);
+    struct phrase *phrase = phrases_put(&rake->phrases, hash);
     if (!phrase)
         return;
-    if (phrase->count++ == 0) {
-        const struct text_slice *first = &run->terms[0].slice, *last = &run->terms[n - 1].slice;
-        phrase->slice.text = first->text;
-        phrase->slice.length = (size_t)(last->text + last->length - first->text);
-        phrase->words = n;
-        for (unsigned i = 0; i < n; i++)
-            phrase->stems[i] = run->terms[i].stem;
-    }
+    phrase->whole |= whole;
+    if (phrase->count++ > 0)
+        return;
+    const struct text_slice *first = &terms[0].slice, *last = &terms[words - 1].slice;
+    phrase->slice.text = first->text;
+    phrase->slice.length = (size_t)(last->text + last->length - first->text);
+    phrase->words = words;
+    for (unsigned i = 0; i < words; i++)
+        phrase->stems[i] = terms[i].stem;
+}
+
+/* The run and all its parts are candidates. */
+static void end_run(struct rake *rake, struct run *run)
+{
+    unsigned n = run->words;
+    run->words = 0;
+    for (unsigned i = 0; i < n; i++)
+        count_word(rake, &run->terms[i], n);
+    for (unsigned words = n; words > 0; words--)
+        for (unsigned i = 0; i + words <= n; i++)
+            count_phrase(rake, &run->terms[i], words, words == n);
+}
+
+/* "Agent: ..." says who speaks. */
+static bool is_label(const struct term *term, const char *end)
+{
+    const char *p = term->slice.text + term->slice.length;
+    return p < end && *p == ':';
 }
 
 static bool is_number(const struct term *term)
@@ -82,7 +98,7 @@ static void collect_runs(struct term_scan *terms, const char *text, size_t lengt
     while (term_next(terms, &term)) {
         if (run.words && (!adjoins(&before, &term) || run.words == PHRASE_WORDS))
             end_run(rake, &run);
-        if (term.stop || is_number(&term))
+        if (term.stop || is_number(&term) || is_label(&term, text + length))
             end_run(rake, &run);
         else
             run.terms[run.words++] = term;
@@ -91,20 +107,27 @@ static void collect_runs(struct term_scan *terms, const char *text, size_t lengt
     end_run(rake, &run);
 }
 
+/* What recurs comes first, phrases before words and long words before short ones; of the rest,
+ * whole runs of at most two words. */
+static double weight_of(const struct phrase *phrase)
+{
+    double length = phrase->words > 1 ? 2 : phrase->slice.length < 4 ? 0.6 : 1;
+    if (phrase->count > 1)
+        return phrase->count * length;
+    return phrase->whole && phrase->words < PHRASE_WORDS ? 0.2 * length : 0;
+}
+
 static void score_phrases(struct rake *rake)
 {
     for (size_t i = 0; i < rake->phrases.size; i++) {
         struct phrase *phrase = &rake->phrases.slots[i];
-        double occurrences = 0;
         for (unsigned w = 0; phrase->hash && w < phrase->words; w++) {
             const struct phrase *word = phrases_get(&rake->words, phrase->stems[w]);
-            if (!word)
-                continue;
-            phrase->score += word->score / word->count;
-            occurrences += word->count;
+            if (word)
+                phrase->score += word->score / word->count;
         }
         if (phrase->hash)
-            phrase->score *= log(1 + occurrences / phrase->words) * sqrt(phrase->count);
+            phrase->score *= weight_of(phrase);
     }
 }
 
@@ -149,7 +172,7 @@ int keywords_topics(struct term_scan *terms, const char *text, size_t length, si
     score_phrases(&rake);
     struct phrase *list = rake.phrases.slots;
     size_t n = phrases_sort(&rake.phrases);
-    for (size_t i = 0; i < n && *count < most; i++) {
+    for (size_t i = 0; i < n && *count < most && list[i].score > 0; i++) {
         if (repeats(list, *count, &list[i]))
             continue;
         list[*count] = list[i];
@@ -224,6 +247,31 @@ static void add_name_word(struct name_run *run, const struct term *term, bool at
     run->words++;
 }
 
+/* Title case: capitals tell nothing. */
+static bool is_headline(struct term_scan *terms, const struct text_slice *sentence)
+{
+    struct term term;
+    size_t capitals = 0, words = 0;
+    term_scan_text(terms, sentence->text, sentence->length);
+    while (term_next(terms, &term)) {
+        if (term.stop)
+            continue;
+        words++;
+        capitals += is_capitalised(&term.slice);
+    }
+    return words >= 4 && capitals * 10 >= words * 7 && sentence->text[sentence->length - 1] != '.';
+}
+
+/* After a colon or an opening quotation mark a sentence begins. */
+static bool begins_speech(const struct term *before, const struct term *term)
+{
+    const char *p = before->slice.text + before->slice.length;
+    for (; p < term->slice.text; p++)
+        if (*p == ':' || *p == '"' || *p == '\xe2') /* the first byte of typographic quotes */
+            return true;
+    return false;
+}
+
 static void collect_names(struct term_scan *terms, const struct text_slice *sentence,
                           bool noun_capitals, struct phrases *names)
 {
@@ -237,7 +285,7 @@ static void collect_names(struct term_scan *terms, const struct text_slice *sent
             end_name(names, &run, noun_capitals);
         bool function_word = term.stop && !is_acronym(&term.slice);
         if (is_capitalised(&term.slice) && !function_word)
-            add_name_word(&run, &term, first);
+            add_name_word(&run, &term, first || begins_speech(&before, &term));
         else
             end_name(names, &run, noun_capitals);
         first = false;
@@ -260,7 +308,7 @@ int keywords_entities(struct term_scan *terms, const char *language, const char 
         return ERR_NO_MEMORY;
     sentence_scan_begin(&scan, text, length);
     while (sentence_next(&scan, &sentence))
-        if (sentence.text[0] != '#') /* headings capitalise as they like */
+        if (sentence.text[0] != '#' && !is_headline(terms, &sentence))
             collect_names(terms, &sentence, noun_capitals, &names);
     for (size_t i = 0; i < names.size; i++)
         names.slots[i].score = names.slots[i].words > 0 ? names.slots[i].count : 0;

@@ -3,9 +3,10 @@
  *
  * Topics: RAKE (S. Rose, D. Engel, N. Cramer, W. Cowley, "Automatic keyword extraction from
  * individual documents", 2010). Candidates are the runs of words between function words and
- * punctuation; a word scores degree / frequency, a phrase the sum of its words. Changed in two
- * points: phrases have at most three words, and a phrase's score is multiplied by 1 + ln of how
- * often its words occur, because in speech without punctuation most runs are accidents.
+ * punctuation; a word scores degree / frequency, a phrase the sum of its words. Changed in one
+ * point: runs have at most three words, their parts are candidates too, and a phrase's score is
+ * multiplied by how often it occurs; what occurs once comes last. RAKE alone prefers long accidents
+ * ("tool shed attracts"), above all in speech without punctuation.
  *
  * Entities: runs of capitalised words that do not just begin a sentence. A heuristic: it knows
  * nothing of what is named, takes only runs of several words in German (where all nouns are

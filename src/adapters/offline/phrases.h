@@ -2,6 +2,7 @@
 #ifndef AEGIS_OFFLINE_PHRASES_H
 #define AEGIS_OFFLINE_PHRASES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shared/arena.h"
@@ -14,6 +15,7 @@ struct phrase {
     struct text_slice slice;
     uint64_t stems[PHRASE_WORDS];
     unsigned words, count, ordinal;
+    bool whole; /* stood alone between function words at least once */
     double score;
 };
 

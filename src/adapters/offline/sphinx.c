@@ -16,8 +16,8 @@
 #define FUNCTIONS(X)                                                                               \
     X(ps_args)                                                                                     \
     X(ps_init)                                                                                     \
-    X(ps_start_utt) X(ps_process_raw) X(ps_end_utt) X(ps_seg_iter) X(ps_seg_next) X(ps_seg_word)   \
-        X(ps_seg_frames)
+    X(ps_start_utt)                                                                                \
+    X(ps_process_raw) X(ps_end_utt) X(ps_seg_iter) X(ps_seg_next) X(ps_seg_word) X(ps_seg_frames)
 
 #define DECLARE(name) __typeof__(&name) name;
 struct sphinx {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "adapters/offline/actions.h"
 #include "adapters/offline/keywords.h"
@@ -40,6 +41,10 @@ static struct text_slice without_marks(struct text_slice s)
     while (s.length > 1 && (strchr("-*+#>_`", *s.text) || space_at(s.text, s.text + s.length))) {
         s.text++;
         s.length--;
+    }
+    if (s.length > 4 && s.text[0] == '[' && s.text[2] == ']' && s.text[3] == ' ') { /* a task box */
+        s.text += 4;
+        s.length -= 4;
     }
     while (s.length > 1 && strchr("*_`", s.text[s.length - 1]))
         s.length--;
@@ -199,6 +204,30 @@ static int extract(struct ranked_sentence *list, size_t count, struct arena *are
     return rc ? rc : write_points(chosen + abstract, points, arena, out);
 }
 
+/* ---- topics ---- */
+
+/* A name of several words is a person or a place, and already among the entities. */
+static bool is_name(const struct summary *s, const char *topic)
+{
+    for (size_t i = 0; strchr(topic, ' ') && i < s->entity_count; i++)
+        if (!strcasecmp(s->entities[i], topic))
+            return true;
+    return false;
+}
+
+static int write_topics(struct term_scan *terms, const char *text, size_t length,
+                        struct arena *arena, struct summary *out)
+{
+    size_t count, kept = 0;
+    int rc = keywords_topics(terms, text, length, SUMMARY_TOPICS + out->entity_count, arena,
+                             &out->topics, &count);
+    for (size_t i = 0; !rc && i < count && kept < SUMMARY_TOPICS; i++)
+        if (!is_name(out, out->topics[i]))
+            out->topics[kept++] = out->topics[i];
+    out->topic_count = kept;
+    return rc;
+}
+
 /* ---- the whole ---- */
 
 static int fill(struct term_scan *terms, const struct summarise_request *request,
@@ -214,11 +243,10 @@ static int fill(struct term_scan *terms, const struct summarise_request *request
     if (!rc)
         rc = extract(sentences, count, arena, out);
     if (!rc)
-        rc = keywords_topics(terms, text, length, SUMMARY_TOPICS, arena, &out->topics,
-                             &out->topic_count);
-    if (!rc)
         rc = keywords_entities(terms, out->language, text, length, SUMMARY_ENTITIES, arena,
                                &out->entities, &out->entity_count);
+    if (!rc)
+        rc = write_topics(terms, text, length, arena, out);
     if (!rc)
         rc = actions_find(text, length, SUMMARY_ACTIONS, arena, &out->action_items,
                           &out->action_item_count);

@@ -35,19 +35,36 @@ static bool is_furniture(const struct text_slice *s)
            (s->length < 4 && s->text[0] == '-');
 }
 
+/* "Agent:" says who speaks, not what about. */
+static struct text_slice without_label(struct text_slice s)
+{
+    enum { LABEL = 24 };
+    size_t look = s.length < LABEL ? s.length : LABEL;
+    const char *colon = memchr(s.text, ':', look);
+    if (!colon || s.text[0] < 'A' || s.text[0] > 'Z')
+        return s;
+    size_t n = (size_t)(colon - s.text) + 1;
+    return (struct text_slice){.text = s.text + n, .length = s.length - n};
+}
+
 static int read_stems(struct term_scan *terms, struct arena *arena, struct ranked_sentence *s)
 {
     uint64_t stems[TEXTRANK_TERMS];
     struct term term;
-    size_t n = 0, distinct = 0, letters = 0;
-    term_scan_text(terms, s->slice.text, s->slice.length);
+    size_t n = 0, distinct = 0, letters = 0, capitals = 0;
+    struct text_slice said = without_label(s->slice);
+    term_scan_text(terms, said.text, said.length);
     while (n < TEXTRANK_TERMS && term_next(terms, &term)) {
         letters += term.slice.length;
-        if (!term.stop)
-            stems[n++] = term.stem;
+        if (term.stop)
+            continue;
+        capitals += term.slice.text[0] >= 'A' && term.slice.text[0] <= 'Z';
+        stems[n++] = term.stem;
     }
-    if (n < TEXTRANK_TERMS && letters * 2 < s->slice.length)
+    if (n < TEXTRANK_TERMS && letters * 2 < said.length)
         n = 0; /* mostly signs: a drawing, a table, code */
+    if (capitals * 10 > n * 8)
+        n = 0; /* a headline or a list of names */
     qsort(stems, n, sizeof *stems, compare_stems);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || stems[i] != stems[i - 1])
@@ -60,18 +77,14 @@ static int read_stems(struct term_scan *terms, struct arena *arena, struct ranke
     return OK;
 }
 
-static int read_sentences(struct term_scan *terms, const char *text, size_t length,
-                          struct arena *arena, struct ranked_sentence **out, size_t *count)
+/* Sentences with at least `least` stems. */
+static int collect_sentences(struct term_scan *terms, const char *text, size_t length, size_t most,
+                             size_t least, struct arena *arena, struct ranked_sentence *list,
+                             size_t *count)
 {
     struct sentence_scan scan;
     struct text_slice slice;
-    size_t most = 0, n = 0;
-    sentence_scan_begin(&scan, text, length);
-    while (most < MANY && sentence_next(&scan, &slice))
-        most++;
-    struct ranked_sentence *list = arena_array(arena, most ? most : 1, sizeof *list);
-    if (!list)
-        return ERR_NO_MEMORY;
+    size_t n = 0;
     sentence_scan_begin(&scan, text, length);
     for (size_t i = 0; i < most && sentence_next(&scan, &slice); i++) {
         if (is_furniture(&slice))
@@ -80,11 +93,29 @@ static int read_sentences(struct term_scan *terms, const char *text, size_t leng
         int rc = read_stems(terms, arena, &list[n]);
         if (rc)
             return rc;
-        n += list[n].terms >= 2;
+        n += list[n].terms >= least;
     }
-    *out = list;
     *count = n;
     return OK;
+}
+
+static int read_sentences(struct term_scan *terms, const char *text, size_t length,
+                          struct arena *arena, struct ranked_sentence **out, size_t *count)
+{
+    enum { ENOUGH = 3 }; /* "Very good." is no summary of anything, unless there is nothing else */
+    struct sentence_scan scan;
+    struct text_slice slice;
+    size_t most = 0;
+    sentence_scan_begin(&scan, text, length);
+    while (most < MANY && sentence_next(&scan, &slice))
+        most++;
+    *out = arena_array(arena, most ? most : 1, sizeof **out);
+    if (!*out)
+        return ERR_NO_MEMORY;
+    int rc = collect_sentences(terms, text, length, most, ENOUGH, arena, *out, count);
+    if (!rc && *count == 0)
+        rc = collect_sentences(terms, text, length, most, 1, arena, *out, count);
+    return rc;
 }
 
 /* Keeps the sentences whose words are the most frequent ones, counted in buckets. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "adapters/ram/queue_ram_list.h"
 #include "shared/caps.h"
 #include "shared/error.h"
 
@@ -18,26 +19,6 @@ enum {
     RECEIPT_TEXT = 64,
 };
 
-/* A message is in exactly one list. `ready` has those never received and not delayed, in order of
- * arrival; `hidden` those with a visible_ms, in order of it; `dead` the dead letters, in order of
- * id. */
-struct message {
-    struct message *prev, *next;
-    uint64_t id;
-    size_t slot; /* in ram_queue.slots while alive */
-    int64_t visible_ms, sent_ms, dead_ms;
-    int receives;
-    char reason[QUEUE_REASON_TEXT];
-    char *detail; /* NULL: none */
-    size_t length;
-    char body[];
-};
-
-struct list {
-    struct message *head, *tail;
-    int64_t count;
-};
-
 struct ram_queue {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* something became visible, or the earliest due time moved */
@@ -45,30 +26,10 @@ struct ram_queue {
     struct ram_queue_options options;
     uint64_t last_id;
     size_t bytes;
-    struct list ready, hidden, dead;
+    struct message_list ready, hidden, dead;
     struct message **slots; /* receipt -> message; a free slot is NULL */
     size_t slot_count, slot_free;
 };
-
-/* ---- lists -------------------------------------------------------------------------------------
- */
-
-/* Behind `after`; NULL is the front. */
-static void list_insert(struct list *l, struct message *after, struct message *m)
-{
-    m->prev = after;
-    m->next = after ? after->next : l->head;
-    *(m->next ? &m->next->prev : &l->tail) = m;
-    *(after ? &after->next : &l->head) = m;
-    l->count++;
-}
-
-static void list_remove(struct list *l, struct message *m)
-{
-    *(m->next ? &m->next->prev : &l->tail) = m->prev;
-    *(m->prev ? &m->prev->next : &l->head) = m->next;
-    l->count--;
-}
 
 static void hide(struct ram_queue *q, struct message *m, int64_t visible_ms)
 {
@@ -76,36 +37,7 @@ static void hide(struct ram_queue *q, struct message *m, int64_t visible_ms)
     m->visible_ms = visible_ms;
     while (after && after->visible_ms > visible_ms)
         after = after->prev;
-    list_insert(&q->hidden, after, m);
-}
-
-/* ---- messages ----------------------------------------------------------------------------------
- */
-
-static struct message *message_new(const struct queue_send *s)
-{
-    struct message *m = malloc(sizeof *m + s->length + 1);
-    if (!m) {
-        error_set(ERR_NO_MEMORY, NULL, "out of memory for a message of %zu bytes", s->length);
-        return NULL;
-    }
-    *m = (struct message){.length = s->length};
-    if (s->length)
-        memcpy(m->body, s->body, s->length);
-    m->body[s->length] = '\0';
-    return m;
-}
-
-static void message_free(struct message *m)
-{
-    if (m)
-        free(m->detail);
-    free(m);
-}
-
-static size_t message_bytes(const struct message *m)
-{
-    return sizeof *m + m->length + 1;
+    message_list_insert(&q->hidden, after, m);
 }
 
 static int slots_reserve(struct ram_queue *q, size_t more)
@@ -143,7 +75,7 @@ static void enqueue(struct ram_queue *q, struct message *m, int64_t delay_ms)
     if (delay_ms > 0)
         hide(q, m, m->sent_ms + delay_ms);
     else
-        list_insert(&q->ready, q->ready.tail, m);
+        message_list_insert(&q->ready, q->ready.tail, m);
 }
 
 static void announce(struct ram_queue *q)
@@ -173,27 +105,18 @@ static int check_send(const struct queue_send *messages, size_t count)
 }
 
 /* Copies of all bodies, made before anything is sent, so that a send is all or nothing. */
-static int copy_all(const struct queue_send *messages, size_t count, struct list *out)
+static int copy_all(const struct queue_send *messages, size_t count, struct message_list *out)
 {
     for (size_t i = 0; i < count; i++) {
         struct message *m = message_new(&messages[i]);
         if (!m)
             return ERR_NO_MEMORY;
-        list_insert(out, out->tail, m);
+        message_list_insert(out, out->tail, m);
     }
     return OK;
 }
 
-static void list_free(struct list *l)
-{
-    struct message *next;
-    for (struct message *m = l->head; m; m = next) {
-        next = m->next;
-        message_free(m);
-    }
-}
-
-static int reserve_room(struct ram_queue *q, const struct list *messages)
+static int reserve_room(struct ram_queue *q, const struct message_list *messages)
 {
     size_t bytes = q->bytes;
     for (const struct message *m = messages->head; m; m = m->next)
@@ -211,7 +134,7 @@ static int ram_send(void *ctx, const struct queue_send *messages, size_t count,
                     char (*ids)[QUEUE_ID_TEXT])
 {
     struct ram_queue *q = ctx;
-    struct list fresh = {0};
+    struct message_list fresh = {0};
     int rc = check_send(messages, count);
     if (!rc)
         rc = copy_all(messages, count, &fresh);
@@ -220,14 +143,14 @@ static int ram_send(void *ctx, const struct queue_send *messages, size_t count,
         rc = reserve_room(q, &fresh);
     for (size_t i = 0; !rc && i < count; i++) {
         struct message *m = fresh.head;
-        list_remove(&fresh, m);
+        message_list_remove(&fresh, m);
         enqueue(q, m, messages[i].delay_ms);
         if (ids)
             snprintf(ids[i], QUEUE_ID_TEXT, "%" PRIu64, m->id);
     }
     announce(q);
     pthread_mutex_unlock(&q->lock);
-    list_free(&fresh);
+    message_list_free(&fresh);
     return rc;
 }
 
@@ -242,7 +165,7 @@ static void let_die(struct ram_queue *q, struct message *m, const char *reason)
     struct message *after = q->dead.tail;
     while (after && after->id > m->id)
         after = after->prev;
-    list_insert(&q->dead, after, m);
+    message_list_insert(&q->dead, after, m);
 }
 
 /* The message to be received next, still in its list; NULL if none is visible. */
@@ -252,7 +175,7 @@ static struct message *next_visible(struct ram_queue *q, int64_t now)
     while ((m = q->hidden.head) && m->visible_ms <= now) {
         if (m->receives < q->options.max_receives)
             return m;
-        list_remove(&q->hidden, m);
+        message_list_remove(&q->hidden, m);
         let_die(q, m, "max_receives");
     }
     return q->ready.head;
@@ -282,19 +205,19 @@ static int claim(struct ram_queue *q, size_t max, int64_t visibility_ms, struct 
     struct message *m;
     *count = 0;
     /* What is hidden by this very call must not be seen again by it. */
-    struct list claimed = {0};
+    struct message_list claimed = {0};
     int rc = OK;
     while (*count < max && (m = next_visible(q, now))) {
         rc = copy_out(m, arena, &out[*count]);
         if (rc)
             break;
-        list_remove(m == q->hidden.head ? &q->hidden : &q->ready, m);
-        list_insert(&claimed, claimed.tail, m);
+        message_list_remove(m == q->hidden.head ? &q->hidden : &q->ready, m);
+        message_list_insert(&claimed, claimed.tail, m);
         m->receives++;
         ++*count;
     }
     while ((m = claimed.head)) {
-        list_remove(&claimed, m);
+        message_list_remove(&claimed, m);
         hide(q, m, now + visibility_ms);
     }
     if (rc && *count > 0) {
@@ -403,7 +326,7 @@ static int ram_delete(void *ctx, struct queue_receipt *receipts, size_t count)
         receipts[i].rc = find_receipt(q, receipts[i].receipt, &m);
         if (receipts[i].rc)
             continue;
-        list_remove(&q->hidden, m);
+        message_list_remove(&q->hidden, m);
         q->slots[m->slot] = NULL;
         forget(q, m);
     }
@@ -428,7 +351,7 @@ static int ram_change_visibility(void *ctx, struct queue_receipt *receipts, size
         receipts[i].rc = find_receipt(q, receipts[i].receipt, &m);
         if (receipts[i].rc)
             continue;
-        list_remove(&q->hidden, m);
+        message_list_remove(&q->hidden, m);
         hide(q, m, now + visibility_ms);
     }
     announce(q);
@@ -449,7 +372,7 @@ static int ram_bury(void *ctx, const char *receipt, const char *reason, const ch
     pthread_mutex_lock(&q->lock);
     int rc = find_receipt(q, receipt, &m);
     if (!rc) {
-        list_remove(&q->hidden, m);
+        message_list_remove(&q->hidden, m);
         let_die(q, m, reason);
         m->detail = copy;
         copy = NULL;
@@ -504,11 +427,13 @@ static int ram_dead_list(void *ctx, const char *after, size_t limit, struct aren
 static bool listed(const struct message *m, const char *const *ids, size_t count)
 {
     char id[QUEUE_ID_TEXT];
+    if (!ids)
+        return true;
     snprintf(id, sizeof id, "%" PRIu64, m->id);
     for (size_t i = 0; i < count; i++)
         if (strcmp(ids[i], id) == 0)
             return true;
-    return ids == NULL;
+    return false;
 }
 
 static void revive(struct ram_queue *q, struct message *m)
@@ -528,7 +453,7 @@ static int64_t take_dead(struct ram_queue *q, const char *const *ids, size_t cou
         next = m->next;
         if (!listed(m, ids, count))
             continue;
-        list_remove(&q->dead, m);
+        message_list_remove(&q->dead, m);
         then(q, m);
         taken++;
     }
@@ -596,9 +521,9 @@ static void ram_close(void *ctx)
     struct ram_queue *q = ctx;
     if (!q)
         return;
-    list_free(&q->ready);
-    list_free(&q->hidden);
-    list_free(&q->dead);
+    message_list_free(&q->ready);
+    message_list_free(&q->hidden);
+    message_list_free(&q->dead);
     free(q->slots);
     pthread_cond_destroy(&q->changed);
     pthread_mutex_destroy(&q->lock);

@@ -161,9 +161,9 @@ static int ram_put(void *ctx, const char *bucket, const char *key, const char *c
         return rc;
     snprintf(out->content_type, sizeof out->content_type, "%s", content_type ? content_type : "");
     random_trace_id(out->version_id);
+    out->modified_ms = clock_now(clock_system());
     buffer_init(&bytes, CAP_MEDIA_BYTES);
     rc = receive(source, &bytes, out);
-    out->modified_ms = clock_now(clock_system());
     pthread_mutex_lock(&store->lock);
     if (!rc)
         rc = store_version(store, out, bytes.data);

@@ -471,16 +471,16 @@ static void recordings_are_cut_by_time_and_at_pauses(void **state)
     struct cue cues[200];
     int64_t now = 0;
     for (size_t i = 0; i < 200; i++) {
-        int64_t pause = i % 8 == 7 ? 3000 : 100; /* a long pause every 8 segments of 5 s */
+        int64_t pause = i % 4 == 3 ? 3000 : 100; /* a long pause every 4 segments of 5 s */
         cues[i] = (struct cue){now, now + 5000, "", "some words of a slow speaker"};
         now += 5000 + pause;
     }
     struct text t = joined(cues, 200);
     struct seen *seen = segment_chunks(cues, 200, &t);
-    assert_int_equal(seen->count, 25);
+    assert_int_equal(seen->count, 50);
     for (size_t i = 0; i < seen->count; i++) {
-        assert_int_equal(seen->items[i].start_ms, cues[8 * i].start_ms);
-        assert_int_equal(seen->items[i].end_ms, cues[8 * i + 7].end_ms);
+        assert_int_equal(seen->items[i].start_ms, cues[4 * i].start_ms);
+        assert_int_equal(seen->items[i].end_ms, cues[4 * i + 3].end_ms);
     }
     free(seen);
     free(t.data);
@@ -491,12 +491,12 @@ static void speakers_are_kept_apart_where_possible(void **state)
     (void)state;
     struct cue cues[55];
     for (size_t i = 0; i < 55; i++)
-        cues[i] = (struct cue){(int64_t)i * 4000, (int64_t)i * 4000 + 3900, i / 11 % 2 ? "B" : "A",
+        cues[i] = (struct cue){(int64_t)i * 4000, (int64_t)i * 4000 + 3900, i / 5 % 2 ? "B" : "A",
                                "words are said in this place"};
     struct text t = joined(cues, 55);
     struct seen *seen = segment_chunks(cues, 55, &t);
     for (size_t i = 1; i < seen->count; i++)
-        assert_int_equal(seen->items[i].start_ms % (11 * 4000), 0);
+        assert_int_equal(seen->items[i].start_ms % (5 * 4000), 0);
     free(seen);
     free(t.data);
 }

@@ -1,0 +1,210 @@
+# bench/lib.sh - what the rows share. Sourced by bench/run.
+
+say() { printf '\033[2m%s\033[0m\n' "$*" >&2; }
+
+begin() {
+    work=$(mktemp -d "${BENCH_DIR:-/var/tmp}/aegis-bench-XXXXXX")
+    chmod 711 "$work" # PostgreSQL runs as nobody if we are root
+    : >"$work/rows"
+    : >"$work/pids"
+    mkdir -p bench/results
+}
+
+clean_up() {
+    local pid
+    [ ! -d "$work/postgres" ] || tests/support/postgres.sh stop "$work/postgres" || true
+    while read -r pid; do kill "$pid" 2>/dev/null || true; done <"$work/pids"
+    rm -rf "$work"
+}
+
+# ---- reporting ----
+
+# emit NAME VALUE UNIT [PEER PEER_VALUE [higher|lower]]: one row. `ratio` is how many times better
+# than the peer it is; higher (the default) or lower is better.
+emit() {
+    jq -nc --arg row "$ROW" --arg name "$1" --argjson value "$2" --arg unit "$3" --arg peer "${4:-}" \
+        --argjson peer_value "${5:-null}" --arg better "${6:-higher}" '
+        {row: $row, name: $name, value: $value, unit: $unit, peer: $peer, peer_value: $peer_value,
+         ratio: (if $peer_value == null or $value == 0 or $peer_value == 0 then null
+                 elif $better == "lower" then $peer_value / $value else $value / $peer_value end)}' >>"$work/rows"
+}
+
+# setting KEY VALUE: how this row was measured; kept beside it.
+setting() {
+    jq -nc --arg row "$ROW" --arg key "$1" --arg value "$2" '{row: $row, setting: {($key): $value}}' >>"$work/rows"
+}
+
+# median FILE: of numbers, one a line.
+median() {
+    sort -g "$1" | awk '{ v[NR] = $1 } END { if (!NR) exit 1; print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
+
+version_of() { node -p "require('$PWD/bench/peers/node_modules/$1/package.json').version" 2>/dev/null || echo "not installed"; }
+
+machine() {
+    jq -n --arg cores "$(nproc)" --arg cpu "$(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo)" \
+        --arg kernel "$(uname -sr)" --arg disk "$(df --output=fstype "${BENCH_DIR:-/var/tmp}" | tail -n 1)" \
+        --arg aegis "$("$AEGIS" version 2>/dev/null | head -n 1)" --arg commit "$(git rev-parse --short HEAD 2>/dev/null)" \
+        --arg sqlite "$(sqlite3 --version 2>/dev/null | cut -d' ' -f1)" --arg date "$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
+        '{date: $date, cores: $cores, cpu: $cpu, kernel: $kernel, file_system: $disk, aegis: $aegis, commit: $commit, sqlite: $sqlite}'
+}
+
+# Rows measured now replace those of the same name; the others stay as they were.
+finish() {
+    local old
+    [ -s "$work/rows" ] || return 0
+    old=$(cat "$results" 2>/dev/null || echo '{"rows":[]}')
+    jq -s --argjson old "$old" --argjson machine "$(machine)" '
+        (map(.row) | unique) as $done
+        | (map(select(.setting)) | group_by(.row) | map({key: .[0].row, value: (map(.setting) | add)}) | from_entries) as $how
+        | {machine: $machine,
+           settings: (($old.settings // {}) + $how),
+           rows: (($old.rows // [] | map(select(.row as $r | $done | index($r) | not))) + map(select(.name)))}' \
+        "$work/rows" >"$work/latest.json"
+    mv "$work/latest.json" "$results"
+    jq -r --slurpfile now "$work/rows" '
+        def n: if . == null then "" elif . >= 1000 then round | tostring elif . >= 100 then (. * 10 | round / 10 | tostring)
+               else (. * 100 | round / 100 | tostring) end;
+        ($now | map(.row) | unique) as $done
+        | ["what", "Aegis", "unit", "peer", "peer has", "times better"],
+          (.rows[] | select(.row as $r | $done | index($r)) | [.name, (.value | n), .unit, .peer, (.peer_value | n), (.ratio | n)])
+        | @tsv' "$results" | column -t -s "$(printf '\t')"
+}
+
+# ---- services, each started when first asked for ----
+
+remember() { echo "$1" >>"$work/pids"; }
+
+# fake_openai LATENCY_MS: prints the base URL of a stand-in for the model provider.
+fake_openai() {
+    local out="$work/fake-$1"
+    if [ ! -s "$out" ]; then
+        "$BUILD/tests/fake_openai/fake_openai" --port 0 --latency-ms "$1" >"$out" 2>"$out.log" &
+        remember $!
+        disown
+        until [ -s "$out" ]; do sleep 0.02; done
+    fi
+    echo "http://127.0.0.1:$(awk '{ print $NF; exit }' "$out")/v1"
+}
+
+# Durable as it comes (fsync and synchronous_commit on), with room to work.
+postgres_url() {
+    if [ ! -s "$work/postgres.url" ]; then
+        tests/support/postgres.sh start "$work/postgres" -c shared_buffers=256MB -c max_wal_size=4GB \
+            -c max_connections=200 -c wal_compression=lz4 >"$work/postgres.url"
+    fi
+    cat "$work/postgres.url"
+}
+
+# redis_socket POLICY: appendonly yes, and appendfsync POLICY (always, everysec).
+redis_socket() {
+    local at="$work/redis"
+    if [ ! -d "$at" ]; then
+        mkdir "$at"
+        redis-server --port 0 --unixsocket "$at/socket" --dir "$at" --save "" --appendonly yes --appendfsync always \
+            >"$at/log" 2>&1 &
+        remember $!
+        disown
+        until redis-cli -s "$at/socket" ping >/dev/null 2>&1; do sleep 0.02; done
+    fi
+    redis-cli -s "$at/socket" config set appendfsync "$1" >/dev/null
+    echo "$at/socket"
+}
+
+# texts COUNT: prints a directory with that many distinct texts of 4 KB.
+texts() {
+    [ -d "$work/texts-$1" ] || "$BUILD/bench/bench_texts" "$work/texts-$1" "$1" >&2
+    echo "$work/texts-$1"
+}
+
+# ---- programs ----
+
+# The peers bring their own Node, so that a run is the same everywhere.
+node_peers() {
+    if [ ! -d bench/peers/node_modules ]; then
+        command -v npm >/dev/null || {
+            echo "the peers need npm (apt-get install npm)" >&2
+            return 1
+        }
+        say "installing the peers (npm)"
+        (cd bench/peers && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+    fi
+    ls "$PWD"/bench/peers/node_modules/node-linux-*/bin/node
+}
+
+peer() {
+    local script=$1
+    shift
+    "$(node_peers)" "bench/peers/$script.js" "$@"
+}
+
+# measured COMMAND...: runs it, its output to $work/out, its measure to $work/measure.
+measured() { "$BUILD/bench/bench_measure" "$work/measure" "$@" >"$work/out"; }
+measure() { jq -r ".$1" "$work/measure"; }
+
+# Emptied before each round, as a new installation is.
+fresh_postgres() {
+    psql -qX "$(postgres_url)" -f bench/peers/schema.sql -c "DROP SCHEMA IF EXISTS pgboss CASCADE" -c CHECKPOINT 2>&1 |
+        grep -v NOTICE >&2 || true
+}
+
+# run_peer bullmq|pgboss JOBS LATENCY_MS CONCURRENCY: a whole round; its report is in $work/out.
+run_peer() {
+    local queue
+    fresh_postgres
+    case $1 in
+    bullmq)
+        queue="--redis $(redis_socket "${APPENDFSYNC:-always}")"
+        redis-cli -s "$work/redis/socket" flushall >/dev/null
+        ;;
+    pgboss) queue="" ;;
+    esac
+    peer "$1" enqueue $queue --database "$(postgres_url)" --texts "$(texts "$2")" --jobs "$2"
+    measured "$(node_peers)" "bench/peers/$1.js" work $queue --database "$(postgres_url)" \
+        --openai "$(fake_openai "$3")" --jobs "$2" --concurrency "$4" --connections 16
+}
+
+# aegis_queued JOBS LATENCY_MS: a new data directory in $work/data with that many jobs on its queue.
+aegis_queued() {
+    rm -rf "$work/data"
+    export AEGIS_DATA="$work/data" OPENAI_API_KEY=key OPENAI_BASE_URL
+    OPENAI_BASE_URL=$(fake_openai "$2")
+    "$AEGIS" add --detach "$(texts "$1")" >"$work/add.log" 2>&1 || {
+        tail -n 3 "$work/add.log" >&2
+        return 1
+    }
+}
+
+# aegis_serve WORKERS: works off the queue. Then aegis_jobs says what came of it.
+aegis_serve() {
+    measured "$AEGIS" serve --until-idle --workers "$1" 2>"$work/serve.log" || {
+        tail -n 3 "$work/serve.log" >&2
+        return 1
+    }
+}
+
+# Prints JSON: jobs that succeeded, from the first one's start to the last one's end.
+aegis_jobs() {
+    sqlite3 -json "$work/data/aegis.db" "
+        SELECT count(*) AS jobs, min(started_ms) AS first_job_at_ms, (max(ended_ms) - min(started_ms)) / 1000.0 AS seconds,
+               count(*) * 1000.0 / max(1, max(ended_ms) - min(started_ms)) AS jobs_per_second
+        FROM attempt a JOIN job j USING (job_id) WHERE a.ordinal = j.ordinal AND j.state = 4" | jq -c '.[0]'
+}
+
+# run_aegis JOBS LATENCY_MS WORKERS: a whole round; its report is in $work/out.
+run_aegis() {
+    local done
+    aegis_queued "$1" "$2"
+    aegis_serve "$3"
+    aegis_jobs >"$work/out"
+    done=$(jq .jobs "$work/out")
+    [ "$done" = "$1" ] || {
+        echo "only $done of $1 jobs succeeded" >&2
+        return 1
+    }
+}
+
+report() { jq -r ".$1" "$work/out"; }
+
+# note SERIES NUMBER: collects a round's figure; median "$work/SERIES" sums them up.
+note() { echo "$2" >>"$work/$1"; }
