@@ -144,8 +144,8 @@ measure() { jq -r ".$1" "$work/measure"; }
 
 # Emptied before each round, as a new installation is.
 fresh_postgres() {
-    psql -qX "$(postgres_url)" -f bench/peers/schema.sql -c "DROP SCHEMA IF EXISTS pgboss CASCADE" -c CHECKPOINT 2>&1 |
-        grep -v NOTICE >&2 || true
+    PGOPTIONS="-c client_min_messages=warning" psql -qX -v ON_ERROR_STOP=1 "$(postgres_url)" \
+        -f bench/peers/schema.sql -c "DROP SCHEMA IF EXISTS pgboss CASCADE" -c CHECKPOINT
 }
 
 # run_peer bullmq|pgboss JOBS LATENCY_MS CONCURRENCY: a whole round; its report is in $work/out.

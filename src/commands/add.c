@@ -70,6 +70,7 @@ static int taken(struct add *a, const struct file_report *r)
     const struct event_outcome *o = r->outcome;
     if (o->job_id == 0 || o->result == EVENT_STALE)
         return OK;
+    a->work.report.unchanged += r->result == FILE_UNCHANGED && o->result == EVENT_DUPLICATE;
     return work_add(&a->work, o->job_id, o->media_id, r->key);
 }
 

@@ -44,10 +44,13 @@ static void configure_log(const struct app *app)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
     enum log_level level = LOG_INFO;
+    bool by_default = config_source(app->config, "log.level") == SOURCE_DEFAULT;
     const char *wanted = config_string(app->config, "log.level");
     for (int i = 0; i < 4; i++)
         if (!strcmp(names[i], wanted))
             level = (enum log_level)i;
+    if (by_default && !app->arguments->command->service) /* lines would tear the progress apart */
+        level = app->terminal.err_tty ? LOG_ERROR : LOG_WARN;
     const char *format = config_string(app->config, "log.format");
     bool json = !strcmp(format, "json") || (!strcmp(format, "auto") && !app->terminal.err_tty);
     log_configure(level, json ? LOG_JSON : LOG_TEXT, STDERR_FILENO);
@@ -109,6 +112,7 @@ int app_require_data(struct app *app)
 static int make_data_directory(const struct app *app)
 {
     const char *data = config_data_directory(app->config);
+    umask(077); /* what is in it is nobody else's business, whatever the directory's own mode */
     return file_make_directory(data) ? error_prefix("data directory") : OK;
 }
 
@@ -141,6 +145,9 @@ int app_store(struct app *app)
 {
     if (app->store.ops)
         return OK;
+    int rc = make_data_directory(app);
+    if (rc)
+        return rc;
     struct folder_store_options options = {.data = config_data_directory(app->config)};
     return folder_store_open(&options, &app->store);
 }

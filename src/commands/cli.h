@@ -58,7 +58,8 @@ struct command {
     const char *description; /* paragraphs, separated by empty lines */
     const struct option_spec *options;
     const struct example *examples;
-    const char *json;            /* what --json prints, NULL if it changes nothing */
+    const char *json; /* what --json prints, NULL if it changes nothing */
+    bool service; /* runs until stopped, and logs as log.level says; others only what is wrong */
     int (*run)(struct app *app); /* an exit_status */
 };
 

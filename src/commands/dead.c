@@ -158,6 +158,7 @@ static int show(struct app *app, const char *text)
 
 struct action {
     const char *name, *done;
+    const char *next; /* what is to be done after that */
     int (*job)(struct app *, const struct letters *, int64_t);
     int (*strays)(struct app *, const struct letters *, int64_t *);
 };
@@ -242,15 +243,15 @@ static int apply(struct app *app, const struct action *action)
         print_json(&app->terminal, json_pack("{s:I, s:I}", action->done, (json_int_t)o.done,
                                              "failed", (json_int_t)o.failed));
     else if (o.done > 0 || o.failed == 0)
-        printf("%" PRId64 " %s\n", o.done, action->done);
+        printf("%" PRId64 " %s%s\n", o.done, action->done, o.done ? action->next : "");
     return o.failed ? error_restore(&o.first) : OK;
 }
 
 static int run(struct app *app)
 {
-    static const struct action redrive = {"redrive", "redriven", letters_redrive,
-                                          letters_redrive_strays};
-    static const struct action drop = {"drop", "dropped", letters_drop, letters_drop_strays};
+    static const struct action redrive = {"redrive", "redriven", "; `aegis serve` works on them",
+                                          letters_redrive, letters_redrive_strays};
+    static const struct action drop = {"drop", "dropped", "", letters_drop, letters_drop_strays};
     const struct arguments *a = app->arguments;
     const char *word = a->operand_count ? a->operands[0] : "list";
     app_catch_signals();

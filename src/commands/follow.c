@@ -131,6 +131,18 @@ static int grow_items(struct tracker *t)
     return OK;
 }
 
+/* What was told of a job before it was added. */
+static void recall(const struct tracker *t, struct tracked *item)
+{
+    size_t at = (size_t)item->job_id % TRACKER_EARLY;
+    if (t->early[at].job_id != item->job_id)
+        return;
+    item->state = JOB_RUNNING;
+    item->here = true;
+    item->stage = t->early[at].stage;
+    item->permille = t->early[at].permille;
+}
+
 static int add(struct tracker *t, int64_t job_id, int64_t media_id, const char *key)
 {
     if (find(t, job_id))
@@ -144,6 +156,7 @@ static int add(struct tracker *t, int64_t job_id, int64_t media_id, const char *
         .job_id = job_id, .media_id = media_id, .permille = -1, .key = strdup(key)};
     if (!item.key)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory");
+    recall(t, &item);
     t->items[t->count++] = item;
     t->slots[slot_of(t, job_id)] = t->count;
     return OK;
@@ -223,7 +236,12 @@ void tracker_progress(void *tracker, const struct job_progress *progress)
     struct tracker *t = tracker;
     pthread_mutex_lock(&t->lock);
     struct tracked *item = find(t, progress->job_id);
-    if (item && !is_end(item->state)) {
+    if (!item) {
+        size_t at = (size_t)progress->job_id % TRACKER_EARLY;
+        t->early[at].job_id = progress->job_id;
+        t->early[at].stage = progress->stage;
+        t->early[at].permille = progress->permille;
+    } else if (!is_end(item->state)) {
         item->state = JOB_RUNNING;
         item->here = true;
         item->stage = progress->stage;
@@ -260,7 +278,7 @@ int tracker_refresh(struct tracker *t, struct app *app)
     int rc = OK;
     pthread_mutex_lock(&t->lock);
     for (size_t i = 0; i < t->count && !rc; i++) {
-        if (!is_end(t->items[i].state) && !t->items[i].here)
+        if (!is_end(t->items[i].state))
             rc = refresh(t, &t->items[i], app, &arena);
         arena_free(&arena);
     }

@@ -40,6 +40,8 @@ struct tracked {
     bool reported; /* the caller's: it has been told about */
 };
 
+enum { TRACKER_EARLY = 64 };
+
 /* Thread-safe: the processor's observer writes to it. */
 struct tracker {
     pthread_mutex_t lock;
@@ -48,6 +50,12 @@ struct tracker {
     size_t *slots; /* hash of job_id to index + 1 */
     size_t slot_count;
     size_t ended[JOB_STATES]; /* counts of succeeded, dead, cancelled */
+    /* The newest word of jobs not (yet) tracked: a worker may be faster than tracker_add. */
+    struct {
+        int64_t job_id;
+        enum stage stage;
+        int permille;
+    } early[TRACKER_EARLY];
 };
 
 int tracker_init(struct tracker *t); /* 0 or ERR_NO_MEMORY */

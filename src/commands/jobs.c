@@ -77,6 +77,21 @@ static int list_pages(struct app *app, int state, int64_t before, int64_t limit,
     return rc;
 }
 
+/* Why nothing moves, if so. */
+static int note_pause(struct app *app)
+{
+    const char *reason = "", *message = "";
+    int64_t since;
+    char ago[HUMAN_TEXT];
+    int rc =
+        app->database.ops->pause_get(app->database.ctx, &app->arena, &reason, &message, &since);
+    if (!rc && *reason)
+        app_note(app, "the pipeline is paused (%s) since %s: %s", reason,
+                 human_ago(since, clock_now(clock_system()), ago),
+                 text_clean(&app->arena, message));
+    return rc;
+}
+
 static int list(struct app *app)
 {
     static const struct column columns[] = {
@@ -92,6 +107,8 @@ static int list(struct app *app)
         rc = arguments_int(a, "before", 0, 0, INT64_MAX, &before);
     if (!rc && name)
         rc = job_state_parse(name, &state);
+    if (!rc)
+        rc = note_pause(app);
     if (rc)
         return rc;
     struct columns table;

@@ -143,6 +143,8 @@ void report_totals(const struct report *r, size_t waiting, int64_t started_ms)
     char took[HUMAN_TEXT], text[256];
     size_t n = 0;
     n += (size_t)snprintf(text + n, sizeof text - n, "%zu done", r->succeeded);
+    if (r->unchanged)
+        n += (size_t)snprintf(text + n, sizeof text - n, " (%zu unchanged)", r->unchanged);
     if (r->dead)
         n += (size_t)snprintf(text + n, sizeof text - n, ", %zu failed", r->dead);
     if (r->cancelled)
@@ -150,7 +152,7 @@ void report_totals(const struct report *r, size_t waiting, int64_t started_ms)
     if (waiting)
         n += (size_t)snprintf(text + n, sizeof text - n, ", %zu still queued", waiting);
     app_note(r->app, "%s, in %s", text, human_duration(clock_monotonic_ms() - started_ms, took));
-    if (r->offline)
+    if (r->offline && !app_stopped())
         app_note(r->app,
                  "made by the offline models: extractive summaries, draft transcripts. A real "
                  "model is one variable away: set OPENAI_API_KEY, then `aegis reprocess "

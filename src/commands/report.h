@@ -15,7 +15,8 @@ struct report {
     bool brief; /* one line each */
     struct json_stream stream;
     size_t succeeded, dead, cancelled;
-    bool offline; /* some result was made by the offline provider */
+    size_t unchanged; /* of those succeeded: nothing had to be done */
+    bool offline;     /* some result was made by the offline provider */
 };
 
 void report_begin(struct report *r, struct app *app);

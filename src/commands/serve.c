@@ -62,5 +62,6 @@ const struct command command_serve = {
         "paused.",
     .options = options,
     .examples = examples,
+    .service = true,
     .run = run,
 };

@@ -91,6 +91,8 @@ int wait_for_jobs(struct wait *w)
             pause_checked_ms = now;
             rc = check_pause(w, now, &paused_ms);
         }
+        if (seen)
+            refreshed_ms = now; /* events come: nothing was missed */
         if (!rc && now - refreshed_ms >= REFRESH_MS) {
             refreshed_ms = now;
             rc = tracker_refresh(w->tracker, w->app);

@@ -152,5 +152,6 @@ const struct command command_watch = {
         "SIGTERM or Ctrl-C as that does.",
     .options = options,
     .examples = examples,
+    .service = true,
     .run = run,
 };

@@ -121,7 +121,7 @@ static int read_identity(struct store *s)
     int rc = sql_first(c, &row, "SELECT database_id, next_chunk FROM ledger", NULL, 0);
     if (row && sqlite3_column_bytes(row, 0) == 16) {
         memcpy(s->database_id.bytes, sqlite3_column_blob(row, 0), 16);
-        s->keeper.next_chunk = sql_int(row, 1);
+        atomic_store(&s->keeper.next_chunk, sql_int(row, 1));
     } else if (!rc) {
         rc = connection_error(c, SQLITE_CORRUPT, "reading the ledger");
     }
@@ -156,6 +156,7 @@ static void store_close(void *ctx)
     vectors_close(s);
     if (s->readers.all)
         readers_close(s);
+    keeper_fini(s);
     names_fini(&s->names);
     pthread_rwlock_destroy(&s->removal);
     free(s->lexical_path);

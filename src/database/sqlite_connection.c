@@ -79,12 +79,15 @@ static int corrupt(struct connection *c, const char *doing)
 static int io_error(struct connection *c, int rc, const char *doing)
 {
     int e = c->db ? sqlite3_system_errno(c->db) : 0;
+    if (e == 0)
+        e = errno; /* SQLite does not pass it on when the write was the commit's */
     if (e == ENOSPC || e == EDQUOT || e == EFBIG)
         return full(c, doing);
     if (rc == SQLITE_IOERR_NOMEM)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for '%s' while %s", c->path, doing);
-    return error_set(ERR_IO, "database_io", "cannot read or write '%s' while %s: %s", c->path,
-                     doing, e ? strerror(e) : sqlite3_errstr(rc));
+    return error_set(ERR_IO, "database_io",
+                     "cannot read or write '%s' while %s: %s (SQLite code %d)", c->path, doing,
+                     e ? strerror(e) : sqlite3_errstr(rc), rc);
 }
 
 int connection_error(struct connection *c, int rc, const char *doing)
@@ -129,6 +132,7 @@ int connection_error(struct connection *c, int rc, const char *doing)
 
 int connection_exec(struct connection *c, const char *sql)
 {
+    errno = 0;
     int rc = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         return OK;
@@ -225,6 +229,7 @@ void sql_drop(sqlite3_stmt *statement)
 
 int sql_next(struct connection *c, sqlite3_stmt *statement, bool *row)
 {
+    errno = 0;
     int rc = sqlite3_step(statement);
     *row = rc == SQLITE_ROW;
     if (*row)

@@ -89,7 +89,7 @@ struct keeper {
     pthread_cond_t wanted;
     bool stop, garbage;
     int wal_pages;
-    int64_t next_chunk;       /* as of the last commit */
+    atomic_llong next_chunk;  /* as of the last commit */
     int64_t activity_ms;      /* monotonic time of the last commit */
     struct connection c;      /* checkpoints and looking for work */
     pthread_cond_t caught_up; /* the full-text index advanced */
@@ -260,6 +260,7 @@ int vectors_refresh(struct store *s);
 void keeper_init(struct store *s);
 int keeper_start(struct store *s);
 void keeper_stop(struct store *s);
+void keeper_fini(struct store *s); /* once the writer has stopped, which notifies it */
 void keeper_notify(void *store, const struct writer_news *news);
 /* Blocks while the full-text index is too far behind. */
 void keeper_pace(struct store *s);

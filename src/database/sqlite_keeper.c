@@ -42,7 +42,7 @@ static void wait_until(struct keeper *k, pthread_cond_t *cond, int64_t ms)
 
 static int64_t behind(struct store *s)
 {
-    return s->keeper.next_chunk - atomic_load(&s->lexical.indexed_to);
+    return atomic_load(&s->keeper.next_chunk) - atomic_load(&s->lexical.indexed_to);
 }
 
 void keeper_notify(void *ctx, const struct writer_news *news)
@@ -51,8 +51,8 @@ void keeper_notify(void *ctx, const struct writer_news *news)
     struct keeper *k = &s->keeper;
     pthread_mutex_lock(&k->lock);
     bool was_behind = behind(s) > 0;
-    if (news->next_chunk > k->next_chunk)
-        k->next_chunk = news->next_chunk;
+    if (news->next_chunk > atomic_load(&k->next_chunk))
+        atomic_store(&k->next_chunk, news->next_chunk);
     k->activity_ms = clock_monotonic_ms();
     k->wal_pages = news->wal_pages;
     k->garbage |= news->garbage;
@@ -156,7 +156,7 @@ static int64_t plan(struct store *s, const struct schedule *at, int64_t now, str
     struct keeper *k = &s->keeper;
     int64_t quiet = k->activity_ms + QUIET_MS, idle = k->activity_ms + IDLE_MS;
     int64_t again = at->trim_ms;
-    *todo = (struct chores){.target = k->next_chunk};
+    *todo = (struct chores){.target = atomic_load(&k->next_chunk)};
     if (now < at->resume_ms)
         return at->resume_ms;
     todo->checkpoint = k->wal_pages >= CHECKPOINT_PAGES;
@@ -236,8 +236,14 @@ void keeper_stop(struct store *s)
         pthread_cond_broadcast(&k->caught_up);
         pthread_mutex_unlock(&k->lock);
         pthread_join(k->thread, NULL);
+        k->running = false;
     }
     connection_close(&k->c);
+}
+
+void keeper_fini(struct store *s)
+{
+    struct keeper *k = &s->keeper;
     pthread_cond_destroy(&k->wanted);
     pthread_cond_destroy(&k->caught_up);
     pthread_mutex_destroy(&k->lock);

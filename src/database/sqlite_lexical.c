@@ -64,7 +64,7 @@ static int look(struct store *s, struct connection *c, bool *fits)
     if (!rc && more)
         *fits = sql_int(row, 0) == LEXICAL_FORMAT && sqlite3_column_bytes(row, 1) == 16 &&
                 !memcmp(sqlite3_column_blob(row, 1), s->database_id.bytes, 16) &&
-                sql_int(row, 2) <= s->keeper.next_chunk;
+                sql_int(row, 2) <= atomic_load(&s->keeper.next_chunk);
     if (*fits)
         atomic_store(&s->lexical.indexed_to, sql_int(row, 2));
     sql_drop(row);

@@ -80,18 +80,54 @@ static int find_space(struct store *s, struct connection *c, int64_t space_id,
 
 /* ---- following the database ---- */
 
-static int append_run(struct vector_space *space, sqlite3_stmt *row)
+/* Rows on their way into the index: appending many at once costs one lock and one growth. */
+enum { APPEND_ROWS = 1024 };
+struct appending {
+    struct vector_space *space;
+    int64_t ids[APPEND_ROWS];
+    uint16_t *rows;
+    size_t count;
+};
+
+static int append_flush(struct appending *a)
 {
-    int64_t ids[RUN_CHUNKS], first = sql_int(row, 0), count = sql_int(row, 1);
-    size_t bytes = (size_t)count * (size_t)space->dimension * sizeof(uint16_t);
+    int rc = a->count ? vector_index_append(a->space->index, a->ids, a->rows, a->count) : OK;
+    a->count = 0;
+    return rc;
+}
+
+static int append_run(struct appending *a, sqlite3_stmt *row)
+{
+    int64_t first = sql_int(row, 0), count = sql_int(row, 1);
+    size_t width = (size_t)a->space->dimension;
+    size_t bytes = (size_t)count * width * sizeof *a->rows;
     const void *vectors = sqlite3_column_blob(row, 2);
     if (count < 1 || count > RUN_CHUNKS || (size_t)sqlite3_column_bytes(row, 2) != bytes)
         return error_set(ERR_SYSTEMIC, "database_corrupt",
                          "the embeddings of chunk %lld have a wrong length: restore a backup",
                          (long long)first);
+    int rc = a->count + (size_t)count > APPEND_ROWS ? append_flush(a) : OK;
+    if (rc)
+        return rc;
+    memcpy(a->rows + a->count * width, vectors, bytes);
     for (int64_t i = 0; i < count; i++)
-        ids[i] = first + i;
-    return vector_index_append(space->index, ids, vectors, (size_t)count);
+        a->ids[a->count++] = first + i;
+    return OK;
+}
+
+static int append_rows(struct connection *c, int64_t from, struct appending *a)
+{
+    sqlite3_stmt *row;
+    bool more;
+    int rc = SQL_BEGIN(c, &row,
+                       "SELECT u.first_chunk, u.count, u.vectors FROM chunk_run u CROSS JOIN "
+                       "result r ON r.result_id = u.result_id WHERE u.first_chunk > ?1 AND "
+                       "u.space_id = ?2 AND r.state < 2 ORDER BY u.first_chunk",
+                       V_INT(from), V_INT(a->space->space_id));
+    while (!rc && !(rc = sql_next(c, row, &more)) && more)
+        rc = append_run(a, row);
+    sql_done(row);
+    return rc ? rc : append_flush(a);
 }
 
 /* A run may be in the index in part only (after a power cut): start one run before its last id. */
@@ -101,16 +137,17 @@ static int append_new(struct connection *c, struct vector_space *space)
     int64_t from = last > RUN_CHUNKS ? last - RUN_CHUNKS : 0;
     if (space->synced_to > from)
         from = space->synced_to - 1;
-    sqlite3_stmt *row;
-    bool more;
-    int rc = SQL_BEGIN(c, &row,
-                       "SELECT u.first_chunk, u.count, u.vectors FROM chunk_run u CROSS JOIN "
-                       "result r ON r.result_id = u.result_id WHERE u.first_chunk > ?1 AND "
-                       "u.space_id = ?2 AND r.state < 2 ORDER BY u.first_chunk",
-                       V_INT(from), V_INT(space->space_id));
-    while (!rc && !(rc = sql_next(c, row, &more)) && more)
-        rc = append_run(space, row);
-    sql_done(row);
+    struct appending *a = malloc(sizeof *a);
+    uint16_t *rows = malloc((size_t)space->dimension * APPEND_ROWS * sizeof *rows);
+    int rc = OK;
+    if (a && rows) {
+        *a = (struct appending){.space = space, .rows = rows};
+        rc = append_rows(c, from, a);
+    } else {
+        rc = error_set(ERR_NO_MEMORY, NULL, "out of memory for a vector index");
+    }
+    free(rows);
+    free(a);
     return rc;
 }
 

@@ -450,10 +450,11 @@ struct scratch {
     uint16_t *rows;
 };
 
-static int scratch_init(struct scratch *scratch, const struct vector_file *file)
+static int scratch_init(struct scratch *scratch, const struct vector_file *file, size_t count)
 {
-    scratch->codes = malloc(BATCH * file->stride);
-    scratch->rows = calloc(BATCH * file->padded, sizeof *scratch->rows);
+    size_t slots = count < BATCH ? count : BATCH;
+    scratch->codes = malloc(slots * file->stride);
+    scratch->rows = calloc(slots * file->padded, sizeof *scratch->rows);
     if (scratch->codes && scratch->rows)
         return 0;
     return error_set(ERR_NO_MEMORY, NULL, "no memory to append to the vector index '%s'",
@@ -491,7 +492,7 @@ int vector_file_append(struct vector_file *file, const int64_t *ids, const uint1
 {
     struct scratch scratch = {0};
     uint64_t slot = vector_file_count(file), dead = 0;
-    int rc = scratch_init(&scratch, file);
+    int rc = scratch_init(&scratch, file, count);
     if (!rc)
         rc = grow(file, slot + count);
     for (size_t done = 0, n; !rc && done < count; done += n, slot += n) {

@@ -370,7 +370,7 @@ static bool has_writer(int fd, enum file_writer writer)
 }
 
 static int take_open(struct intake *in, int fd, const char *path, const char *key,
-                     enum file_writer writer)
+                     enum file_writer writer, bool *left_alone)
 {
     struct reading r = {
         .in = in, .fd = fd, .path = path, .key = key, .told_ms = clock_monotonic_ms()};
@@ -382,10 +382,13 @@ static int take_open(struct intake *in, int fd, const char *path, const char *ke
         error_set(ERR_INVALID, "not_a_file", "'%s' is not a regular file", path);
         return intake_refuse(in, FILE_SKIPPED, path, key);
     }
-    return has_writer(fd, writer) ? OK : take(&r);
+    if (left_alone)
+        *left_alone = has_writer(fd, writer);
+    return left_alone && *left_alone ? OK : take(&r);
 }
 
-int intake_file(struct intake *in, const char *path, const char *key, enum file_writer writer)
+int intake_file(struct intake *in, const char *path, const char *key, enum file_writer writer,
+                bool *left_alone)
 {
     /* without blocking: it may be a pipe */
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -394,7 +397,7 @@ int intake_file(struct intake *in, const char *path, const char *key, enum file_
         error_set_errno(errno, "cannot open '%s'", path);
         return intake_refuse(in, special ? FILE_SKIPPED : FILE_FAILED, path, key);
     }
-    int rc = take_open(in, fd, path, key, writer);
+    int rc = take_open(in, fd, path, key, writer, left_alone);
     close(fd);
     return rc;
 }

@@ -145,10 +145,10 @@ static int take_named(struct walk *w, const char *relative)
     if (file_join(w->root.given, relative, path))
         return intake_refuse(w->in, FILE_FAILED, relative, "");
     if (w->options->key)
-        return intake_file(w->in, path, w->options->key, WRITER_FINE);
+        return intake_file(w->in, path, w->options->key, WRITER_FINE, NULL);
     if (file_key(&w->root, relative, w->options, key))
         return intake_refuse(w->in, FILE_FAILED, path, "");
-    return intake_file(w->in, path, key, WRITER_FINE);
+    return intake_file(w->in, path, key, WRITER_FINE, NULL);
 }
 
 /* Links to files are followed; links to folders could lead round in circles. */
@@ -247,7 +247,10 @@ int ingest_paths(const struct ingestion_ports *ports, const char *const *paths, 
     if (w->in) { /* whatever happened, what is uploaded is not forgotten */
         struct error error = *error_last();
         int flushed = intake_flush(w->in);
-        rc = rc ? error_restore(&error) : flushed;
+        if (rc)
+            error_restore(&error);
+        else
+            rc = flushed;
     }
     intake_close(w->in);
     free(w);

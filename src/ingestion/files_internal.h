@@ -24,8 +24,9 @@ enum file_writer {
 };
 
 /* Takes one file. 0 also when that file alone failed or is no regular file: it was reported then.
- * Non-zero: the error concerns every file. */
-int intake_file(struct intake *in, const char *path, const char *key, enum file_writer writer);
+ * Non-zero: the error concerns every file. *left_alone (may be NULL) is set if a writer has it. */
+int intake_file(struct intake *in, const char *path, const char *key, enum file_writer writer,
+                bool *left_alone);
 
 /* Takes what can be read from `fd` to its end. */
 int intake_stream(struct intake *in, int fd, const char *name, const char *key);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "ingestion/files_internal.h"
 #include "ingestion/watch_folders.h"
+#include "ingestion/watch_pending.h"
 #include "shared/random.h"
 #include "shared/retry.h"
 
@@ -24,14 +24,6 @@ enum {
 
 static const struct retry_policy patience = {.base_ms = 500, .cap_ms = 30000};
 
-/* A path to look at: taken if it is there, its medium removed (mirror) if it is not. */
-struct pending {
-    struct pending *next;
-    bool trust_times; /* noted by a scan, not by an event */
-    enum file_writer writer;
-    char relative[];
-};
-
 struct watch {
     const struct ingestion_ports *ports;
     const struct watch_options *options;
@@ -42,10 +34,8 @@ struct watch {
     struct stat excluded;
     struct watched_folders folders;
     struct intake *in;
-    struct pending *first, **end; /* in the order they came */
-    void *names;                  /* the same, as a tsearch(3) tree: each path once */
-    size_t pending_count;
-    bool overflowed; /* inotify lost events: look at everything */
+    struct pending_list pending; /* to be taken, or removed (mirror) */
+    bool overflowed;             /* inotify lost events: look at everything */
     bool root_gone;
     int failures; /* of the storage, in a row */
     char bytes[EVENT_BYTES] __attribute__((aligned(__alignof__(struct inotify_event))));
@@ -79,51 +69,6 @@ static int full_path(const struct watch *w, const char *relative, char path[PATH
     return file_join(w->root.given, relative, path);
 }
 
-/* ---- what is to be looked at ---- */
-
-static int compare_pending(const void *a, const void *b)
-{
-    return strcmp(((const struct pending *)a)->relative, ((const struct pending *)b)->relative);
-}
-
-static int note(struct watch *w, const char *relative, bool trust_times, enum file_writer writer)
-{
-    size_t length = strlen(relative) + 1;
-    struct pending *p = malloc(sizeof *p + length);
-    if (!p)
-        return error_set(ERR_NO_MEMORY, NULL, "out of memory");
-    *p = (struct pending){.trust_times = trust_times, .writer = writer};
-    memcpy(p->relative, relative, length);
-    struct pending **found = tsearch(p, &w->names, compare_pending);
-    if (!found || *found != p) { /* noted before: the more careful wish counts */
-        free(p);
-        if (!found)
-            return error_set(ERR_NO_MEMORY, NULL, "out of memory");
-        (*found)->trust_times &= trust_times;
-        if (writer < (*found)->writer)
-            (*found)->writer = writer;
-        return OK;
-    }
-    *w->end = p;
-    w->end = &p->next;
-    w->pending_count++;
-    return OK;
-}
-
-/* The caller frees it. */
-static struct pending *next_pending(struct watch *w)
-{
-    struct pending *p = w->first;
-    if (!p)
-        return NULL;
-    w->first = p->next;
-    if (!w->first)
-        w->end = &w->first;
-    w->pending_count--;
-    tdelete(p, &w->names, compare_pending);
-    return p;
-}
-
 /* ---- taking and removing ---- */
 
 /* The disk is full, the database does not answer: worth waiting for, whatever the file. */
@@ -145,7 +90,8 @@ static int on_report(void *ctx, const struct file_report *report)
     if (failed && storage_failed(report->error)) {
         size_t skip = strlen(w->root.given);
         const char *relative = report->path + skip;
-        int rc = note(w, relative + (*relative == '/'), false, WRITER_UNLIKELY);
+        int rc = pending_note(&w->pending, relative + (*relative == '/'),
+                              (struct pending){.closed = true, .writer = WRITER_UNLIKELY});
         if (rc)
             return rc;
     }
@@ -174,7 +120,7 @@ static int remove_object(struct watch *w, const char *path, const char *key)
                                                       .outcome = &outcome});
 }
 
-static int look_at(struct watch *w, const struct pending *p)
+static int look_at(struct watch *w, const struct pending *p, bool *left_alone)
 {
     char path[PATH_MAX], key[CAP_KEY + 1];
     struct stat st;
@@ -185,7 +131,7 @@ static int look_at(struct watch *w, const struct pending *p)
     if (S_ISDIR(st.st_mode)) /* a link to one: folders have events of their own */
         return OK;
     w->files.trust_times = p->trust_times && w->options->files.trust_times;
-    return intake_file(w->in, path, key, p->writer);
+    return intake_file(w->in, path, key, p->writer, left_alone);
 }
 
 /* A little longer each time. inotify keeps events meanwhile, or says that it lost some. */
@@ -224,15 +170,19 @@ static int storage_failure(struct watch *w, const struct pending *p)
 static int take_pending(struct watch *w)
 {
     int rc = OK;
-    while (!rc && w->first && !cancel_requested(w->cancel)) {
-        struct pending *p = next_pending(w);
-        rc = look_at(w, p);
+    while (!rc && w->pending.first && !cancel_requested(w->cancel)) {
+        struct pending *p = pending_next(&w->pending);
+        bool left_alone = false;
+        rc = look_at(w, p, &left_alone);
         if (!rc)
             w->failures = 0;
         else if (storage_failed(error_last()))
             rc = storage_failure(w, p);
-        free(p);
-        if (!rc && !w->first)
+        if (left_alone)
+            pending_later(&w->pending, p);
+        else
+            free(p);
+        if (!rc && !w->pending.first)
             rc = flush(w); /* which may note some again */
     }
     return rc;
@@ -268,7 +218,10 @@ static int scan_entry(struct watch *w, const char *folder, const char *name, boo
     if (asprintf(&relative, "%s%s%s", folder, *folder ? "/" : "", name) < 0)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory");
     int rc =
-        is_dir ? scan(w, relative, trust_times) : note(w, relative, trust_times, WRITER_UNLIKELY);
+        is_dir
+            ? scan(w, relative, trust_times)
+            : pending_note(&w->pending, relative,
+                           (struct pending){.trust_times = trust_times, .writer = WRITER_UNLIKELY});
     free(relative);
     return rc;
 }
@@ -283,7 +236,7 @@ static int scan_entries(struct watch *w, const char *path, const char *relative,
     int rc = OK;
     for (struct dirent *entry; !rc && (entry = readdir(dir));) {
         rc = scan_entry(w, relative, entry->d_name, is_folder(dir, entry), trust_times);
-        if (!rc && w->pending_count >= PENDING_MAX)
+        if (!rc && w->pending.count >= PENDING_MAX)
             rc = take_pending(w);
         if (!rc && cancel_requested(w->cancel))
             rc = error_set(ERR_CANCELLED, NULL, "stopped");
@@ -408,7 +361,11 @@ static int file_event(struct watch *w, const struct inotify_event *e, const char
         return OK;
     /* a name that is created is a link made to a finished file, or a file that is about to be
      * written and closed */
-    return note(w, relative, false, e->mask & IN_CREATE ? WRITER_ABSENT : WRITER_UNLIKELY);
+    return pending_note(&w->pending, relative,
+                        (struct pending){
+                            .closed = e->mask & IN_CLOSE_WRITE,
+                            .writer = e->mask & IN_CREATE ? WRITER_ABSENT : WRITER_UNLIKELY,
+                        });
 }
 
 static int named_event(struct watch *w, const struct inotify_event *e, const char *folder)
@@ -472,13 +429,23 @@ static int look_at_everything(struct watch *w)
     return OK;
 }
 
+/* How long to wait for an event. */
+static int patience_of(const struct watch *w)
+{
+    if (w->pending.first || w->overflowed)
+        return 0;
+    return w->pending.later ? PENDING_LATER_MS : CANCEL_POLL_MS;
+}
+
 static int watch_on(struct watch *w)
 {
     struct pollfd p = {.fd = w->folders.fd, .events = POLLIN};
     int rc = OK;
     while (!rc && !cancel_requested(w->cancel) && !w->root_gone) {
-        if (poll(&p, 1, w->first || w->overflowed ? 0 : CANCEL_POLL_MS) > 0)
+        if (poll(&p, 1, patience_of(w)) > 0)
             rc = read_events(w);
+        if (!rc)
+            rc = pending_again(&w->pending);
         if (rc && storage_failed(error_last())) { /* while removing what a folder took with it */
             w->overflowed = true;
             wait_for_storage(w);
@@ -493,6 +460,17 @@ static int watch_on(struct watch *w)
         rc = error_set(ERR_NOT_FOUND, NULL, "'%s' was removed or renamed: it is watched no more",
                        w->root.given);
     return rc;
+}
+
+static int watch_from_the_start(struct watch *w)
+{
+    int rc;
+    do
+        rc = look_at_everything(w);
+    while (!rc && w->overflowed && !cancel_requested(w->cancel));
+    if (!rc && w->options->ready && !cancel_requested(w->cancel))
+        w->options->ready(w->options->files.ctx);
+    return rc ? rc : watch_on(w);
 }
 
 static int check_root(const char *path)
@@ -514,7 +492,7 @@ static int open_watch(struct watch *w, const struct ingestion_ports *ports, cons
     w->files.report = on_report;
     w->files.ctx = w;
     w->folders.fd = -1;
-    w->end = &w->first;
+    pending_init(&w->pending);
     w->has_excluded = options->files.exclude && stat(options->files.exclude, &w->excluded) == 0;
     int rc = check_root(root);
     if (!rc)
@@ -526,8 +504,7 @@ static int open_watch(struct watch *w, const struct ingestion_ports *ports, cons
 
 static void close_watch(struct watch *w)
 {
-    for (struct pending *p; (p = next_pending(w));)
-        free(p);
+    pending_fini(&w->pending);
     intake_close(w->in);
     watched_folders_fini(&w->folders);
     free(w);
@@ -540,17 +517,15 @@ int watch_folder(const struct ingestion_ports *ports, const char *root,
     if (!w)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory");
     int rc = open_watch(w, ports, root, options);
-    do
-        rc = rc ? rc : look_at_everything(w);
-    while (!rc && w->overflowed && !cancel_requested(w->cancel));
-    if (!rc && options->ready)
-        options->ready(options->files.ctx);
     if (!rc)
-        rc = watch_on(w);
+        rc = watch_from_the_start(w);
     if (w->in) {
         struct error error = *error_last();
         int flushed = intake_flush(w->in);
-        rc = rc ? error_restore(&error) : flushed;
+        if (rc)
+            error_restore(&error);
+        else
+            rc = flushed;
     }
     close_watch(w);
     return rc == ERR_CANCELLED ? OK : rc;

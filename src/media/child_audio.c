@@ -50,6 +50,8 @@ struct decoding {
     int16_t *out;
     int out_capacity;
     int64_t position; /* samples sent or waiting to be, gaps included */
+    int64_t start;    /* when the recording begins, in samples of its own clock */
+    bool started;     /* `start` is settled */
     int64_t shift;    /* added to timestamps after a senseless jump */
     size_t waiting;
     int16_t send[SEND_SAMPLES];
@@ -142,15 +144,17 @@ static bool is_film(const AVStream *stream)
            !(stream->disposition & (AV_DISPOSITION_ATTACHED_PIC | AV_DISPOSITION_TIMED_THUMBNAILS));
 }
 
-/* The best audio stream; all others are skipped by the demuxer. NULL if there is none. */
+/* The best audio stream; the demuxer skips the others, but pictures only once `started`. NULL if
+ * there is none. */
 static void choose_stream(struct decoding *d, bool *has_video)
 {
     int best = d->av->av_find_best_stream(d->format, AVMEDIA_TYPE_AUDIO, -1, -1, NULL, 0);
     *has_video = false;
     for (unsigned i = 0; i < d->format->nb_streams; i++) {
         AVStream *stream = d->format->streams[i];
-        *has_video = *has_video || is_film(stream);
-        stream->discard = (int)i == best ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+        bool film = is_film(stream);
+        *has_video = *has_video || film;
+        stream->discard = (int)i == best || film ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
     }
     d->stream = best >= 0 ? d->format->streams[best] : NULL;
 }
@@ -256,16 +260,16 @@ static int prepare_resampler(struct decoding *d)
 {
     const struct av *av = d->av;
     AVChannelLayout mono = AV_CHANNEL_LAYOUT_MONO;
+    if (d->frame->ch_layout.order == AV_CHANNEL_ORDER_UNSPEC) { /* as in many WAV files */
+        int channels = d->frame->ch_layout.nb_channels;
+        av->av_channel_layout_default(&d->frame->ch_layout, channels);
+    }
     if (same_input(d))
         return OK;
     int rc = d->resampler ? resample(d, false) : OK;
     av->swr_free(&d->resampler);
     if (rc)
         return rc;
-    if (d->frame->ch_layout.order == AV_CHANNEL_ORDER_UNSPEC) {
-        int channels = d->frame->ch_layout.nb_channels;
-        av->av_channel_layout_default(&d->frame->ch_layout, channels);
-    }
     int err = av->swr_alloc_set_opts2(&d->resampler, &mono, AV_SAMPLE_FMT_S16, SAMPLE_RATE,
                                       &d->frame->ch_layout, d->frame->format, d->frame->sample_rate,
                                       0, NULL);
@@ -282,26 +286,56 @@ static int prepare_resampler(struct decoding *d)
 
 /* ---- time ---- */
 
+static int64_t to_samples(const struct decoding *d, int64_t ticks, AVRational unit)
+{
+    AVRational samples = {1, SAMPLE_RATE};
+    return d->av->av_rescale_q(ticks, unit, samples);
+}
+
+static void begin_at(struct decoding *d, int64_t ticks, AVRational unit)
+{
+    int64_t at;
+    if (ticks == AV_NOPTS_VALUE)
+        return;
+    at = to_samples(d, ticks, unit);
+    if (d->start == AV_NOPTS_VALUE || at < d->start)
+        d->start = at;
+}
+
 /*
- * Where the frame belongs, against where it would land. The recording's time starts at the earliest
- * of its streams (as players show it). A frame that is late by more than a tenth of a second leaves
- * a gap; one that is early is taken as it comes, for sound is never dropped; jumps by a day or back
- * by more than a second are a fault in the file, and time goes on from there.
+ * The recording's time starts, as players show it, at the earliest of its streams: at what the
+ * container says, or at the earliest packet up to the first one of sound. (Where a film's pictures
+ * start is not known beforehand, for they are not decoded.)
+ */
+static void settle_start(struct decoding *d, const AVPacket *packet)
+{
+    const AVStream *stream = d->format->streams[packet->stream_index];
+    if (d->format->nb_streams > 1 || d->format->start_time == AV_NOPTS_VALUE)
+        begin_at(d, packet->pts == AV_NOPTS_VALUE ? packet->dts : packet->pts, stream->time_base);
+    if (stream != d->stream)
+        return;
+    begin_at(d, d->format->start_time, (AVRational){1, AV_TIME_BASE});
+    d->started = true;
+    for (unsigned i = 0; i < d->format->nb_streams; i++)
+        if (d->format->streams[i] != d->stream)
+            d->format->streams[i]->discard = AVDISCARD_ALL;
+}
+
+/*
+ * Where the frame belongs, against where it would land. One that is late by more than a tenth of a
+ * second leaves a gap; one that is early is taken as it comes, for sound is never dropped; jumps by
+ * a day or back by more than a second are a fault in the file, and time goes on from there.
  */
 static int mind_the_gap(struct decoding *d)
 {
     int64_t pts = d->frame->best_effort_timestamp;
-    if (pts == AV_NOPTS_VALUE)
+    if (pts == AV_NOPTS_VALUE || d->start == AV_NOPTS_VALUE)
         return OK;
-    AVRational samples = {1, SAMPLE_RATE}, micro = {1, AV_TIME_BASE};
-    int64_t at = d->av->av_rescale_q(pts, d->stream->time_base, samples);
-    int64_t start = d->format->start_time == AV_NOPTS_VALUE
-                        ? 0
-                        : d->av->av_rescale_q(d->format->start_time, micro, samples);
+    int64_t at = to_samples(d, pts, d->stream->time_base);
     int64_t lands =
         d->position + (d->resampler ? d->av->swr_get_delay(d->resampler, SAMPLE_RATE) : 0);
     int64_t gap;
-    if (__builtin_sub_overflow(at, start, &gap) || __builtin_add_overflow(gap, d->shift, &gap) ||
+    if (__builtin_sub_overflow(at, d->start, &gap) || __builtin_add_overflow(gap, d->shift, &gap) ||
         __builtin_sub_overflow(gap, lands, &gap))
         return OK;
     if (gap > JUMP_SAMPLES || gap < -SAMPLE_RATE) {
@@ -358,6 +392,8 @@ static int decode_all(struct decoding *d)
     const struct av *av = d->av;
     int err, rc = OK;
     while (!rc && (err = av->av_read_frame(d->format, d->packet)) >= 0) {
+        if (!d->started)
+            settle_start(d, d->packet);
         if (d->packet->stream_index == d->stream->index)
             rc = decode_packet(d, d->packet);
         av->av_packet_unref(d->packet);
@@ -415,6 +451,20 @@ static int send_info(struct decoding *d, bool has_video)
     return child_send(FRAME_AUDIO_INFO, &info, sizeof info);
 }
 
+/* RIFF and AIFF state their own length, which the demuxers do not compare with the file's. Streams
+ * that were written to a pipe state 0 or the largest number. */
+static bool is_cut_form(void)
+{
+    unsigned char h[8];
+    off_t size = lseek(0, 0, SEEK_END);
+    if (size < 0 || lseek(0, 0, SEEK_SET) != 0 || read(0, h, sizeof h) != sizeof h)
+        return false;
+    uint32_t little = (uint32_t)h[7] << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[5] << 8 | h[4];
+    uint32_t big = (uint32_t)h[4] << 24 | (uint32_t)h[5] << 16 | (uint32_t)h[6] << 8 | h[7];
+    uint32_t stated = memcmp(h, "RIFF", 4) == 0 ? little : memcmp(h, "FORM", 4) == 0 ? big : 0;
+    return stated < UINT32_MAX - 8 && (off_t)stated + 8 > size;
+}
+
 /* Nothing was decoded: either there was nothing (a header alone), or nothing of it could be. */
 static int judge_end(struct decoding *d)
 {
@@ -422,7 +472,7 @@ static int judge_end(struct decoding *d)
     if (d->end.samples == 0 && (d->end.undecodable || d->end.cut_short || stated > 0))
         return error_set(ERR_PERMANENT, "unreadable",
                          "nothing of the recording can be decoded; it may be cut off or damaged");
-    if (stated - decoded > 1000 + stated / 100)
+    if (stated - decoded > 250 + stated / 1000 || is_cut_form())
         d->end.cut_short = 1;
     return child_send(FRAME_AUDIO_END, &d->end, sizeof d->end);
 }
@@ -452,6 +502,7 @@ int child_audio_run(int argc, char **argv)
     if (!rc) {
         av.av_log_set_level(AV_LOG_QUIET);
         d->av = &av;
+        d->start = AV_NOPTS_VALUE;
         rc = child_lock_down(CHILD_PURE);
     }
     if (!rc)

@@ -9,7 +9,8 @@
 
 enum { PACE_LIMIT_MS = 60000 };
 
-int call_identify(struct processor *p, enum model_operation operation, struct model_identity *out)
+int provider_identify(struct processor *p, enum model_operation operation,
+                      struct model_identity *out)
 {
     const struct model_provider *provider = &p->ports.providers.by_operation[operation];
     if (!provider->ops)
@@ -29,15 +30,16 @@ static int check_budget(struct processor *p)
         (double)budget / 1e9, (double)spent / 1e9);
 }
 
-int call_begin(struct processor *p, const struct model_identity *model, const struct cancel *cancel)
+int provider_begin(struct processor *p, const struct model_identity *model,
+                   const struct cancel *cancel)
 {
     if (model->cpu_heavy)
         return slots_hold(&p->cpu, cancel);
     return check_budget(p);
 }
 
-void call_end(struct processor *p, const struct model_identity *model,
-              const struct model_calls *calls, size_t before)
+void provider_end(struct processor *p, const struct model_identity *model,
+                  const struct model_calls *calls, size_t before)
 {
     if (model->cpu_heavy)
         slots_release(&p->cpu);
@@ -61,7 +63,8 @@ int sleep_cancellable(int64_t ms, const struct cancel *cancel)
     return error_set(ERR_CANCELLED, NULL, "stopped while waiting");
 }
 
-int call_wait_out(struct processor *p, const struct cancel *cancel, int64_t *waited_ms, int *tries)
+int provider_wait_out(struct processor *p, const struct cancel *cancel, int64_t *waited_ms,
+                      int *tries)
 {
     struct error e = *error_last();
     if (e.code != ERR_TRANSIENT || strcmp(e.reason, "rate_limited") != 0)

@@ -22,7 +22,7 @@ int digest_transcribe(struct processor *p, struct digest *out)
 {
     struct model_identity m;
     char piece[24];
-    int rc = call_identify(p, MODEL_TRANSCRIBE, &m);
+    int rc = provider_identify(p, MODEL_TRANSCRIBE, &m);
     if (rc)
         return rc;
     number(p->settings.piece_ms, piece);
@@ -34,7 +34,7 @@ int digest_summarise(struct processor *p, struct digest *out)
 {
     struct model_identity m;
     char bytes[24];
-    int rc = call_identify(p, MODEL_SUMMARISE, &m);
+    int rc = provider_identify(p, MODEL_SUMMARISE, &m);
     if (rc)
         return rc;
     number((int64_t)p->settings.summary_max_bytes, bytes);
@@ -46,7 +46,7 @@ static int digest_embed(struct processor *p, struct digest *out)
 {
     struct model_identity m;
     char dimension[24];
-    int rc = call_identify(p, MODEL_EMBED, &m);
+    int rc = provider_identify(p, MODEL_EMBED, &m);
     if (rc)
         return rc;
     number(m.dimension, dimension);

@@ -169,20 +169,22 @@ int job_load_chunks(struct job *job, size_t first, size_t count, struct chunk_ro
 
 /* ---- model calls (calls.c) ---- */
 
-int call_identify(struct processor *p, enum model_operation operation, struct model_identity *out);
+int provider_identify(struct processor *p, enum model_operation operation,
+                      struct model_identity *out);
 
 /* Before a call that may cost: the budget (ERR_SYSTEMIC "budget_reached") and, if the model
- * computes here, a CPU slot. call_end gives the slot back and counts the cost of what was added to
- * `calls` since. */
-int call_begin(struct processor *p, const struct model_identity *model,
-               const struct cancel *cancel);
-void call_end(struct processor *p, const struct model_identity *model,
-              const struct model_calls *calls, size_t before);
+ * computes here, a CPU slot. provider_end gives the slot back and counts the cost of what was added
+ * to `calls` since. */
+int provider_begin(struct processor *p, const struct model_identity *model,
+                   const struct cancel *cancel);
+void provider_end(struct processor *p, const struct model_identity *model,
+                  const struct model_calls *calls, size_t before);
 
 /* After a failed call: 0 if it was a rate limit that was waited out here (call again), else its
  * code. A rate limit is the provider's pace, not the job's fault, so up to a minute of it burns no
  * attempt. */
-int call_wait_out(struct processor *p, const struct cancel *cancel, int64_t *waited_ms, int *tries);
+int provider_wait_out(struct processor *p, const struct cancel *cancel, int64_t *waited_ms,
+                      int *tries);
 
 /* Sleeps, looking at `cancel`: 0 or ERR_CANCELLED. */
 int sleep_cancellable(int64_t ms, const struct cancel *cancel);

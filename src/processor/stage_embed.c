@@ -69,11 +69,11 @@ static int call_model(struct job *job, const struct model_identity *model,
     int tries = 0;
     for (;;) {
         size_t before = calls->count;
-        int rc = call_begin(p, model, job->cancel);
+        int rc = provider_begin(p, model, job->cancel);
         if (rc)
             return rc;
         rc = provider->ops->embed(provider->ctx, request, job->cancel, arena, calls, out);
-        call_end(p, model, calls, before);
+        provider_end(p, model, calls, before);
         if (rc == OK && out->dimension != model->dimension)
             return error_set(ERR_SYSTEMIC, "wrong_dimension",
                              "model '%s' gave vectors of %d dimensions where %d were expected: set "
@@ -81,7 +81,7 @@ static int call_model(struct job *job, const struct model_identity *model,
                              model->model, out->dimension, model->dimension);
         if (rc == OK)
             return OK;
-        rc = call_wait_out(p, job->cancel, &waited_ms, &tries);
+        rc = provider_wait_out(p, job->cancel, &waited_ms, &tries);
         if (rc)
             return rc;
     }
@@ -99,8 +99,9 @@ static int embed_rows(struct job *job, const struct model_identity *model,
     *vectors = arena_array(arena, count * (size_t)model->dimension, sizeof **vectors);
     if (!texts || !lengths || !*vectors)
         return ERR_NO_MEMORY;
-    int rc = !db->ops->embeddings_find ? ERR_NOT_FOUND : db->ops->embeddings_find(db->ctx, &job->key, job->space.id, rows[0].ordinal, count,
-                                      *vectors);
+    int rc = !db->ops->embeddings_find ? ERR_NOT_FOUND
+                                       : db->ops->embeddings_find(db->ctx, &job->key, job->space.id,
+                                                                  rows[0].ordinal, count, *vectors);
     if (rc != ERR_NOT_FOUND)
         return rc;
     for (size_t i = 0; i < count; i++) {
@@ -192,7 +193,7 @@ int stage_embed(struct job *job)
     struct model_identity model;
     if (job->chunk_count == 0)
         return OK;
-    int rc = call_identify(job->processor, MODEL_EMBED, &model);
+    int rc = provider_identify(job->processor, MODEL_EMBED, &model);
     if (!rc)
         rc = ensure_space(job, &model);
     if (rc)

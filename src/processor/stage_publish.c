@@ -21,7 +21,7 @@ static const char *stages_json(struct job *job)
         struct model_identity m;
         bool used =
             made[i].operation == MODEL_TRANSCRIBE ? job_is_recording(job) : job->chunk_count > 0;
-        if (!used || call_identify(job->processor, made[i].operation, &m))
+        if (!used || provider_identify(job->processor, made[i].operation, &m))
             continue;
         buffer_printf(&b, "%s\"%s\":{\"provider\":", b.length > 1 ? "," : "", made[i].stage);
         json_append_string(&b, m.provider, strlen(m.provider));

@@ -29,14 +29,14 @@ static int call_model(struct summariser *s, const struct summarise_request *requ
     int tries = 0;
     for (;;) {
         size_t before = calls->count;
-        int rc = call_begin(p, &s->model, job->cancel);
+        int rc = provider_begin(p, &s->model, job->cancel);
         if (rc)
             return rc;
         rc = provider->ops->summarise(provider->ctx, request, job->cancel, &job->arena, calls, out);
-        call_end(p, &s->model, calls, before);
+        provider_end(p, &s->model, calls, before);
         if (rc == OK)
             return OK;
-        rc = call_wait_out(p, job->cancel, &waited_ms, &tries);
+        rc = provider_wait_out(p, job->cancel, &waited_ms, &tries);
         if (rc)
             return rc;
     }
@@ -229,7 +229,7 @@ int stage_summarise(struct job *job)
     if (job->chunk_count == 0)
         return OK;
     struct summariser s = {.job = job};
-    int rc = call_identify(job->processor, MODEL_SUMMARISE, &s.model);
+    int rc = provider_identify(job->processor, MODEL_SUMMARISE, &s.model);
     if (!rc)
         rc = digest_summarise(job->processor, &s.settings);
     if (rc)

@@ -78,15 +78,15 @@ static int call_model(struct piece *piece, struct model_calls *calls)
     int tries = 0;
     for (;;) {
         size_t before = calls->count;
-        int rc = call_begin(p, &r->model, &r->stop);
+        int rc = provider_begin(p, &r->model, &r->stop);
         if (rc)
             return rc;
         rc = provider->ops->transcribe(provider->ctx, &request, &r->stop, &piece->arena, calls,
                                        &piece->result);
-        call_end(p, &r->model, calls, before);
+        provider_end(p, &r->model, calls, before);
         if (rc == OK)
             return OK;
-        rc = call_wait_out(p, &r->stop, &waited_ms, &tries);
+        rc = provider_wait_out(p, &r->stop, &waited_ms, &tries);
         if (rc)
             return rc;
     }
@@ -365,7 +365,7 @@ int stage_transcribe(struct job *job)
     text_source_fini(&job->text);
     text_source_init(&job->text, job->processor->settings.spool_directory);
     struct recording r = {.job = job, .last = &r.first};
-    int rc = call_identify(job->processor, MODEL_TRANSCRIBE, &r.model);
+    int rc = provider_identify(job->processor, MODEL_TRANSCRIBE, &r.model);
     if (!rc)
         rc = digest_transcribe(job->processor, &r.settings);
     if (rc)

@@ -107,7 +107,7 @@ static const struct setting table[] = {
 
     INT("queue.max_receives", "50", "AEGIS_QUEUE_MAX_RECEIVES", 1, 1000,
         "receives of one message after which it becomes a dead letter"),
-    DURATION("queue.visibility", "2m", "AEGIS_QUEUE_VISIBILITY", 5 * SECONDS, 12 * HOURS,
+    DURATION("queue.visibility", "30s", "AEGIS_QUEUE_VISIBILITY", 1 * SECONDS, 12 * HOURS,
              "how long a received message stays hidden without a heartbeat"),
     DURATION("retry.base", "1s", "AEGIS_RETRY_BASE", 1, 1 * HOURS,
              "ceiling of the delay before the first retry; doubled for each further one"),

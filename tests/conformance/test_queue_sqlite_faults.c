@@ -305,6 +305,27 @@ static void test_a_small_send_may_pass_where_a_large_one_does_not(void **state)
     assert_holds_exactly(b, 1);
 }
 
+/* Sends are refused before the disk is full, so that the rest can go on. */
+static void test_the_reserve_is_for_what_is_there(void **state)
+{
+    struct bed *b = *state;
+    struct queue_message *m;
+    size_t n;
+    assert_int_equal(send_number(b, 0, 100), OK);
+    b->queue.ops->close(b->queue.ctx);
+    assert_int_equal(sqlite_queue_open(&(struct sqlite_queue_options){.path = b->place.path,
+                                                                      .vfs = "faulty",
+                                                                      .reserve = INT64_MAX / 2},
+                                       &b->queue),
+                     OK);
+    assert_int_equal(send_number(b, 1, 100), ERR_DISK_FULL);
+    assert_int_equal(receive(b, 2, &m, &n), OK);
+    assert_int_equal(n, 1);
+    struct queue_receipt r = {.receipt = m->receipt};
+    assert_int_equal(b->queue.ops->delete (b->queue.ctx, &r, 1), OK);
+    assert_int_equal(r.rc, OK);
+}
+
 /* ---- each write in turn ------------------------------------------------------------------------
  */
 
@@ -423,6 +444,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reopened_after_a_full_disk, make_bed, remove_bed),
         cmocka_unit_test_setup_teardown(test_a_small_send_may_pass_where_a_large_one_does_not,
                                         make_bed, remove_bed),
+        cmocka_unit_test_setup_teardown(test_the_reserve_is_for_what_is_there, make_bed,
+                                        remove_bed),
         cmocka_unit_test(test_every_write_of_every_verb),
     };
     return cmocka_run_group_tests_name("sqlite queue on a failing disk", tests, install_faulty_vfs,

@@ -10,7 +10,8 @@ quiet() { "$@" >/dev/null 2>&1; }
 # ---- what is made ----
 printf 'The harbour was calm and the ferry left on time.\n' >"$in/good.txt"
 : >"$in/empty.txt"
-head -c 44 <(ffmpeg -v error -f lavfi -i anullsrc=r=16000:cl=mono -t 1 -f wav -) >"$in/header-only.wav"
+# RIFF header, fmt chunk (PCM, mono, 16 kHz), a data chunk of 0 bytes
+printf 'RIFF\044\0\0\0WAVEfmt \020\0\0\0\001\0\001\0\200\076\0\0\0\175\0\0\002\0\020\0data\0\0\0\0' >"$in/header-only.wav"
 quiet ffmpeg -f lavfi -i anullsrc=r=16000:cl=mono -t 5 "$in/silence.wav"
 quiet ffmpeg -f lavfi -i testsrc=size=64x64:rate=5 -t 2 -an "$in/no-audio.mp4"
 printf 'caf\xc3\xa9 \xff\xfe broken \xc3( bytes about a bicycle\n' >"$in/invalid-utf8.txt"
@@ -48,7 +49,7 @@ outcome() { aegis show --json "in/in/$1" 2>/dev/null | jq -r '.outcome'; }
 
 equal "a good file among them is published" succeeded "$(state good.txt)"
 equal "an empty file is an outcome" empty "$(outcome empty.txt)"
-equal "a recording without samples is an outcome" succeeded "$(state header-only.wav)"
+equal "a recording without samples is an outcome" empty "$(outcome header-only.wav)"
 equal "a silent recording is an outcome" no_speech "$(outcome silence.wav)"
 equal "a video without audio is an outcome" no_audio "$(outcome no-audio.mp4)"
 equal "invalid UTF-8 is mended and published" succeeded "$(state invalid-utf8.txt)"

@@ -24,9 +24,9 @@ equal "its times lie in the recording" true \
 equal "the draft is labelled in text" "[draft transcript]" "$(aegis transcript rec/in/speech.wav | head -1)"
 contains "and in VTT" "NOTE draft transcript" "$(aegis transcript rec/in/speech.wav --format vtt)"
 aegis transcript rec/in/speech.wav --format vtt >"$work/speech.vtt"
-exits "ffmpeg reads the VTT" 0 ffmpeg -v error -i "$work/speech.vtt" -f null -
+exits "ffmpeg reads the VTT" 0 ffmpeg -v error -i "$work/speech.vtt" -f srt -y /dev/null
 aegis transcript rec/in/speech.wav --format srt >"$work/speech.srt" 2>"$work/note"
-exits "and the SRT" 0 ffmpeg -v error -i "$work/speech.srt" -f null -
+exits "and the SRT" 0 ffmpeg -v error -i "$work/speech.srt" -f webvtt -y /dev/null
 contains "for SRT it is told on the side" "draft" "$(cat "$work/note")"
 word=$(jq -r '[.segments[].text | split(" ")[] | select(length > 4)][0]' <<<"$transcript")
 hit=$(aegis search --json --arm words --kind audio "$word" | jq -c '.hits[0]')

@@ -10,13 +10,17 @@
 #include "adapters/local/queue_sqlite_wake.h"
 #include "shared/caps.h"
 #include "shared/error.h"
+#include "shared/file.h"
 
 enum {
     MAX_DELAY_MS = 7 * 24 * 60 * 60 * 1000,
     ROW_BYTES = 64, /* about what a message costs beside its body */
 };
 
+#define DEFAULT_RESERVE (int64_t) MIB(32) /* the log, once more */
+
 struct sqlite_queue {
+    int64_t reserve;
     struct store store;
     struct committer committer;
     struct waker waker;
@@ -72,6 +76,28 @@ static int check_send(const struct queue_send *messages, size_t count, size_t *b
     return rc;
 }
 
+static int run_free_bytes(struct store *s, void *args)
+{
+    return store_free_bytes(s, args);
+}
+
+/* Room on the disk beyond the reserve, or else in pages that the file itself has free. */
+static int check_room(struct sqlite_queue *q, size_t bytes)
+{
+    int64_t disk, inside, need = (int64_t)bytes;
+    int rc = file_free_space(q->store.path, &disk);
+    if (rc || disk - need >= q->reserve)
+        return rc;
+    struct operation op = {.run = run_free_bytes, .args = &inside};
+    rc = committer_submit(&q->committer, &op);
+    if (rc || inside >= 2 * need + (int64_t)MIB(1))
+        return rc;
+    return error_set(ERR_DISK_FULL, NULL,
+                     "queue '%s' takes no more: %" PRId64 " MiB are left on its disk and %" PRId64
+                     " MiB are kept for what it holds; free some and it goes on",
+                     q->store.path, disk >> 20, q->reserve >> 20);
+}
+
 static int queue_send(void *ctx, const struct queue_send *messages, size_t count,
                       char (*ids)[QUEUE_ID_TEXT])
 {
@@ -79,6 +105,8 @@ static int queue_send(void *ctx, const struct queue_send *messages, size_t count
     struct send_args args = {.messages = messages, .count = count, .ids = ids};
     struct operation op = {.run = run_send, .args = &args, .durable = true};
     int rc = check_send(messages, count, &op.bytes);
+    if (!rc)
+        rc = check_room(q, op.bytes);
     if (rc || count == 0)
         return rc;
     rc = committer_submit(&q->committer, &op);
@@ -391,6 +419,7 @@ int sqlite_queue_open(const struct sqlite_queue_options *options, struct job_que
     struct sqlite_queue *q = calloc(1, sizeof *q);
     if (!q)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for queue '%s'", options->path);
+    q->reserve = options->reserve ? options->reserve : DEFAULT_RESERVE;
     int rc = store_open(&q->store, options);
     if (rc)
         goto no_store;

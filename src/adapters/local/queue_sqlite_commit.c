@@ -5,9 +5,10 @@
 /* A group ends where the next operation would take it past this. */
 #define GROUP_BYTES MIB(8)
 
-/* In pages: from the first on the log is copied back in the background; at the second the leader
+/* In bytes: from the first on the log is copied back in the background; at the second the leader
  * does what is left of it, after which the log starts over. */
-enum { LOG_SOFT = 2048, LOG_HARD = 8192 };
+#define LOG_SOFT MIB(8)
+#define LOG_HARD STORE_LOG_BYTES
 
 void committer_init(struct committer *c, struct store *store, struct checkpointer *checkpointer)
 {
@@ -39,6 +40,16 @@ static int run_all(struct store *s, struct operation *group)
     return rc;
 }
 
+/* On a full disk the log can still start over in the room it has, once the file has taken in what
+ * is in it: so deletes, and sends into the pages they free, go on. */
+static int run_with_room(struct store *s, struct operation *group)
+{
+    int rc = run_all(s, group);
+    if (rc != ERR_DISK_FULL || !store_checkpoint(s))
+        return rc;
+    return run_all(s, group);
+}
+
 static void finish_group(struct operation *group, int rc)
 {
     for (struct operation *op = group; op; op = op->next) {
@@ -52,7 +63,7 @@ static void finish_group(struct operation *group, int rc)
  * they are run again one by one, unless the file could not be had at all. */
 static void run_group(struct store *s, struct operation *group)
 {
-    int rc = run_all(s, group);
+    int rc = run_with_room(s, group);
     if (rc == OK || rc == ERR_TRANSIENT || !group->next) {
         finish_group(group, rc);
         return;
@@ -60,7 +71,7 @@ static void run_group(struct store *s, struct operation *group)
     for (struct operation *op = group, *next; op; op = next) {
         next = op->next;
         op->next = NULL;
-        finish_group(op, run_all(s, op));
+        finish_group(op, run_with_room(s, op));
         op->next = next;
     }
 }
@@ -110,9 +121,10 @@ static void pass_lead(struct committer *c)
 /* A lasting load never lets the background catch up, hence LOG_HARD. */
 static void tend_log(struct committer *c)
 {
-    if (c->store->wal_frames >= LOG_HARD)
-        sqlite3_wal_checkpoint_v2(c->store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    else if (c->store->wal_frames >= LOG_SOFT)
+    size_t bytes = (size_t)c->store->wal_frames * STORE_PAGE_BYTES;
+    if (bytes >= LOG_HARD)
+        store_checkpoint(c->store);
+    else if (bytes >= LOG_SOFT)
         checkpointer_want(c->checkpointer);
     c->store->wal_frames = 0; /* until the next commit tells */
 }

@@ -182,6 +182,16 @@ static int earlier(struct store *s, sqlite3_stmt *q, int64_t *oldest)
     return rc;
 }
 
+int store_free_bytes(struct store *s, int64_t *bytes)
+{
+    bool row;
+    sqlite3_stmt *q = s->statements[ST_FREE_PAGES];
+    int rc = store_next(s, q, "cannot count", &row);
+    *bytes = !rc && row ? sqlite3_column_int64(q, 0) * STORE_PAGE_BYTES : 0;
+    sqlite3_reset(q);
+    return rc;
+}
+
 int store_stats(struct store *s, struct queue_stats *out)
 {
     int64_t now = clock_now(s->clock), oldest = now;

@@ -12,7 +12,6 @@
 enum {
     SCHEMA_VERSION = 1,
     APPLICATION_ID = 0x41655175, /* "AeQu" */
-    PAGE_BYTES = 8192,
     CACHE_KIB = 8192,
     BUSY_LIMIT_US = 30 * 1000 * 1000,
 };
@@ -73,6 +72,7 @@ static const char *const statement_sql[STATEMENTS] = {
     [ST_DEAD_REVIVE] = "INSERT INTO message SELECT ?2, ?3, 0, fair_group, body FROM dead"
                        " WHERE id = ?1",
     [ST_DEAD_NEXT] = "SELECT id FROM dead WHERE id <= ?1 ORDER BY id LIMIT ?2",
+    [ST_FREE_PAGES] = "PRAGMA freelist_count",
     [ST_DEAD_DROP] = "DELETE FROM dead WHERE id = ?1",
 };
 
@@ -232,7 +232,7 @@ static int configure(struct store *s)
                      "PRAGMA page_size=%d; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
                      "PRAGMA secure_delete=OFF; PRAGMA cache_size=-%d; PRAGMA temp_store=MEMORY;"
                      "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=%d",
-                     PAGE_BYTES, CACHE_KIB, (int)MIB(64));
+                     STORE_PAGE_BYTES, CACHE_KIB, (int)STORE_LOG_BYTES);
     s->full_sync = true;
     return execute(s, sql, "cannot open");
 }
@@ -258,6 +258,13 @@ static int prepare_statements(struct store *s)
                                &s->statements[i], NULL))
             return store_error(s, "cannot prepare a statement for");
     return OK;
+}
+
+bool store_checkpoint(struct store *s)
+{
+    int frames = 0, copied = 0;
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied);
+    return rc == SQLITE_OK && frames == copied;
 }
 
 static int on_wal(void *arg, sqlite3 *db, const char *schema, int frames)

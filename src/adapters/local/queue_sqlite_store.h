@@ -30,8 +30,12 @@
 #include <stdbool.h>
 
 #include "adapters/local/queue_sqlite.h"
+#include "shared/caps.h"
 
-enum { QUEUE_MAX_BATCH = 1000 };
+enum { QUEUE_MAX_BATCH = 1000, STORE_PAGE_BYTES = 8192 };
+
+/* The write-ahead log is kept at this size, to be written over and over. */
+#define STORE_LOG_BYTES MIB(32)
 
 enum statement {
     ST_BEGIN,
@@ -61,6 +65,7 @@ enum statement {
     ST_DEAD_REVIVE,
     ST_DEAD_NEXT,
     ST_DEAD_DROP,
+    ST_FREE_PAGES,
     STATEMENTS
 };
 
@@ -106,6 +111,10 @@ int store_begin(struct store *s, bool durable);
 int store_commit(struct store *s);
 void store_rollback(struct store *s);
 
+/* Copies the log back into the file as far as readers allow; true if all of it was, so that the
+ * next commit starts the log over. Not inside a transaction. */
+bool store_checkpoint(struct store *s);
+
 int store_send(struct store *s, const struct queue_send *messages, size_t count,
                char (*ids)[QUEUE_ID_TEXT]);
 
@@ -135,6 +144,9 @@ struct dead_slice {
 };
 int store_dead_redrive(struct store *s, struct dead_slice *slice);
 int store_dead_drop(struct store *s, struct dead_slice *slice);
+
+/* Room in the file that deleted messages left. */
+int store_free_bytes(struct store *s, int64_t *bytes);
 
 int store_stats(struct store *s, struct queue_stats *out);
 

@@ -306,10 +306,13 @@ int keywords_entities(struct term_scan *terms, const char *language, const char 
     *out = arena_array(arena, most, sizeof **out);
     if (!*out || phrases_init(&names, arena, length))
         return ERR_NO_MEMORY;
+    struct stemmer *stemmer = terms->stemmer;
+    terms->stemmer = NULL; /* names are taken as they are; stemming is most of the work */
     sentence_scan_begin(&scan, text, length);
     while (sentence_next(&scan, &sentence))
         if (sentence.text[0] != '#' && !is_headline(terms, &sentence))
             collect_names(terms, &sentence, noun_capitals, &names);
+    terms->stemmer = stemmer;
     for (size_t i = 0; i < names.size; i++)
         names.slots[i].score = names.slots[i].words > 0 ? names.slots[i].count : 0;
     size_t n = phrases_sort(&names);

@@ -31,9 +31,8 @@ int openai_answer(void *ctx, const struct answer_request *request, const struct 
     int rc = write_user(request, &user);
     if (!rc) {
         const int *limit = limits[call.at->reasoning];
-        struct chat_request ask = {.system = answer_system_prompt,
-                                   .user = &user,
-                                   .max_output = {limit[0], limit[1]}};
+        struct chat_request ask = {
+            .system = answer_system_prompt, .user = &user, .max_output = {limit[0], limit[1]}};
         rc = chat_ask(&call, &ask, &out->text, &length);
     }
     buffer_free(&user);

@@ -34,7 +34,8 @@ static int append_format(struct call *call, const struct chat_request *r, struct
     bool responses = call->openai->responses;
     if (!r->want_json || call_lacks(call, LACKS_JSON_OBJECT))
         return OK;
-    int rc = buffer_append_string(b, responses ? ",\"text\":{\"format\":" : ",\"response_format\":");
+    int rc =
+        buffer_append_string(b, responses ? ",\"text\":{\"format\":" : ",\"response_format\":");
     if (!rc && call_lacks(call, LACKS_JSON_SCHEMA))
         rc = buffer_append_string(b, "{\"type\":\"json_object\"}");
     else if (!rc && responses)
@@ -72,14 +73,14 @@ static const char *limit_name(const struct call *call)
 static int append_messages(struct call *call, const struct chat_request *r, struct buffer *b)
 {
     bool responses = call->openai->responses;
-    int rc = buffer_append_string(
-        b, responses ? ",\"store\":false,\"instructions\":"
-                     : ",\"messages\":[{\"role\":\"system\",\"content\":");
+    int rc =
+        buffer_append_string(b, responses ? ",\"store\":false,\"instructions\":"
+                                          : ",\"messages\":[{\"role\":\"system\",\"content\":");
     if (!rc)
         rc = append_system(call, r, b);
     if (!rc)
-        rc = buffer_append_string(b, responses ? ",\"input\":"
-                                               : "},{\"role\":\"user\",\"content\":");
+        rc = buffer_append_string(b,
+                                  responses ? ",\"input\":" : "},{\"role\":\"user\",\"content\":");
     if (!rc)
         rc = json_append_string(b, buffer_string(r->user), r->user->length);
     return rc || responses ? rc : buffer_append_string(b, "}]");
@@ -253,8 +254,7 @@ static const char *object_end(const char *p)
 
 bool chat_find_object(const char *text, const char **begin, size_t *length)
 {
-    const char *thought = strstr(text, "</think>"); /* some models think aloud first */
-    const char *open = strchr(thought ? thought : text, '{');
+    const char *open = strchr(text, '{');
     const char *end = open ? object_end(open) : NULL;
     if (!end)
         return false;
@@ -291,12 +291,20 @@ static int judge(const struct call *call, const struct chat_reply *r)
     }
 }
 
-static int take_text(struct call *call, const struct chat_request *r, const struct chat_reply *reply,
-                     const char **text, size_t *length)
+/* Some models think aloud first. */
+static const char *after_thoughts(const char *text)
 {
-    const char *begin = reply->text;
+    const char *end = strstr(text, "</think>");
+    text = end ? end + 8 : text;
+    return text + strspn(text, " \t\r\n");
+}
+
+static int take_text(struct call *call, const struct chat_request *r,
+                     const struct chat_reply *reply, const char **text, size_t *length)
+{
+    const char *begin = after_thoughts(reply->text);
     *length = strlen(begin);
-    if (r->want_json && !chat_find_object(reply->text, &begin, length))
+    if (r->want_json && !chat_find_object(begin, &begin, length))
         return call_malformed(call, "the reply holds no JSON object");
     *text = arena_strndup(call->arena, begin, *length);
     return *text ? OK : ERR_NO_MEMORY;

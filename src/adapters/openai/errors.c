@@ -35,8 +35,8 @@ static double unit_ms(const char **p)
     static const struct {
         const char *name;
         double ms;
-    } units[] = {{"ms", 1}, {"us", 0.001}, {"s", 1000}, {"m", 60000}, {"h", 3600000},
-                 {"d", DAY_MS}};
+    } units[] = {{"ms", 1},    {"us", 0.001},  {"s", 1000},
+                 {"m", 60000}, {"h", 3600000}, {"d", DAY_MS}};
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         size_t length = strlen(units[i].name);
         if (strncmp(*p, units[i].name, length) == 0) {
@@ -176,7 +176,8 @@ static void copy_message(const char *text, const char *key, char out[MESSAGE])
     free(copy);
 }
 
-static void read_complaint(const struct http_response *reply, const char *key, struct complaint *out)
+static void read_complaint(const struct http_response *reply, const char *key,
+                           struct complaint *out)
 {
     *out = (struct complaint){0};
     json_t *root = json_loadb(buffer_string(&reply->body), reply->body.length, 0, NULL);
@@ -216,8 +217,8 @@ static bool about_audio(const struct complaint *c)
     return strcmp(c->param, "file") == 0 || says(c, "audio") || says(c, "file format");
 }
 
-static struct meaning meaning_of_request(const struct complaint *c,
-                                         enum model_operation operation, int status)
+static struct meaning meaning_of_request(const struct complaint *c, enum model_operation operation,
+                                         int status)
 {
     if (says(c, "invalid_api_key"))
         return (struct meaning){ERR_SYSTEMIC, "invalid_key", "check the API key"};

@@ -115,10 +115,10 @@ void price_call(const struct openai *openai, struct model_call *call);
 struct chat_request {
     const char *system;
     const struct buffer *user;
-    bool want_json;        /* an object of the schema */
-    const char *schema;    /* JSON text, NULL if want_json is false */
-    const char *name;      /* of the schema */
-    int max_output[2];     /* tokens: first, and once more if that was too few */
+    bool want_json;     /* an object of the schema */
+    const char *schema; /* JSON text, NULL if want_json is false */
+    const char *name;   /* of the schema */
+    int max_output[2];  /* tokens: first, and once more if that was too few */
 };
 
 /* The text of the model's answer, in the call's arena: a JSON object's text if want_json. */
@@ -194,7 +194,6 @@ int openai_answer(void *ctx, const struct answer_request *request, const struct 
                   struct arena *arena, struct model_calls *calls, struct answer_result *out);
 int openai_check(void *ctx, enum model_operation operation, const struct cancel *cancel);
 struct call call_begin(struct openai *openai, enum model_operation operation,
-                       const struct cancel *cancel, struct arena *arena,
-                       struct model_calls *calls);
+                       const struct cancel *cancel, struct arena *arena, struct model_calls *calls);
 
 #endif

@@ -56,10 +56,13 @@ static bool may_have_arrived(const struct error *e)
 
 static int lost(struct call *call)
 {
-    int rc = may_have_arrived(error_last()) ? (call->record.cost_nanousd = -1,
-                                               append_record(call, OK))
-                                            : OK;
-    return rc ? rc : error_of_transfer(call->at);
+    if (may_have_arrived(error_last())) {
+        call->record.cost_nanousd = -1;
+        int rc = append_record(call, OK);
+        if (rc)
+            return rc;
+    }
+    return error_of_transfer(call->at);
 }
 
 static int refused(struct call *call, const struct http_response *reply)
@@ -146,7 +149,8 @@ bool call_refused_parameter(const struct http_response *reply, const char *name)
 {
     static const char *const complaints[] = {
         "unsupported", "not supported", "does not support", "not compatible", "unrecognized",
-        "unknown",     "invalid",       "not permitted",    "not allowed",    "must be",    NULL};
+        "unknown",     "invalid",       "not permitted",    "not allowed",    "must be",
+        NULL};
     if ((reply->status != 400 && reply->status != 422) || !body_says(reply, name))
         return false;
     for (const char *const *c = complaints; *c; c++)

@@ -27,7 +27,7 @@ struct fake {
     struct passage passages[MANY];
     size_t passage_count;
     /* what was asked */
-    const struct media_filter *filter;
+    struct media_filter filter;
     char query[64];
     size_t k, lexical_calls, vector_calls, embed_calls;
     float seen[2];
@@ -54,7 +54,7 @@ static int fake_lexical(void *ctx, const char *query, const struct media_filter 
 {
     struct fake *f = ctx;
     f->lexical_calls++;
-    f->filter = filter;
+    f->filter = *filter;
     f->k = k;
     snprintf(f->query, sizeof f->query, "%s", query);
     if (f->lexical_rc)
@@ -68,7 +68,7 @@ static int fake_vector(void *ctx, int64_t space, const float *query,
 {
     struct fake *f = ctx;
     f->vector_calls++;
-    f->filter = filter;
+    f->filter = *filter;
     memcpy(f->seen, query, sizeof f->seen);
     if (f->vector_rc)
         return error_set(f->vector_rc, NULL, "the vectors are gone");
@@ -90,7 +90,7 @@ static int fake_passages(void *ctx, const int64_t *ids, size_t n, const struct m
                          struct arena *arena, struct passage **out, size_t *count)
 {
     struct fake *f = ctx;
-    f->filter = filter;
+    f->filter = *filter;
     *out = arena_array(arena, f->passage_count + 1, sizeof **out);
     *count = 0;
     for (size_t i = 0; i < n; i++)
@@ -496,8 +496,8 @@ static void the_query_and_the_filter_are_passed_on(void **state)
                                      .filter = {.collection = "talks", .since_ms = 5}};
     assert_int_equal(search(f, request, &answer), 0);
     assert_string_equal(f->query, "passage  numbers");
-    assert_string_equal(f->filter->collection, "talks");
-    assert_int_equal(f->filter->since_ms, 5);
+    assert_string_equal(f->filter.collection, "talks");
+    assert_int_equal(f->filter.since_ms, 5);
     assert_true(f->seen[0] == 0.6F && f->seen[1] == 0.8F);
     assert_int_equal(answer.calls.count, 1);
     assert_int_equal(answer.calls.items[0].cost_nanousd, 7);

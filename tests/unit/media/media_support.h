@@ -18,6 +18,7 @@
 #include "media/media.h"
 #include "shared/buffer.h"
 #include "shared/caps.h"
+#include "shared/random.h"
 
 /* Every test executable works in a directory of its own, removed at its end. */
 static char scratch[64];
@@ -36,6 +37,24 @@ static inline int remove_scratch(void **state)
     (void)state;
     snprintf(command, sizeof command, "rm -rf '%s'", scratch);
     return chdir("/") || system(command);
+}
+
+/* Chance that can be repeated: AEGIS_TEST_SEED, or a new seed that is printed (xorshift64*, S.
+ * Vigna, 2016). */
+static uint64_t chance_state;
+
+static inline uint64_t chance(uint64_t bound)
+{
+    if (!chance_state) {
+        const char *seed = getenv("AEGIS_TEST_SEED");
+        random_bytes(&chance_state, sizeof chance_state);
+        chance_state = seed ? strtoull(seed, NULL, 10) : chance_state | 1;
+        print_message("AEGIS_TEST_SEED=%llu\n", (unsigned long long)chance_state);
+    }
+    chance_state ^= chance_state >> 12;
+    chance_state ^= chance_state << 25;
+    chance_state ^= chance_state >> 27;
+    return (chance_state * UINT64_C(0x2545f4914f6cdd1d) >> 11) % bound;
 }
 
 /* Runs a shell command in the scratch directory; it has to succeed. */

@@ -8,7 +8,6 @@
 #include "media/frames.h"
 #include "media/vad.h"
 #include "media/wav.h"
-#include "shared/random.h"
 
 /* ---- signals ---- */
 
@@ -32,7 +31,7 @@ static void add(struct signal *s, int ms, double level)
     double deviation = 32768.0 * pow(10.0, level / 20.0);
     assert_true(s->count + (size_t)(ms * MS) <= LONGEST);
     for (int i = 0; i < ms * MS; i++) {
-        double unit = (double)random_below(1 << 20) / (1 << 20) * 2.0 - 1.0;
+        double unit = (double)chance(1 << 20) / (1 << 20) * 2.0 - 1.0;
         double x = unit * deviation * sqrt(3.0);
         s->samples[s->count++] = (int16_t)(x > 32767 ? 32767 : x < -32768 ? -32768 : x);
     }
@@ -60,7 +59,7 @@ static struct result cut(const struct signal *s, const struct audio_options *opt
     assert_non_null(c);
     cutter_init(c, options, &sink);
     for (size_t at = 0; at < s->count;) {
-        size_t n = 1 + (size_t)random_below(5000);
+        size_t n = 1 + (size_t)chance(5000);
         if (n > s->count - at)
             n = s->count - at;
         assert_int_equal(cutter_feed(c, s->samples + at, n), OK);
@@ -180,7 +179,7 @@ static void cuts_fall_into_pauses(void **state)
     begin(&s);
     bool loud[400 * 50] = {false};
     while (s.count < 300 * (size_t)SAMPLE_RATE) {
-        int burst = 400 + (int)random_below(3000), pause = 250 + (int)random_below(500);
+        int burst = 400 + (int)chance(3000), pause = 250 + (int)chance(500);
         size_t from = s.count / VAD_FRAME;
         add(&s, burst, -18);
         for (size_t i = from; i < s.count / VAD_FRAME; i++)
@@ -262,8 +261,8 @@ static void nothing_heard_is_lost(void **state)
     for (int round = 0; round < 30; round++) {
         struct audio_options o = {
             .spool_directory = ".",
-            .max_ms = 2000 + (int64_t)random_below(20000),
-            .min_ms = 20 + (int64_t)random_below(900),
+            .max_ms = 2000 + (int64_t)chance(20000),
+            .min_ms = 20 + (int64_t)chance(900),
         };
         struct signal s;
         struct span {
@@ -272,15 +271,15 @@ static void nothing_heard_is_lost(void **state)
         int count = 0;
         begin(&s);
         for (int i = 0; i < 20; i++) {
-            if (random_below(3))
-                add_zeros(&s, (int)random_below(4000));
+            if (chance(3))
+                add_zeros(&s, (int)chance(4000));
             else
-                add(&s, (int)random_below(4000), -70);
+                add(&s, (int)chance(4000), -70);
             int64_t from = (int64_t)s.count;
-            add(&s, 100 + (int)random_below(3000), -30 + (int)random_below(25));
+            add(&s, 100 + (int)chance(3000), -30 + (int)chance(25));
             sounds[count++] = (struct span){from, (int64_t)s.count};
         }
-        add_zeros(&s, (int)random_below(3000));
+        add_zeros(&s, (int)chance(3000));
         struct result r = cut(&s, &o);
         if (r.pieces.count >= MOST_PIECES)
             fail_msg("too many pieces");

@@ -8,7 +8,6 @@
 #include "media/decoder.h"
 #include "media/utf8.h"
 #include "shared/clock.h"
-#include "shared/random.h"
 
 /* ---- the filter ---- */
 
@@ -90,12 +89,12 @@ static void filter_does_not_depend_on_cuts(void **state)
     buffer_init(&whole, MIB(1));
     buffer_init(&parts, MIB(1));
     for (int round = 0; round < 3000; round++) {
-        size_t n = (size_t)random_below(sizeof bytes);
+        size_t n = (size_t)chance(sizeof bytes);
         for (size_t i = 0; i < n; i++)
-            bytes[i] = (char)frequent[random_below(sizeof frequent)];
+            bytes[i] = (char)frequent[chance(sizeof frequent)];
         filter(bytes, n, sizeof bytes, f, &whole);
         int64_t invalid = f->invalid;
-        filter(bytes, n, 1 + (size_t)random_below(40), f, &parts);
+        filter(bytes, n, 1 + (size_t)chance(40), f, &parts);
         assert_int_equal(f->invalid, invalid);
         assert_int_equal(whole.length, parts.length);
         assert_memory_equal(buffer_string(&whole), buffer_string(&parts), whole.length);

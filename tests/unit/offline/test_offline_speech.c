@@ -221,7 +221,7 @@ static void speech_is_found_at_its_time(void **state)
 {
     (void)state;
     struct transcribe_result result;
-    size_t spoken, count;
+    size_t spoken = 0, count;
     int16_t *speech = have_model() ? speak("Last week the water pump was broken.", &spoken) : NULL;
     if (!speech)
         skip();

@@ -44,10 +44,7 @@ static int summarise(enum summary_part part, const char *text, size_t length, co
 {
     const struct summarise_request request = {
         .part = part, .text = text, .length = length, .title_hint = hint, .language = ""};
-    int rc = provider.ops->summarise(provider.ctx, &request, NULL, &arena, &calls, out);
-    if (rc)
-        print_message("%s (%zu used)\n", error_last()->message, arena.used);
-    return rc;
+    return provider.ops->summarise(provider.ctx, &request, NULL, &arena, &calls, out);
 }
 
 static struct summary summary_of(const char *text, const char *hint)
