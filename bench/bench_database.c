@@ -254,6 +254,18 @@ static long peak_kib(void)
     return u.ru_maxrss;
 }
 
+/* A search sees everything acknowledged, so it brings the index up to date first. */
+static void index_words(struct bench *b)
+{
+    struct arena arena;
+    struct arm_hit *hits;
+    size_t n;
+    arena_init(&arena, MIB(1));
+    check(b->db.ops->search_lexical(b->db.ctx, "nothingmatches", NULL, 1, &arena, &hits, &n),
+          "search");
+    arena_free(&arena);
+}
+
 static void run_jobs(struct bench *b, int workers)
 {
     pthread_t dispatcher, *threads = calloc((size_t)workers, sizeof *threads);
@@ -269,13 +281,16 @@ static void run_jobs(struct bench *b, int workers)
     for (int i = 0; i < workers; i++)
         pthread_join(threads[i], NULL);
     double committed = (double)(clock_monotonic_us() - start) / 1e6;
-    check(sqlite_database_settle(&b->db), "settle");
-    double settled = (double)(clock_monotonic_us() - start) / 1e6;
+    index_words(b);
+    double indexed = (double)(clock_monotonic_us() - start) / 1e6;
     cpu = cpu_seconds() - cpu;
     printf("jobs_committed %.0f jobs/s\n", (double)b->jobs / committed);
-    printf("jobs_indexed %.0f jobs/s\n", (double)b->jobs / settled);
+    printf("jobs_indexed %.0f jobs/s\n", (double)b->jobs / indexed);
     printf("cpu_per_job %.1f us\n", cpu / (double)b->jobs * 1e6);
     printf("peak_rss %ld KiB\n", peak_kib());
+    start = clock_monotonic_us();
+    check(sqlite_database_settle(&b->db), "settle");
+    printf("vector_index_and_checkpoint %.0f ms\n", (double)(clock_monotonic_us() - start) / 1e3);
     free(threads);
 }
 

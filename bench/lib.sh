@@ -127,7 +127,8 @@ node_peers() {
             return 1
         }
         say "installing the peers (npm)"
-        (cd bench/peers && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+        # Not "npm ci": it refuses a lock file that leaves out other platforms' optional packages.
+        (cd bench/peers && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
     fi
     ls "$PWD"/bench/peers/node_modules/node-linux-*/bin/node
 }
@@ -183,11 +184,14 @@ aegis_serve() {
     }
 }
 
-# Prints JSON: jobs that succeeded, from the first one's start to the last one's end.
+# Prints JSON: jobs that succeeded, from the first one's start to the end of the process: only then is
+# the word index, which runs a little behind, known to be complete.
 aegis_jobs() {
+    local ended
+    ended=$(jq '.started_at_ms + .seconds * 1000' "$work/measure")
     sqlite3 -json "$work/data/aegis.db" "
-        SELECT count(*) AS jobs, min(started_ms) AS first_job_at_ms, (max(ended_ms) - min(started_ms)) / 1000.0 AS seconds,
-               count(*) * 1000.0 / max(1, max(ended_ms) - min(started_ms)) AS jobs_per_second
+        SELECT count(*) AS jobs, min(a.started_ms) AS first_job_at_ms, ($ended - min(a.started_ms)) / 1000.0 AS seconds,
+               count(*) * 1000.0 / ($ended - min(a.started_ms)) AS jobs_per_second
         FROM attempt a JOIN job j USING (job_id) WHERE a.ordinal = j.ordinal AND j.state = 4" | jq -c '.[0]'
 }
 

@@ -24,7 +24,8 @@ static int check_output(int status)
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     if (errno != EPIPE)
-        fprintf(stderr, "aegis: cannot write the output: %s\n", strerror(errno ? errno : EIO));
+        fprintf(stderr, "aegis: cannot write all of the output%s%s\n", errno ? ": " : "",
+                errno ? strerror(errno) : "");
     return status ? status : STATUS_FAILED;
 }
 

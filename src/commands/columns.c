@@ -4,7 +4,7 @@
 
 #include "shared/error.h"
 
-enum { GAP = 2, LEAST_SHRUNK = 8 };
+enum { GAP = 2, LEAST_SHRUNK = 12, HIDDEN = -1 };
 
 void columns_init(struct columns *c, struct arena *arena, const struct column *specs, size_t count)
 {
@@ -50,21 +50,41 @@ static void measure(const struct columns *c, int widths[COLUMNS_CAP])
         }
 }
 
-/* Takes columns, one at a time, from the widest that may shrink until all fit. */
-static void shrink(const struct columns *c, int widths[COLUMNS_CAP], int room)
+static int total_width(const struct columns *c, const int widths[COLUMNS_CAP])
 {
-    int sum = (int)(c->count - 1) * GAP;
+    int sum = -GAP;
     for (size_t i = 0; i < c->count; i++)
-        sum += widths[i];
-    for (; sum > room; sum--) {
-        size_t widest = c->count;
-        for (size_t i = 0; i < c->count; i++)
-            if (c->specs[i].shrinks && widths[i] > LEAST_SHRUNK &&
-                (widest == c->count || widths[i] > widths[widest]))
-                widest = i;
-        if (widest == c->count)
+        sum += widths[i] == HIDDEN ? 0 : widths[i] + GAP;
+    return sum;
+}
+
+/* The widest column that may still shrink; c->count if none may. */
+static size_t widest(const struct columns *c, const int widths[COLUMNS_CAP])
+{
+    size_t found = c->count;
+    for (size_t i = 0; i < c->count; i++)
+        if (c->specs[i].shrinks && widths[i] > LEAST_SHRUNK &&
+            (found == c->count || widths[i] > widths[found]))
+            found = i;
+    return found;
+}
+
+/* Takes single columns from the widest that may shrink; when that is not enough, leaves out the
+ * optional ones from the right. */
+static void fit(const struct columns *c, int widths[COLUMNS_CAP], int room)
+{
+    while (total_width(c, widths) > room) {
+        size_t at = widest(c, widths);
+        if (at < c->count) {
+            widths[at]--;
+            continue;
+        }
+        for (at = c->count; at > 0; at--)
+            if (c->specs[at - 1].optional && widths[at - 1] != HIDDEN)
+                break;
+        if (at == 0)
             return;
-        widths[widest]--;
+        widths[at - 1] = HIDDEN;
     }
 }
 
@@ -82,6 +102,8 @@ static const char *cut_front(struct arena *arena, const char *text, int columns)
 static void print_cell(const struct columns *c, size_t i, const char *text, int width)
 {
     const struct column *spec = &c->specs[i];
+    if (width == HIDDEN)
+        return;
     if (spec->to_ending && text_columns(text) > width)
         text = cut_front(c->arena, text, width);
     else
@@ -101,7 +123,7 @@ void columns_print(const struct columns *c, const struct terminal *t)
     int widths[COLUMNS_CAP];
     measure(c, widths);
     if (t->out_tty)
-        shrink(c, widths, t->width);
+        fit(c, widths, t->width);
     fputs(style_text(t->out_color, STYLE_BOLD), stdout);
     for (size_t i = 0; i < c->count; i++)
         print_cell(c, i, c->specs[i].title, widths[i]);

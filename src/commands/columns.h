@@ -11,6 +11,7 @@ struct column {
     bool right;     /* numbers */
     bool shrinks;   /* gives up width first when the terminal is narrow, ending in "…" */
     bool to_ending; /* shrinks at its front instead: "…end/of/path" */
+    bool optional;  /* left out of a terminal too narrow for all */
 };
 
 enum { COLUMNS_CAP = 12 };

@@ -77,8 +77,9 @@ static void print_as_json(struct app *app)
 
 static int print_table(struct app *app)
 {
-    static const struct column columns[] = {
-        {"SETTING", 0, 0, 0}, {"VALUE", 0, 1, 0}, {"FROM", 0, 1, 0}};
+    static const struct column columns[] = {{.title = "SETTING"},
+                                            {.title = "VALUE", .shrinks = true},
+                                            {.title = "FROM", .shrinks = true}};
     struct columns table;
     columns_init(&table, &app->arena, columns, 3);
     size_t count;

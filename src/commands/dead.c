@@ -80,8 +80,13 @@ static size_t strays(struct app *app)
 static int list(struct app *app)
 {
     static const struct column columns[] = {
-        {"JOB", 1, 0, 0},      {"DIED", 0, 0, 0}, {"REASON", 0, 0, 0},  {"STAGE", 0, 0, 0},
-        {"ATTEMPTS", 1, 0, 0}, {"KEY", 0, 1, 1},  {"MESSAGE", 0, 1, 0},
+        {.title = "JOB", .right = true},
+        {.title = "DIED", .optional = true},
+        {.title = "REASON"},
+        {.title = "STAGE", .optional = true},
+        {.title = "ATTEMPTS", .right = true, .optional = true},
+        {.title = "KEY", .shrinks = true, .to_ending = true},
+        {.title = "MESSAGE", .shrinks = true},
     };
     int64_t limit;
     struct columns table;

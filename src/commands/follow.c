@@ -182,7 +182,7 @@ static void set_state(struct tracker *t, struct tracked *item, enum job_state st
     item->state = state;
     if (is_end(state))
         t->ended[state]++;
-    if (state != JOB_RUNNING)
+    if (is_end(state) || state == JOB_RETRYING)
         item->here = false;
 }
 
@@ -225,6 +225,8 @@ void tracker_event(void *tracker, const struct life_event *event)
         if (!strcmp(state_by_type[i].type, event->type)) {
             set_state(t, item, state_by_type[i].state);
             item->attempt = event->attempt;
+            if (!strcmp(event->type, "job.given_back")) /* "job.queued" may only be late news */
+                item->here = false;
             take_detail(item, event->detail_json);
             break;
         }

@@ -95,8 +95,12 @@ static int note_pause(struct app *app)
 static int list(struct app *app)
 {
     static const struct column columns[] = {
-        {"JOB", 1, 0, 0},    {"STATE", 0, 0, 0}, {"ATTEMPTS", 1, 0, 0},
-        {"QUEUED", 0, 0, 0}, {"NOTE", 0, 1, 0},  {"KEY", 0, 1, 1},
+        {.title = "JOB", .right = true},
+        {.title = "STATE"},
+        {.title = "ATTEMPTS", .right = true, .optional = true},
+        {.title = "QUEUED", .optional = true},
+        {.title = "NOTE", .shrinks = true},
+        {.title = "KEY", .shrinks = true, .to_ending = true},
     };
     const struct arguments *a = app->arguments;
     const char *name = arguments_value(a, "state", NULL);

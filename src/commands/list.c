@@ -94,8 +94,14 @@ static void finish(struct listing *l)
 static int run(struct app *app)
 {
     static const struct column columns[] = {
-        {"ID", 1, 0, 0},    {"STATE", 0, 0, 0}, {"WHAT", 0, 0, 0}, {"SIZE", 1, 0, 0},
-        {"ADDED", 0, 0, 0}, {"COST", 1, 0, 0},  {"KEY", 0, 1, 1},  {"TITLE", 0, 1, 0},
+        {.title = "ID", .right = true},
+        {.title = "STATE"},
+        {.title = "WHAT"},
+        {.title = "SIZE", .right = true, .optional = true},
+        {.title = "ADDED", .optional = true},
+        {.title = "COST", .right = true, .optional = true},
+        {.title = "KEY", .shrinks = true, .to_ending = true},
+        {.title = "TITLE", .shrinks = true},
     };
     struct listing l = {.app = app, .keys = arguments_has(app->arguments, "keys")};
     struct media_filter filter;

@@ -144,10 +144,17 @@ static int delete_all(struct transaction *tx, void *arg)
 
 static int forget_words(struct store *s, const struct collection *g)
 {
+    int64_t end = 0;
     if (!g->span_count)
         return OK;
+    for (size_t i = 0; i < g->span_count; i++)
+        end = g->spans[i].first + g->spans[i].count > end ? g->spans[i].first + g->spans[i].count
+                                                          : end;
+    int rc = lexical_index(s, end);
+    if (rc)
+        return rc;
     pthread_rwlock_wrlock(&s->removal);
-    int rc = lexical_remove(s, g->spans, g->span_count);
+    rc = lexical_remove(s, g->spans, g->span_count);
     pthread_rwlock_unlock(&s->removal);
     return rc;
 }

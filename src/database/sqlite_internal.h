@@ -87,7 +87,7 @@ struct keeper {
     bool running;
     pthread_mutex_t lock;
     pthread_cond_t wanted;
-    bool stop, garbage;
+    bool stop, garbage, vectors_behind;
     int wal_pages;
     atomic_llong next_chunk;  /* as of the last commit */
     int64_t activity_ms;      /* monotonic time of the last commit */
@@ -254,8 +254,8 @@ void vectors_init(struct store *s);
 void vectors_close(struct store *s);
 /* Takes chunks out of the index of their space; best effort, a search checks anyway. */
 void vectors_remove(struct store *s, const struct chunk_span *spans, size_t count);
-/* Brings the indexes that were searched up to date. */
-int vectors_refresh(struct store *s);
+/* Brings the indexes a step nearer to the database; *more: not there yet. */
+int vectors_refresh(struct store *s, bool *more);
 
 void keeper_init(struct store *s);
 int keeper_start(struct store *s);

@@ -15,7 +15,7 @@ enum {
     INDEX_CHUNKS = 4096,     /* a batch worth writing while commits keep coming */
     BEHIND_CHUNKS = 32768,   /* writers wait when the index is further behind */
     QUIET_MS = 60,           /* without a commit: index what there is */
-    IDLE_MS = 500,           /* without a commit: bring searched vector indexes up to date */
+    IDLE_MS = 500,           /* without a commit: bring vector indexes up to date */
     TRIM_MS = 300000,
     ERROR_MS = 2000,
     PACE_MS = 5000,
@@ -32,6 +32,7 @@ void keeper_init(struct store *s)
     pthread_cond_init(&k->caught_up, &monotonic);
     pthread_condattr_destroy(&monotonic);
     k->garbage = true; /* perhaps from before */
+    k->activity_ms = clock_monotonic_ms();
 }
 
 static void wait_until(struct keeper *k, pthread_cond_t *cond, int64_t ms)
@@ -125,6 +126,16 @@ static int index_words(struct store *s, int64_t target)
     return rc;
 }
 
+static int refresh_vectors(struct store *s)
+{
+    bool more = false;
+    int rc = vectors_refresh(s, &more);
+    pthread_mutex_lock(&s->keeper.lock);
+    s->keeper.vectors_behind = more;
+    pthread_mutex_unlock(&s->keeper.lock);
+    return rc;
+}
+
 static int do_chores(struct store *s, const struct chores *todo)
 {
     bool more = false;
@@ -134,7 +145,7 @@ static int do_chores(struct store *s, const struct chores *todo)
     if (!rc && todo->collect)
         rc = collect(s);
     if (!rc && todo->vectors)
-        rc = vectors_refresh(s);
+        rc = refresh_vectors(s);
     if (!rc && todo->trim)
         do
             rc = outbox_trim(s, &s->keeper.c, &more);
@@ -162,7 +173,7 @@ static int64_t plan(struct store *s, const struct schedule *at, int64_t now, str
     todo->checkpoint = k->wal_pages >= CHECKPOINT_PAGES;
     todo->collect = k->garbage;
     todo->index = behind(s) >= INDEX_CHUNKS || (behind(s) > 0 && now >= quiet);
-    todo->vectors = now >= idle && k->activity_ms > at->vectors_activity;
+    todo->vectors = now >= idle && (k->vectors_behind || k->activity_ms > at->vectors_activity);
     todo->trim = now >= at->trim_ms;
     if (behind(s) > 0 && quiet < again)
         again = quiet;
@@ -264,8 +275,8 @@ int keeper_settle(struct store *s)
         rc = collect_step(s, &c, &more);
     for (more = true; !rc && more;)
         rc = outbox_trim(s, &c, &more);
-    if (!rc)
-        rc = vectors_refresh(s);
+    for (more = true; !rc && more;)
+        rc = vectors_refresh(s, &more);
     if (!rc)
         sqlite3_wal_checkpoint_v2(c.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     connection_close(&c);

@@ -5,8 +5,9 @@
  * same transaction as the entries, so after a crash the work goes on where the file stands.
  *
  * An entry is taken out by telling FTS5 the very text it was made of. Therefore the collector first
- * takes the entries out, durably, and deletes the chunks afterwards; and chunks of garbage are
- * never indexed, so an entry cannot come back in between.
+ * takes the entries out, durably, and deletes the chunks afterwards. Chunks are indexed in the
+ * order of their ids, each once, garbage too (a search under way may still show it): the collector
+ * lets the index pass a chunk before it takes it out, so that it cannot come back.
  */
 #include <string.h>
 #include <unistd.h>
@@ -183,7 +184,7 @@ static int each_entry(struct lexical *l, int64_t first, int64_t count, const cha
 static const char RUNS_FROM[] =
     "SELECT u.first_chunk, u.count, CASE u.first_ordinal WHEN 0 THEN r.heading ELSE '' END FROM "
     "chunk_run u CROSS JOIN result r ON r.result_id = u.result_id WHERE u.first_chunk >= ?1 AND "
-    "u.first_chunk < ?2 AND r.state < 2 ORDER BY u.first_chunk";
+    "u.first_chunk < ?2 ORDER BY u.first_chunk";
 
 /* Indexes from *at on until a batch is full or `target` is reached. */
 static int add_runs(struct lexical *l, int64_t *at, int64_t target)

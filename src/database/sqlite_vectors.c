@@ -10,6 +10,9 @@
  * enough through to be asked about candidates only. */
 enum { RANGE_RUNS = 20000 };
 
+/* Rows appended in the background before searches get their turn. */
+enum { REFRESH_ROWS = 8192 };
+
 void vectors_init(struct store *s)
 {
     pthread_mutex_init(&s->vectors.lock, NULL);
@@ -87,6 +90,7 @@ struct appending {
     int64_t ids[APPEND_ROWS];
     uint16_t *rows;
     size_t count;
+    size_t left; /* rows that may still be appended in this step */
 };
 
 static int append_flush(struct appending *a)
@@ -109,6 +113,7 @@ static int append_run(struct appending *a, sqlite3_stmt *row)
     int rc = a->count + (size_t)count > APPEND_ROWS ? append_flush(a) : OK;
     if (rc)
         return rc;
+    a->left -= a->left < (size_t)count ? a->left : (size_t)count;
     memcpy(a->rows + a->count * width, vectors, bytes);
     for (int64_t i = 0; i < count; i++)
         a->ids[a->count++] = first + i;
@@ -119,19 +124,19 @@ static int append_rows(struct connection *c, int64_t from, struct appending *a)
 {
     sqlite3_stmt *row;
     bool more;
-    int rc = SQL_BEGIN(c, &row,
-                       "SELECT u.first_chunk, u.count, u.vectors FROM chunk_run u CROSS JOIN "
-                       "result r ON r.result_id = u.result_id WHERE u.first_chunk > ?1 AND "
-                       "u.space_id = ?2 AND r.state < 2 ORDER BY u.first_chunk",
-                       V_INT(from), V_INT(a->space->space_id));
-    while (!rc && !(rc = sql_next(c, row, &more)) && more)
+    int rc =
+        SQL_BEGIN(c, &row,
+                  "SELECT first_chunk, count, vectors FROM chunk_run WHERE first_chunk > ?1 AND "
+                  "space_id = ?2 ORDER BY first_chunk",
+                  V_INT(from), V_INT(a->space->space_id));
+    while (!rc && a->left && !(rc = sql_next(c, row, &more)) && more)
         rc = append_run(a, row);
     sql_done(row);
     return rc ? rc : append_flush(a);
 }
 
 /* A run may be in the index in part only (after a power cut): start one run before its last id. */
-static int append_new(struct connection *c, struct vector_space *space)
+static int append_new(struct connection *c, struct vector_space *space, size_t limit, bool *whole)
 {
     int64_t last = vector_index_last_id(space->index);
     int64_t from = last > RUN_CHUNKS ? last - RUN_CHUNKS : 0;
@@ -141,8 +146,9 @@ static int append_new(struct connection *c, struct vector_space *space)
     uint16_t *rows = malloc((size_t)space->dimension * APPEND_ROWS * sizeof *rows);
     int rc = OK;
     if (a && rows) {
-        *a = (struct appending){.space = space, .rows = rows};
+        *a = (struct appending){.space = space, .rows = rows, .left = limit};
         rc = append_rows(c, from, a);
+        *whole = a->left > 0;
     } else {
         rc = error_set(ERR_NO_MEMORY, NULL, "out of memory for a vector index");
     }
@@ -151,32 +157,65 @@ static int append_new(struct connection *c, struct vector_space *space)
     return rc;
 }
 
-/* Inside a snapshot, whose chunks the index holds afterwards. */
-static int follow(struct connection *c, struct vector_space *space)
+/* Inside a snapshot, whose chunks the index holds afterwards if *whole; at most about `limit` rows
+ * are appended. */
+static int follow(struct connection *c, struct vector_space *space, size_t limit, bool *whole)
 {
     int64_t next_chunk;
+    *whole = true;
     int rc = sql_number(c, &next_chunk, 1, "SELECT next_chunk FROM ledger", NULL, 0);
     if (rc || space->synced_to >= next_chunk)
         return rc;
     if (vector_index_last_id(space->index) >= next_chunk)
         rc = vector_index_reset(space->index); /* the database was restored from a backup */
     if (!rc)
-        rc = append_new(c, space);
-    if (!rc)
+        rc = append_new(c, space, limit, whole);
+    if (!rc && *whole)
         space->synced_to = next_chunk;
     return rc;
 }
 
-int vectors_refresh(struct store *s)
+static int refresh_space(struct store *s, struct connection *c, int64_t space_id, bool *whole)
+{
+    struct vector_space *space;
+    pthread_mutex_lock(&s->vectors.lock);
+    int rc = find_space(s, c, space_id, &space);
+    if (!rc)
+        rc = follow(c, space, REFRESH_ROWS, whole);
+    pthread_mutex_unlock(&s->vectors.lock);
+    return rc;
+}
+
+static int refresh_all(struct store *s, struct connection *c, bool *whole)
+{
+    int64_t ids[VECTOR_SPACES];
+    size_t n = 0;
+    sqlite3_stmt *row;
+    bool more;
+    int rc = SQL_BEGIN(c, &row,
+                       "SELECT space_id FROM embedding_space WHERE chunks > 0 ORDER BY chunks DESC "
+                       "LIMIT ?1",
+                       V_INT(VECTOR_SPACES));
+    while (!rc && n < VECTOR_SPACES && !(rc = sql_next(c, row, &more)) && more)
+        ids[n++] = sql_int(row, 0);
+    if (!rc)
+        sql_done(row);
+    *whole = true;
+    for (size_t i = 0; !rc && *whole && i < n; i++)
+        rc = refresh_space(s, c, ids[i], whole);
+    return rc;
+}
+
+int vectors_refresh(struct store *s, bool *more)
 {
     struct reader *r = reader_hold(s);
+    bool whole = true;
     int rc = snapshot_begin(&r->main);
-    pthread_mutex_lock(&s->vectors.lock);
-    for (size_t i = 0; !rc && i < s->vectors.count; i++)
-        rc = follow(&r->main, &s->vectors.spaces[i]);
-    pthread_mutex_unlock(&s->vectors.lock);
+    if (!rc)
+        rc = refresh_all(s, &r->main, &whole);
     snapshot_end(&r->main);
     reader_release(s, r);
+    *more = !rc && !whole;
     return rc;
 }
 
@@ -239,9 +278,10 @@ static int accept_visible(void *ctx, const int64_t *ids, size_t count, bool *acc
 static int prepare_space(struct vector_search *q, struct vector_space **space)
 {
     pthread_mutex_lock(&q->s->vectors.lock);
+    bool whole;
     int rc = find_space(q->s, q->c, q->space_id, space);
     if (!rc)
-        rc = follow(q->c, *space);
+        rc = follow(q->c, *space, SIZE_MAX, &whole);
     pthread_mutex_unlock(&q->s->vectors.lock);
     return rc;
 }
@@ -250,9 +290,10 @@ static int reset_space(struct vector_search *q, struct vector_space *space)
 {
     pthread_mutex_lock(&q->s->vectors.lock);
     int rc = vector_index_reset(space->index);
+    bool whole;
     space->synced_to = 0;
     if (!rc)
-        rc = follow(q->c, space);
+        rc = follow(q->c, space, SIZE_MAX, &whole);
     pthread_mutex_unlock(&q->s->vectors.lock);
     return rc;
 }

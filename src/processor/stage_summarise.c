@@ -17,6 +17,7 @@ struct summariser {
     struct job *job;
     struct model_identity model;
     struct digest settings;
+    const char *hint; /* the document's own title, else the file's name */
 };
 
 static int call_model(struct summariser *s, const struct summarise_request *request,
@@ -104,7 +105,7 @@ static int map_part(struct summariser *s, size_t first, size_t count, struct buf
     const struct chunk_ref *from = &job->chunks[first], *to = &job->chunks[first + count - 1];
     struct summarise_request request = {.part = SUMMARY_MAP,
                                         .length = (size_t)(to->offset + to->length - from->offset),
-                                        .title_hint = job->info.title,
+                                        .title_hint = s->hint,
                                         .language = job->language};
     struct summary part;
     int rc = text_source_read(&job->text, from->offset, request.length, scratch, &request.text);
@@ -164,7 +165,7 @@ static int reduce_round(struct summariser *s, const struct buffer *in, struct bu
         struct summarise_request request = {.part = SUMMARY_REDUCE,
                                             .text = in->data + at,
                                             .length = n,
-                                            .title_hint = job->info.title,
+                                            .title_hint = s->hint,
                                             .language = job->language};
         int rc = summarise_once(s, &request, last);
         if (!rc)
@@ -211,7 +212,7 @@ static int summarise_whole(struct summariser *s, int64_t text_bytes, struct summ
     struct job *job = s->job;
     struct summarise_request request = {.part = SUMMARY_WHOLE,
                                         .length = (size_t)text_bytes,
-                                        .title_hint = job->info.title,
+                                        .title_hint = s->hint,
                                         .language = job->language};
     struct buffer scratch;
     buffer_init(&scratch, s->model.max_input);
@@ -223,12 +224,20 @@ static int summarise_whole(struct summariser *s, int64_t text_bytes, struct summ
     return rc;
 }
 
+static const char *title_hint(const struct job *job)
+{
+    const char *slash = strrchr(job->work->key, '/');
+    if (job->info.title && job->info.title[0])
+        return job->info.title;
+    return slash ? slash + 1 : job->work->key;
+}
+
 int stage_summarise(struct job *job)
 {
     job->has_summary = false;
     if (job->chunk_count == 0)
         return OK;
-    struct summariser s = {.job = job};
+    struct summariser s = {.job = job, .hint = title_hint(job)};
     int rc = provider_identify(job->processor, MODEL_SUMMARISE, &s.model);
     if (!rc)
         rc = digest_summarise(job->processor, &s.settings);

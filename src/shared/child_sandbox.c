@@ -54,73 +54,50 @@ static int drop_privileges(void)
 /* What decoding and parsing need: descriptors that are already open, memory, and the end. The rest
  * is what the C library falls back to (clocks without a vDSO, its allocator's trimming). */
 static const int pure_calls[] = {
-    SCMP_SYS(read),
-    SCMP_SYS(readv),
-    SCMP_SYS(pread64),
-    SCMP_SYS(write),
-    SCMP_SYS(writev),
-    SCMP_SYS(lseek),
-    SCMP_SYS(close),
-    SCMP_SYS(munmap),
-    SCMP_SYS(mremap),
-    SCMP_SYS(brk),
-    SCMP_SYS(madvise),
-    SCMP_SYS(futex),
-    SCMP_SYS(exit),
-    SCMP_SYS(exit_group),
-    SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(getppid),
-    SCMP_SYS(getpid),
-    SCMP_SYS(gettid),
-    SCMP_SYS(getrandom),
-    SCMP_SYS(clock_gettime),
-    SCMP_SYS(gettimeofday),
-    SCMP_SYS(sched_yield),
-    SCMP_SYS(restart_syscall),
+    SCMP_SYS(read),         SCMP_SYS(readv),
+    SCMP_SYS(pread64),      SCMP_SYS(write),
+    SCMP_SYS(writev),       SCMP_SYS(lseek),
+    SCMP_SYS(close),        SCMP_SYS(munmap),
+    SCMP_SYS(mremap),       SCMP_SYS(brk),
+    SCMP_SYS(madvise),      SCMP_SYS(futex),
+    SCMP_SYS(exit),         SCMP_SYS(exit_group),
+    SCMP_SYS(rt_sigreturn), SCMP_SYS(getppid),
+    SCMP_SYS(getpid),       SCMP_SYS(gettid),
+    SCMP_SYS(getrandom),    SCMP_SYS(clock_gettime),
+    SCMP_SYS(gettimeofday), SCMP_SYS(getrusage), /* PocketSphinx times its utterances */
+    SCMP_SYS(sched_yield),  SCMP_SYS(restart_syscall),
 #if CHILD_SANITIZED
-    SCMP_SYS(open),
-    SCMP_SYS(openat),
-    SCMP_SYS(readlink),
-    SCMP_SYS(readlinkat),
-    SCMP_SYS(stat),
-    SCMP_SYS(fstat),
-    SCMP_SYS(newfstatat),
-    SCMP_SYS(statx),
-    SCMP_SYS(sigaltstack),
-    SCMP_SYS(rt_sigaction),
-    SCMP_SYS(mmap),
-    SCMP_SYS(mprotect),
-    SCMP_SYS(prctl),
-    SCMP_SYS(getrusage),
-    SCMP_SYS(sched_getaffinity),
-    SCMP_SYS(pipe),
-    SCMP_SYS(pipe2),
-    SCMP_SYS(ioctl),
-    SCMP_SYS(getrlimit),
-    SCMP_SYS(prlimit64),
-    SCMP_SYS(process_vm_readv),
-    SCMP_SYS(dup),
-    SCMP_SYS(dup2),
-    SCMP_SYS(fcntl),
-    SCMP_SYS(access),
-    SCMP_SYS(nanosleep),
-    SCMP_SYS(clock_nanosleep),
-    SCMP_SYS(uname),
-    SCMP_SYS(getcwd),
+    SCMP_SYS(open),         SCMP_SYS(openat),
+    SCMP_SYS(readlink),     SCMP_SYS(readlinkat),
+    SCMP_SYS(stat),         SCMP_SYS(fstat),
+    SCMP_SYS(newfstatat),   SCMP_SYS(statx),
+    SCMP_SYS(sigaltstack),  SCMP_SYS(rt_sigaction),
+    SCMP_SYS(mmap),         SCMP_SYS(mprotect),
+    SCMP_SYS(prctl),        SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(pipe),         SCMP_SYS(pipe2),
+    SCMP_SYS(ioctl),        SCMP_SYS(getrlimit),
+    SCMP_SYS(prlimit64),    SCMP_SYS(process_vm_readv),
+    SCMP_SYS(dup),          SCMP_SYS(dup2),
+    SCMP_SYS(fcntl),        SCMP_SYS(access),
+    SCMP_SYS(nanosleep),    SCMP_SYS(clock_nanosleep),
+    SCMP_SYS(uname),        SCMP_SYS(getcwd),
 #endif
 };
 
 /* Memory, but never executable; and abort(), which signals its own process only. */
 static int add_pure_conditions(scmp_filter_ctx filter)
 {
-    int err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(rt_sigprocmask), 0);
+    scmp_datum_t self = (scmp_datum_t)getpid();
+    int err =
+        seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, self));
+    if (CHILD_SANITIZED)
+        return err ? err : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigprocmask), 0);
+    if (!err) /* nobody may hold back the signal of the parent's death */
+        err = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(rt_sigprocmask), 0);
     if (!err)
-        err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                               SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
-    if (!err && !CHILD_SANITIZED)
         err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
                                SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    if (!err && !CHILD_SANITIZED)
+    if (!err)
         err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
                                SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     return err;

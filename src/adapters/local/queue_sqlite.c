@@ -84,7 +84,7 @@ static int run_free_bytes(struct store *s, void *args)
 /* Room on the disk beyond the reserve, or else in pages that the file itself has free. */
 static int check_room(struct sqlite_queue *q, size_t bytes)
 {
-    int64_t disk, inside, need = (int64_t)bytes;
+    int64_t disk = 0, inside = 0, need = (int64_t)bytes;
     int rc = file_free_space(q->store.path, &disk);
     if (rc || disk - need >= q->reserve)
         return rc;

@@ -179,10 +179,11 @@ static int read_number(struct store *s, const char *sql, int64_t *out)
 /* ---- schema ------------------------------------------------------------------------------------
  */
 
-/* Reads only: a file that is not ours is left as it is. */
+/* Inside a transaction, or another process's creating of the tables would be seen in part. Reads
+ * only: a file that is not ours is left as it is. */
 static int check_version(struct store *s, int64_t *version)
 {
-    int64_t application, objects;
+    int64_t application = 0, objects = 0;
     int rc = read_number(s, "PRAGMA user_version", version);
     if (!rc)
         rc = read_number(s, "PRAGMA application_id", &application);
@@ -223,6 +224,23 @@ static int create_tables(struct store *s)
     return rc;
 }
 
+/* SQLite stays with a rollback journal, and says so only here, where WAL cannot be had. */
+static int check_wal(struct store *s)
+{
+    sqlite3_stmt *q;
+    if (sqlite3_prepare_v2(s->db, "PRAGMA journal_mode", -1, &q, NULL))
+        return store_error(s, "cannot open");
+    bool wal = sqlite3_step(q) == SQLITE_ROW &&
+               sqlite3_stricmp((const char *)sqlite3_column_text(q, 0), "wal") == 0;
+    sqlite3_finalize(q);
+    if (wal)
+        return OK;
+    return error_set(ERR_SYSTEMIC, "queue_no_wal",
+                     "the file system of queue '%s' lacks shared memory or locks that its log "
+                     "needs: use a data directory on a local disk",
+                     s->path);
+}
+
 /* secure_delete off: Debian's SQLite has it on, and would zero and write every page that a drained
  * queue frees. */
 static int configure(struct store *s)
@@ -234,12 +252,13 @@ static int configure(struct store *s)
                      "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=%d",
                      STORE_PAGE_BYTES, CACHE_KIB, (int)STORE_LOG_BYTES);
     s->full_sync = true;
-    return execute(s, sql, "cannot open");
+    int rc = execute(s, sql, "cannot open");
+    return rc ? rc : check_wal(s);
 }
 
 static int shrink(struct store *s)
 {
-    int64_t pages, unused, bytes;
+    int64_t pages = 0, unused = 0, bytes = 0;
     int rc = read_number(s, "PRAGMA page_count", &pages);
     if (!rc)
         rc = read_number(s, "PRAGMA freelist_count", &unused);
@@ -290,7 +309,11 @@ static int try_open(struct store *s, const struct sqlite_queue_options *options)
         goto cleanup;
     sqlite3_busy_handler(s->db, on_busy, s);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    rc = check_version(s, &version);
+    rc = execute(s, "BEGIN", "cannot open");
+    if (!rc)
+        rc = check_version(s, &version);
+    if (!rc)
+        rc = execute(s, "COMMIT", "cannot open");
     if (rc)
         goto cleanup;
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);

@@ -125,25 +125,28 @@ static int watch_open(const char *path)
     return fd;
 }
 
+static void waker_free(struct waker *w)
+{
+    if (w->stop >= 0)
+        close(w->stop);
+    if (w->watch >= 0)
+        close(w->watch);
+    pthread_cond_destroy(&w->arrived);
+    pthread_cond_destroy(&w->wanted);
+    pthread_mutex_destroy(&w->lock);
+}
+
 int waker_open(struct waker *w, const char *path, const struct clock *clock)
 {
-    *w = (struct waker){.clock = clock, .watch = watch_open(path)};
-    w->stop = eventfd(0, EFD_CLOEXEC);
-    if (w->stop < 0)
-        goto failed;
+    *w = (struct waker){.clock = clock, .watch = watch_open(path), .stop = eventfd(0, EFD_CLOEXEC)};
     pthread_mutex_init(&w->lock, NULL);
     condition_init(&w->arrived);
     condition_init(&w->wanted);
-    if (pthread_create(&w->thread, NULL, watch_writes, w) == 0)
+    int failed = w->stop < 0 ? errno : pthread_create(&w->thread, NULL, watch_writes, w);
+    if (!failed)
         return OK;
-    pthread_mutex_destroy(&w->lock);
-    pthread_cond_destroy(&w->arrived);
-    pthread_cond_destroy(&w->wanted);
-    close(w->stop);
-failed:
-    if (w->watch >= 0)
-        close(w->watch);
-    return error_set_errno(errno ? errno : EAGAIN, "cannot start watching queue '%s'", path);
+    waker_free(w);
+    return error_set_errno(failed, "cannot watch queue '%s' for other processes", path);
 }
 
 void waker_close(struct waker *w)
@@ -154,12 +157,7 @@ void waker_close(struct waker *w)
     pthread_mutex_unlock(&w->lock);
     eventfd_write(w->stop, 1);
     pthread_join(w->thread, NULL);
-    close(w->stop);
-    if (w->watch >= 0)
-        close(w->watch);
-    pthread_cond_destroy(&w->arrived);
-    pthread_cond_destroy(&w->wanted);
-    pthread_mutex_destroy(&w->lock);
+    waker_free(w);
 }
 
 /* ---- checkpoints -------------------------------------------------------------------------------

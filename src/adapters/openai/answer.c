@@ -12,8 +12,9 @@ static int append_passage(struct buffer *out, const struct answer_passage *p, si
     return rc ? rc : prompt_append_document(out, "passage", p->source, p->text, strlen(p->text));
 }
 
-static int write_user(const struct answer_request *r, struct buffer *out)
+static int write_user(const void *ctx, struct buffer *out)
 {
+    const struct answer_request *r = ctx;
     int rc = OK;
     for (size_t i = 0; i < r->count && !rc; i++)
         rc = append_passage(out, &r->passages[i], i + 1);
@@ -24,17 +25,13 @@ int openai_answer(void *ctx, const struct answer_request *request, const struct 
                   struct arena *arena, struct model_calls *calls, struct answer_result *out)
 {
     struct call call = call_begin(ctx, MODEL_ANSWER, cancel, arena, calls);
-    struct buffer user;
+    const int *limit = limits[call.at->reasoning];
     size_t length = 0;
     *out = (struct answer_result){0};
-    buffer_init(&user, MIB(16));
-    int rc = write_user(request, &user);
-    if (!rc) {
-        const int *limit = limits[call.at->reasoning];
-        struct chat_request ask = {
-            .system = answer_system_prompt, .user = &user, .max_output = {limit[0], limit[1]}};
-        rc = chat_ask(&call, &ask, &out->text, &length);
-    }
-    buffer_free(&user);
-    return rc;
+    struct chat_request ask = {.system = answer_system_prompt,
+                               .write_user = write_user,
+                               .ctx = request,
+                               .user_limit = MIB(16),
+                               .max_output = {limit[0], limit[1]}};
+    return chat_ask(&call, &ask, &out->text, &length);
 }

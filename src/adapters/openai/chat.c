@@ -70,6 +70,17 @@ static const char *limit_name(const struct call *call)
     return reasoning || call_lacks(call, LACKS_MAX_TOKENS) ? "max_completion_tokens" : "max_tokens";
 }
 
+static int append_user(const struct chat_request *r, struct buffer *b)
+{
+    struct buffer text;
+    buffer_init(&text, r->user_limit);
+    int rc = r->write_user(r->ctx, &text);
+    if (!rc)
+        rc = json_append_string(b, buffer_string(&text), text.length);
+    buffer_free(&text);
+    return rc;
+}
+
 static int append_messages(struct call *call, const struct chat_request *r, struct buffer *b)
 {
     bool responses = call->openai->responses;
@@ -82,7 +93,7 @@ static int append_messages(struct call *call, const struct chat_request *r, stru
         rc = buffer_append_string(b,
                                   responses ? ",\"input\":" : "},{\"role\":\"user\",\"content\":");
     if (!rc)
-        rc = json_append_string(b, buffer_string(r->user), r->user->length);
+        rc = append_user(r, b);
     return rc || responses ? rc : buffer_append_string(b, "}]");
 }
 

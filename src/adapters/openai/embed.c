@@ -260,7 +260,8 @@ int embed_read(const char *body, size_t length, float *rows, size_t count, int d
 struct batch {
     struct call *call;
     const struct embed_request *request;
-    float *rows; /* of the whole request */
+    struct embed_result *result; /* of the whole request; its vectors are made when a reply comes,
+                                    not held while thousands of requests wait */
     size_t tokens;
 };
 
@@ -307,14 +308,23 @@ static int wrong_dimension(const struct call *call, int found)
                      call->at->model, call->at->base_url, found, call->openai->dimension, found);
 }
 
+static int make_vectors(const struct batch *b)
+{
+    size_t row = (size_t)b->result->dimension * sizeof(float);
+    if (!b->result->vectors)
+        b->result->vectors = arena_array(b->call->arena, b->request->count, row);
+    return b->result->vectors ? OK : ERR_NO_MEMORY;
+}
+
 static int read_reply(const struct batch *b, const struct http_response *reply, size_t first,
                       size_t count)
 {
     struct call *call = b->call;
-    int found;
-    int rc = embed_read(buffer_string(&reply->body), reply->body.length,
-                        b->rows + first * (size_t)call->openai->dimension, count,
-                        call->openai->dimension, &found, &call->record.input_tokens);
+    int found = 0, rc = make_vectors(b);
+    if (!rc)
+        rc = embed_read(buffer_string(&reply->body), reply->body.length,
+                        b->result->vectors + first * (size_t)b->result->dimension, count,
+                        b->result->dimension, &found, &call->record.input_tokens);
     if (rc == ERR_SYSTEMIC)
         rc = wrong_dimension(call, found);
     else if (rc == ERR_INVALID)
@@ -386,12 +396,8 @@ int openai_embed(void *ctx, const struct embed_request *request, const struct ca
 {
     struct openai *openai = ctx;
     struct call call = call_begin(openai, MODEL_EMBED, cancel, arena, calls);
-    struct batch b = {.call = &call, .request = request, .tokens = MAX_INPUT_TOKENS};
+    struct batch b = {.call = &call, .request = request, .result = out, .tokens = MAX_INPUT_TOKENS};
     *out = (struct embed_result){.dimension = openai->dimension};
-    size_t row = (size_t)openai->dimension * sizeof(float);
-    b.rows = out->vectors = arena_array(arena, request->count, row);
-    if (!b.rows)
-        return ERR_NO_MEMORY;
     int rc = OK;
     for (size_t first = 0; first < request->count && !rc;) {
         size_t n = stretch(&b, first);

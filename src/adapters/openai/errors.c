@@ -138,10 +138,11 @@ static void hide_keys(char *text, const char *key)
     size_t length = strlen(key);
     for (char *p = text; length >= 4 && (p = strstr(p, key)); p += length)
         memset(p, '*', length);
-    for (char *p = text; (p = strstr(p, "sk-")); p += 3)
-        if (p == text || !isalnum((unsigned char)p[-1]))
-            for (p += 3; isalnum((unsigned char)*p) || *p == '-' || *p == '_' || *p == '*'; p++)
-                *p = '*';
+    for (char *p = text; (p = strstr(p, "sk-"));) {
+        bool word = p == text || !isalnum((unsigned char)p[-1]);
+        for (p += 3; word && (isalnum((unsigned char)*p) || *p == '-' || *p == '_'); p++)
+            *p = '*';
+    }
 }
 
 static const char *message_in(const json_t *root)

@@ -114,7 +114,11 @@ void price_call(const struct openai *openai, struct model_call *call);
 
 struct chat_request {
     const char *system;
-    const struct buffer *user;
+    /* Appends the user's message. Called whenever a request is written, so that the text is not
+     * held twice while a thousand requests wait. */
+    int (*write_user)(const void *ctx, struct buffer *out);
+    const void *ctx;
+    size_t user_limit;  /* bytes */
     bool want_json;     /* an object of the schema */
     const char *schema; /* JSON text, NULL if want_json is false */
     const char *name;   /* of the schema */

@@ -7,8 +7,9 @@
 /* Thinking counts as output, so models that think get more. */
 static const int limits[2][2] = {{2048, 8192}, {8192, 32768}};
 
-static int write_user(const struct summarise_request *r, struct buffer *out)
+static int write_user(const void *ctx, struct buffer *out)
 {
+    const struct summarise_request *r = ctx;
     int rc = prompt_append_document(out, "document", r->title_hint, r->text, r->length);
     if (!rc && r->language && r->language[0])
         rc = buffer_printf(out, "Its language is '%.8s'.", r->language);
@@ -32,21 +33,17 @@ int openai_summarise(void *ctx, const struct summarise_request *request,
                      struct summary *out)
 {
     struct call call = call_begin(ctx, MODEL_SUMMARISE, cancel, arena, calls);
-    struct buffer user;
+    const int *limit = limits[call.at->reasoning];
     const char *text = NULL;
     size_t length = 0;
-    buffer_init(&user, request->length + KIB(64));
-    int rc = write_user(request, &user);
-    if (!rc) {
-        const int *limit = limits[call.at->reasoning];
-        struct chat_request ask = {.system = summary_system_prompt(request->part),
-                                   .user = &user,
-                                   .want_json = true,
-                                   .schema = summary_schema,
-                                   .name = "summary",
-                                   .max_output = {limit[0], limit[1]}};
-        rc = chat_ask(&call, &ask, &text, &length);
-    }
-    buffer_free(&user);
+    struct chat_request ask = {.system = summary_system_prompt(request->part),
+                               .write_user = write_user,
+                               .ctx = request,
+                               .user_limit = request->length + KIB(64),
+                               .want_json = true,
+                               .schema = summary_schema,
+                               .name = "summary",
+                               .max_output = {limit[0], limit[1]}};
+    int rc = chat_ask(&call, &ask, &text, &length);
     return rc ? rc : read_summary(&call, text, length, out);
 }

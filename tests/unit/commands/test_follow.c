@@ -150,6 +150,11 @@ static void test_a_worker_may_be_faster(void **state)
     assert_int_equal(t.items[0].state, JOB_RUNNING);
     assert_int_equal(t.items[0].stage, STAGE_SUMMARISE);
     assert_int_equal(t.items[1].state, JOB_QUEUED);
+    tell(&t, 5, "job.queued", ""); /* the outbox is read a little later */
+    tell(&t, 5, "job.started", "");
+    assert_true(t.items[0].here);
+    tell(&t, 5, "job.given_back", "");
+    assert_false(t.items[0].here);
     tracker_fini(&t);
 }
 

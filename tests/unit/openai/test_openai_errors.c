@@ -106,6 +106,9 @@ static void test_message_is_kept_short_and_without_keys(void **state)
     judge(MODEL_EMBED, 400, "", E("null", "you sent sk-other-key_12 and task-force"));
     assert_null(strstr(error_last()->message, "other-key"));
     assert_non_null(strstr(error_last()->message, "task-force"));
+    judge(MODEL_EMBED, 400, "", E("null", "sk-"));
+    judge(MODEL_EMBED, 400, "", E("null", "it ends in sk-a"));
+    assert_null(strstr(error_last()->message, "sk-a"));
     judge(MODEL_EMBED, 400, "", E("null", "two\\nlines"));
     assert_non_null(strstr(error_last()->message, "two lines"));
 

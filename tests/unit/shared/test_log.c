@@ -1,0 +1,194 @@
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "shared/buffer.h"
+#include "shared/caps.h"
+#include "shared/clock.h"
+#include "shared/error.h"
+#include "shared/file.h"
+#include "shared/json.h"
+#include "shared/log.h"
+
+/* What was logged since the last call. */
+static char *logged(int fd)
+{
+    struct buffer b;
+    buffer_init(&b, MIB(16));
+    lseek(fd, 0, SEEK_SET);
+    assert_int_equal(file_read_fd(fd, "log", &b), OK);
+    assert_int_equal(ftruncate(fd, 0), 0);
+    lseek(fd, 0, SEEK_SET);
+    assert_int_equal(buffer_append(&b, "", 0), OK);
+    char *text = strdup(buffer_string(&b));
+    buffer_free(&b);
+    return text;
+}
+
+static int begin(enum log_level level, enum log_format format)
+{
+    int fd = memfd_create("log", MFD_CLOEXEC);
+    assert_true(fd >= 0);
+    log_configure(level, format, fd);
+    return fd;
+}
+
+static json_t *logged_json(int fd)
+{
+    char *text = logged(fd);
+    json_t *line;
+    assert_int_equal(text[strlen(text) - 1], '\n');
+    assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1); /* one line */
+    if (json_parse(text, strlen(text), "the line", &line))
+        fail_msg("%s: %s", error_last()->message, text);
+    free(text);
+    return line;
+}
+
+static void json_lines_read_back(void **state)
+{
+    int fd = begin(LOG_INFO, LOG_JSON);
+    int64_t at;
+    (void)state;
+    log_write(LOG_INFO, "job.succeeded", LOG_INT("job", INT64_MIN), LOG_STR("key", "a\"b\n\x01"),
+              LOG_STR("none", NULL), LOG_RAW("times", "{\"fetch\":1}"), LOG_RAW("empty", NULL),
+              LOG_STR("bytes", "\xff"), LOG_END);
+    json_t *line = logged_json(fd);
+    assert_string_equal(json_string_at(line, "event", ""), "job.succeeded");
+    assert_string_equal(json_string_at(line, "level", ""), "info");
+    assert_int_equal(clock_parse(json_string_at(line, "time", ""), &at), OK);
+    assert_true(json_int_at(line, "job", 0) == INT64_MIN);
+    assert_string_equal(json_string_at(line, "key", ""), "a\"b\n\x01");
+    assert_string_equal(json_string_at(line, "none", "-"), "");
+    assert_int_equal(json_int_at(line, "times.fetch", 0), 1);
+    assert_true(json_is_null(json_at(line, "empty")));
+    json_decref(line);
+    close(fd);
+}
+
+static void plain_lines_stay_lines(void **state)
+{
+    int fd = begin(LOG_DEBUG, LOG_TEXT);
+    (void)state;
+    log_write(LOG_WARN, "file.failed", LOG_STR("path", "a\nb\x1b[2J"), LOG_INT("n", 3),
+              LOG_STR("none", ""), LOG_END);
+    char *text = logged(fd);
+    assert_non_null(strstr(text, " warn  file.failed path=a b [2J n=3\n"));
+    free(text);
+    close(fd);
+}
+
+static void the_level_holds(void **state)
+{
+    int fd = begin(LOG_WARN, LOG_TEXT);
+    (void)state;
+    assert_false(log_enabled(LOG_INFO));
+    assert_true(log_enabled(LOG_ERROR));
+    log_write(LOG_INFO, "quiet", LOG_END);
+    char *text = logged(fd);
+    assert_string_equal(text, "");
+    free(text);
+    close(fd);
+}
+
+static void what_is_too_long_is_left_out_whole(void **state)
+{
+    int fd = begin(LOG_INFO, LOG_JSON);
+    char *large = malloc(40001);
+    (void)state;
+    assert_non_null(large);
+    memset(large, '"', 40000);
+    large[40000] = '\0';
+    log_write(LOG_INFO, "big", LOG_STR("large", large), LOG_INT("after", 7), LOG_END);
+    json_t *line = logged_json(fd);
+    assert_null(json_at(line, "large"));
+    assert_int_equal(json_int_at(line, "after", 0), 7);
+    assert_true(json_is_true(json_at(line, "truncated")));
+    json_decref(line);
+    for (size_t n = 8000; n < 8200; n++) { /* every way to come near the cap */
+        large[n] = '\0';
+        log_write(LOG_INFO, "big", LOG_STR("large", large), LOG_END);
+        json_decref(logged_json(fd));
+        large[n] = '"';
+    }
+    free(large);
+    close(fd);
+}
+
+static void the_last_error_is_not_disturbed(void **state)
+{
+    int fd = begin(LOG_INFO, LOG_JSON);
+    char *large = malloc(40001);
+    (void)state;
+    assert_non_null(large);
+    memset(large, 'x', 40000);
+    large[40000] = '\0';
+    error_set(ERR_CONFLICT, "mine", "still here");
+    log_write(LOG_INFO, "big", LOG_STR("large", large), LOG_END);
+    assert_int_equal(error_last()->code, ERR_CONFLICT);
+    assert_string_equal(error_last()->message, "still here");
+    free(large);
+    close(fd);
+}
+
+enum { THREADS = 4, LINES = 300 };
+
+static void *log_lines(void *arg)
+{
+    for (int i = 0; i < LINES; i++)
+        log_write(LOG_INFO, "line", LOG_INT("thread", *(int *)arg), LOG_INT("i", i),
+                  LOG_STR("text", "some words to make it longer"), LOG_END);
+    return NULL;
+}
+
+static void lines_of_threads_do_not_mix(void **state)
+{
+    char path[] = "/tmp/aegis-log.XXXXXX";
+    pthread_t threads[THREADS];
+    int numbers[THREADS], lines = 0;
+    (void)state;
+    int made = mkstemp(path);
+    assert_true(made >= 0);
+    close(made);
+    FILE *file = fopen(path, "a+"); /* appending, as standard error is redirected */
+    assert_non_null(file);
+    log_configure(LOG_INFO, LOG_JSON, fileno(file));
+    for (int i = 0; i < THREADS; i++) {
+        numbers[i] = i;
+        pthread_create(&threads[i], NULL, log_lines, &numbers[i]);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    rewind(file);
+    char line[1000];
+    for (; fgets(line, sizeof line, file); lines++) {
+        json_t *value;
+        assert_int_equal(json_parse(line, strlen(line), "line", &value), OK);
+        json_decref(value);
+    }
+    assert_int_equal(lines, THREADS * LINES);
+    fclose(file);
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(json_lines_read_back),
+        cmocka_unit_test(plain_lines_stay_lines),
+        cmocka_unit_test(the_level_holds),
+        cmocka_unit_test(what_is_too_long_is_left_out_whole),
+        cmocka_unit_test(the_last_error_is_not_disturbed),
+        cmocka_unit_test(lines_of_threads_do_not_mix),
+    };
+    return cmocka_run_group_tests_name("log", tests, NULL, NULL);
+}
