@@ -179,6 +179,7 @@ static const struct database_ops ops = {
     .space_ensure = sqlite_space_ensure,
     .spaces = sqlite_spaces,
     .result_find = sqlite_result_find,
+    .embeddings_find = sqlite_embeddings_find,
     .result_begin = sqlite_result_begin,
     .result_append = sqlite_result_append,
     .publish = sqlite_publish,

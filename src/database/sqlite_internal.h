@@ -308,6 +308,8 @@ int sqlite_checkpoint_put(void *ctx, int64_t job_id, const struct checkpoint_key
 int sqlite_space_ensure(void *ctx, struct embedding_space *space);
 int sqlite_spaces(void *ctx, struct arena *arena, struct space_use **out, size_t *count);
 int sqlite_result_find(void *ctx, const struct result_key *key, int64_t *result_id);
+int sqlite_embeddings_find(void *ctx, const struct result_key *key, int64_t space_id, int first,
+                           size_t count, float *vectors);
 int sqlite_result_begin(void *ctx, int64_t job_id, const struct result_key *key, int64_t *result_id,
                         int64_t *chunks_done, int64_t *segments_done);
 int sqlite_result_append(void *ctx, int64_t job_id, int64_t result_id,

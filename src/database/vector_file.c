@@ -170,7 +170,8 @@ static int open_locked(const char *path, int *fd, struct stat *st, bool *same)
     return 0;
 }
 
-/* A new, empty file under another name, locked. The caller renames it and closes *fd. */
+/* A new, empty file under another name. The caller renames it, closes *fd and frees *name; on
+ * failure *name is NULL. */
 static int make_beside(const char *path, const struct vector_layout *layout, char **name, int *fd)
 {
     if (asprintf(name, "%s.new", path) < 0) {
@@ -179,17 +180,15 @@ static int make_beside(const char *path, const struct vector_layout *layout, cha
     }
     unlink(*name); /* left by a crash: nobody has it open, as its maker holds the lock on `path` */
     *fd = open(*name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (*fd >= 0) {
-        int rc = write_header(*fd, *name, layout);
-        if (!rc)
-            return 0;
+    int rc = *fd >= 0 ? write_header(*fd, *name, layout)
+                      : error_set_errno(errno, "cannot make the vector index '%s'", *name);
+    if (!rc)
+        return 0;
+    if (*fd >= 0)
         close(*fd);
-        unlink(*name);
-        free(*name);
-        return rc;
-    }
-    int rc = error_set_errno(errno, "cannot make the vector index '%s'", *name);
+    unlink(*name);
     free(*name);
+    *name = NULL;
     return rc;
 }
 
@@ -207,7 +206,7 @@ static int put_empty(const char *path, const struct vector_layout *layout)
     char *name;
     int fd;
     int rc = make_beside(path, layout, &name, &fd);
-    if (rc)
+    if (!name)
         return rc;
     close(fd);
     rc = take_place(name, path);
@@ -568,7 +567,7 @@ static int fill(const struct vector_file *from, struct vector_file *to)
         rc = grow(to, living + 1);
     if (!rc)
         rc = copy_living(from, to, &copied);
-    if (!rc) {
+    if (!rc && to->header) {
         to->header->count = copied;
         to->header->last_id = atomic_load(&from->header->last_id);
         rc = vector_file_sync(to);
@@ -584,7 +583,7 @@ int vector_file_replace(struct vector_file *file, bool keep)
     other.block_count = 0;
     other.header = NULL;
     int rc = make_beside(file->path, &file->header->layout, &name, &other.fd);
-    if (rc)
+    if (!name)
         return rc;
     if (keep)
         rc = fill(file, &other);

@@ -1,6 +1,5 @@
 #include "database/vector_index.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -352,7 +351,7 @@ static int verify_slot(const struct vector_file *file, uint64_t slot, int8_t *co
     if (code_is_dead(kept))
         return 0;
     struct code_meta fresh = code_row(vector_file_row(file, slot), file->dimension, codes);
-    if (memcmp(&kept, &fresh, sizeof kept) == 0 &&
+    if (kept.scale == fresh.scale && kept.error == fresh.error &&
         memcmp(codes, vector_file_codes(file, slot), file->stride) == 0)
         return 0;
     return error_set(ERR_CONFLICT, "damaged_index",
@@ -433,29 +432,35 @@ static int plan(const struct vector_file *file, const struct vector_filter *filt
     return 0;
 }
 
-/* Keeps those that `accept` lets through, best first; *exhausted if nothing more can be found. */
+/* Keeps those that `accept` lets through, best first. */
 struct sieve {
     const struct vector_filter *filter;
     struct arm_hit *hits;
     size_t count;
 };
 
-static int ask(struct sieve *sieve)
+static int ask_about(struct sieve *sieve, int64_t *ids, bool *accepted)
 {
-    size_t n = sieve->count, kept = 0;
-    int64_t *ids = malloc((n ? n : 1) * sizeof *ids);
-    bool *accepted = calloc(n ? n : 1, sizeof *accepted);
-    int rc = 0;
-    if (!ids || !accepted)
-        rc = error_set(ERR_NO_MEMORY, NULL, "no memory to filter %zu vectors", n);
-    for (size_t i = 0; i < n && !rc; i++)
+    size_t n = sieve->count;
+    for (size_t i = 0; i < n; i++)
         ids[i] = sieve->hits[i].chunk_id;
-    if (!rc && n)
-        rc = sieve->filter->accept(sieve->filter->ctx, ids, n, accepted);
+    int rc = sieve->filter->accept(sieve->filter->ctx, ids, n, accepted);
+    sieve->count = 0;
     for (size_t i = 0; i < n && !rc; i++)
         if (accepted[i])
-            sieve->hits[kept++] = sieve->hits[i];
-    sieve->count = kept;
+            sieve->hits[sieve->count++] = sieve->hits[i];
+    return rc;
+}
+
+static int ask(struct sieve *sieve)
+{
+    size_t n = sieve->count;
+    if (n == 0)
+        return 0;
+    int64_t *ids = malloc(n * sizeof *ids);
+    bool *accepted = calloc(n, sizeof *accepted);
+    int rc = ids && accepted ? ask_about(sieve, ids, accepted)
+                             : error_set(ERR_NO_MEMORY, NULL, "no memory to filter %zu vectors", n);
     free(ids);
     free(accepted);
     return rc;

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "media/audio.h"
 #include "media/cutter.h"
 #include "media/frames.h"
-#include "media/media.h"
 #include "media/utf8.h"
 #include "shared/caps.h"
 
@@ -132,17 +132,11 @@ static int receive(struct session *s, struct child *child, const struct cancel *
     return rc ? rc : cutter_end(&s->cutter);
 }
 
-int media_decode_audio(int fd, int64_t size, const struct media_identity *identity,
-                       const struct audio_options *options, const struct cancel *cancel,
-                       const struct audio_sink *sink, struct audio_info *out)
+int audio_receive(struct child *child, const struct media_identity *identity,
+                  const struct audio_options *options, const struct cancel *cancel,
+                  const struct audio_sink *sink, struct audio_info *out)
 {
-    struct child *child = NULL;
-    struct child_limits limits = {
-        .cpu_ms = CPU_BASE_MS + size / BYTES_PER_CPU_MS,
-        .idle_timeout_ms = IDLE_MS,
-    };
     struct session *s = malloc(sizeof *s);
-    memset(out, 0, sizeof *out);
     if (!s)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory to decode a recording");
     memset(s, 0, offsetof(struct session, cutter));
@@ -150,14 +144,28 @@ int media_decode_audio(int fd, int64_t size, const struct media_identity *identi
     s->info = out;
     copy_text(out->format, sizeof out->format, identity->format, sizeof identity->format);
     cutter_init(&s->cutter, options, sink);
-
-    int rc = child_spawn("audio", NULL, fd, &limits, &child);
-    if (!rc)
-        rc = receive(s, child, cancel);
-    child_close(child, NULL);
+    int rc = receive(s, child, cancel);
     out->duration_ms = cutter_position_ms(&s->cutter);
     out->voiced_ms = cutter_sound_ms(&s->cutter);
     cutter_fini(&s->cutter);
     free(s);
+    return rc;
+}
+
+int media_decode_audio(int fd, int64_t size, const struct media_identity *identity,
+                       const struct audio_options *options, const struct cancel *cancel,
+                       const struct audio_sink *sink, struct audio_info *out)
+{
+    struct child *child;
+    struct child_limits limits = {
+        .cpu_ms = CPU_BASE_MS + size / BYTES_PER_CPU_MS,
+        .idle_timeout_ms = IDLE_MS,
+    };
+    memset(out, 0, sizeof *out);
+    int rc = child_spawn("audio", NULL, fd, &limits, &child);
+    if (rc)
+        return rc;
+    rc = audio_receive(child, identity, options, cancel, sink, out);
+    child_close(child, NULL);
     return rc;
 }

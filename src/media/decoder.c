@@ -35,12 +35,20 @@ int decoder_open(struct decoder **out)
     *out = d;
     if (!d)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory to decode text");
+    for (size_t i = 0; i < count; i++)
+        d->converters[i] = iconv_open("UTF-8", charset_name((int)i));
+    decoder_restart(d);
+    return OK;
+}
+
+void decoder_restart(struct decoder *d)
+{
     d->have = 0;
     d->begun = d->ended = false;
     d->charset = CHARSET_UTF8;
-    for (size_t i = 0; i < count; i++)
-        d->converters[i] = iconv_open("UTF-8", charset_name((int)i));
-    return OK;
+    for (size_t i = 0; i < charset_count(); i++)
+        if (d->converters[i] != (iconv_t)-1)
+            iconv(d->converters[i], NULL, NULL, NULL, NULL);
 }
 
 void decoder_close(struct decoder *d)

@@ -19,6 +19,9 @@ struct decoder;
 int decoder_open(struct decoder **out);
 void decoder_close(struct decoder *decoder);
 
+/* For another text from the start of descriptor 0. */
+void decoder_restart(struct decoder *decoder);
+
 /* Reads descriptor 0 to its end and feeds it to `filter`, which is flushed at the end. `markup`: a
  * charset may be declared as in HTML. */
 int decoder_run(struct decoder *decoder, bool markup, struct utf8_filter *filter);

@@ -122,7 +122,10 @@ static void *worker_run(void *arg)
 /* Workers start as they are needed, so that start-up costs nothing for those that are not. */
 int processor_spawn_workers(struct processor *p)
 {
-    while (p->spawned < p->busy) {
+    pthread_mutex_lock(&p->lock);
+    int wanted = p->busy;
+    pthread_mutex_unlock(&p->lock);
+    while (p->spawned < wanted) {
         int rc = start_thread(&p->workers[p->spawned], worker_run, p);
         if (rc)
             return p->spawned > 0 ? OK : rc; /* fewer workers still do the work */

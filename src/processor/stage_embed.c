@@ -99,9 +99,8 @@ static int embed_rows(struct job *job, const struct model_identity *model,
     *vectors = arena_array(arena, count * (size_t)model->dimension, sizeof **vectors);
     if (!texts || !lengths || !*vectors)
         return ERR_NO_MEMORY;
-    int rc = !db->ops->embeddings_find ? ERR_NOT_FOUND
-                                       : db->ops->embeddings_find(db->ctx, &job->key, job->space.id,
-                                                                  rows[0].ordinal, count, *vectors);
+    int rc = db->ops->embeddings_find(db->ctx, &job->key, job->space.id, rows[0].ordinal, count,
+                                      *vectors);
     if (rc != ERR_NOT_FOUND)
         return rc;
     for (size_t i = 0; i < count; i++) {

@@ -181,19 +181,38 @@ static int spawn(const char *name, const char *const *args, int input, int outpu
     return err ? error_set_errno(err, "cannot start the sandboxed child '%s'", name) : OK;
 }
 
+static struct child *allocate(const char *name, int64_t idle_timeout_ms)
+{
+    struct child *child = malloc(sizeof *child);
+    if (!child)
+        return NULL;
+    memset(child, 0, offsetof(struct child, ahead));
+    child->idle_timeout_ms = idle_timeout_ms;
+    snprintf(child->name, sizeof child->name, "%s", name);
+    return child;
+}
+
+int child_adopt(int fd, struct child **out)
+{
+    *out = allocate("adopted", 0);
+    if (!*out) {
+        close(fd);
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory for a sandboxed child");
+    }
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    (*out)->fd = fd;
+    return OK;
+}
+
 int child_spawn(const char *name, const char *const *args, int input,
                 const struct child_limits *limits, struct child **out)
 {
     int ends[2] = {-1, -1}, rc;
     int given = -1;
     *out = NULL;
-    struct child *child = malloc(sizeof *child);
+    struct child *child = allocate(name, limits->idle_timeout_ms);
     if (!child)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for a sandboxed child");
-    memset(child, 0, offsetof(struct child, ahead));
-    child->idle_timeout_ms = limits->idle_timeout_ms;
-    snprintf(child->name, sizeof child->name, "%s", name);
-
     rc = open_pipe(ends);
     if (rc)
         goto cleanup;
@@ -262,7 +281,7 @@ static int reap(struct child *child, struct rusage *usage)
 static void wait_for_end(struct child *child, int *status)
 {
     struct rusage usage = {0};
-    *status = reap(child, &usage);
+    *status = child->pid ? reap(child, &usage) : 0;
     /* ru_maxrss of a process that was spawned with shared memory starts at its parent's: only an
      * upper bound, for want of the child's own word. */
     if (!child->peak_rss)

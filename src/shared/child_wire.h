@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+struct child;
+
 struct frame_header {
     uint32_t type;
     uint32_t length;
@@ -39,5 +41,9 @@ enum {
 #ifndef CHILD_SANITIZED
 #define CHILD_SANITIZED 0
 #endif
+
+/* A child without a process: frames are read from `fd` (taken over, made non-blocking) as if one
+ * had written them and ended well. For fuzzing what receives them. */
+int child_adopt(int fd, struct child **out);
 
 #endif

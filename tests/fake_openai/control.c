@@ -5,6 +5,7 @@
  *                           "reset":true}   every member optional; rules are added to those there
  *   GET  /__control/stats  {"requests":N,"in_flight":N,"max_in_flight":N,"billed_tokens":N,
  *                           "endpoints":{"/v1/embeddings":{"requests":N,"ok":N,"errors":N}}}
+ *                          (requests to /__control itself are not counted)
  *   GET  /__control/last   {"path":...,"headers":{...},"body":"..."} of the newest recorded request
  *
  * RULE: {"path":"/v1/embeddings"   requests to this path; absent: all paths
@@ -23,7 +24,7 @@
 #include "fake.h"
 #include "shared/json.h"
 
-enum { RULES = 64, ENDPOINTS = 8 };
+enum { RULES = 64, ENDPOINTS = 16 };
 
 struct rule {
     json_t *json; /* kept until the server ends: replies under way borrow its headers */

@@ -86,7 +86,7 @@ struct exchange {
 
     enum fault fault;
     int64_t delay_ms;
-    bool decided, waited, hanging;
+    bool counted, decided, waited;
 
     int status;
     struct buffer reply;

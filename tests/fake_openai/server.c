@@ -248,9 +248,14 @@ static void route(struct exchange *x)
                     x->path);
 }
 
+static bool is_control(const char *path)
+{
+    return strncmp(path, "/__control", 10) == 0;
+}
+
 static void decide(struct exchange *x)
 {
-    if (strncmp(x->path, "/__control", 10) == 0)
+    if (is_control(x->path))
         control_serve(x->server->control, x);
     else if (!control_intercept(x->server->control, x) && check_key(x))
         route(x);
@@ -343,9 +348,12 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     struct exchange *x = *state;
     if (!x) {
         *state = x = new_exchange(s, connection);
-        if (x)
+        if (!x)
+            return MHD_NO;
+        x->counted = !is_control(url);
+        if (x->counted)
             control_begin(s->control);
-        return x ? MHD_YES : MHD_NO;
+        return MHD_YES;
     }
     if (*size) {
         size_t n = *size;
@@ -367,7 +375,8 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **st
         return;
     if (!x->path)
         x->path = "aborted";
-    control_end(s->control, x);
+    if (x->counted)
+        control_end(s->control, x);
     free_exchange(x);
     *state = NULL;
 }

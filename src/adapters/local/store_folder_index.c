@@ -187,6 +187,7 @@ int store_index_open(const char *data, struct blobs *blobs, const struct clock *
     pthread_mutex_init(&index->lock, NULL);
     pthread_cond_init(&index->written, NULL);
     pthread_mutex_init(&index->readers_lock, NULL);
+    pthread_cond_init(&index->reader_freed, NULL);
     int rc = open_writer(index);
     if (rc) {
         store_index_close(index);
@@ -218,6 +219,7 @@ void store_index_close(struct store_index *index)
     }
     store_writer_close(index);
     sqlite3_close(index->db);
+    pthread_cond_destroy(&index->reader_freed);
     pthread_mutex_destroy(&index->readers_lock);
     pthread_cond_destroy(&index->written);
     pthread_mutex_destroy(&index->lock);
@@ -231,6 +233,8 @@ static int open_reader(struct store_index *index, struct store_reader **out)
     if (!reader)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory");
     int rc = connect_index(index, SQLITE_OPEN_READWRITE, &reader->db);
+    if (!rc)
+        rc = execute(index, reader->db, "PRAGMA cache_size=-512");
     if (!rc)
         rc = store_prepare(index, reader->db,
                            "SELECT " INFO_COLUMNS ", b.bytes" WITH_BYTES
@@ -258,27 +262,31 @@ static int open_reader(struct store_index *index, struct store_reader **out)
 static int hold_reader(struct store_index *index, struct store_reader **out)
 {
     pthread_mutex_lock(&index->readers_lock);
+    while (!index->readers && index->reader_count == STORE_READERS)
+        pthread_cond_wait(&index->reader_freed, &index->readers_lock);
     *out = index->readers;
-    if (*out) {
+    if (*out)
         index->readers = (*out)->next;
-        index->idle_readers--;
-    }
+    else
+        index->reader_count++;
     pthread_mutex_unlock(&index->readers_lock);
-    return *out ? OK : open_reader(index, out);
+    int rc = *out ? OK : open_reader(index, out);
+    if (rc) {
+        pthread_mutex_lock(&index->readers_lock);
+        index->reader_count--;
+        pthread_cond_signal(&index->reader_freed);
+        pthread_mutex_unlock(&index->readers_lock);
+    }
+    return rc;
 }
 
 static void release_reader(struct store_index *index, struct store_reader *reader)
 {
     pthread_mutex_lock(&index->readers_lock);
-    bool keep = index->idle_readers < STORE_READERS;
-    if (keep) {
-        reader->next = index->readers;
-        index->readers = reader;
-        index->idle_readers++;
-    }
+    reader->next = index->readers;
+    index->readers = reader;
+    pthread_cond_signal(&index->reader_freed);
     pthread_mutex_unlock(&index->readers_lock);
-    if (!keep)
-        close_reader(reader);
 }
 
 /* ---- reading ---- */

@@ -8,7 +8,7 @@
 #include "adapters/local/store_folder_index.h"
 #include "shared/error.h"
 
-enum { STORE_SCHEMA_VERSION = 1, STORE_READERS = 16, STORE_BUSY_MS = 15000 };
+enum { STORE_SCHEMA_VERSION = 1, STORE_READERS = 8, STORE_BUSY_MS = 15000 };
 
 /* The writer's statements, by what they do. */
 enum store_sql {
@@ -51,9 +51,11 @@ struct store_index {
     sqlite3 *db;
     sqlite3_stmt *sql[SQL_COUNT];
 
+    /* At most STORE_READERS connections, whatever the number of threads: each has its memory. */
     pthread_mutex_t readers_lock;
-    struct store_reader *readers;
-    int idle_readers;
+    pthread_cond_t reader_freed;
+    struct store_reader *readers; /* those not in use */
+    int reader_count;             /* all */
 };
 
 /* What a result code of SQLite means here; the text names the index. Returns the code set. */

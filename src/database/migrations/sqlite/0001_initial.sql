@@ -156,6 +156,7 @@ CREATE TABLE embedding_space (
 ) STRICT;
 
 -- state 0: in the making (of job_id), 1: ready, 2: garbage, deleted piece by piece.
+-- text_key: 63 bits of the digest of the settings that decide the chunks' texts.
 -- heading: what the lexical arm indexes beside the first chunk's text.
 CREATE TABLE result (
     result_id INTEGER PRIMARY KEY,
@@ -178,7 +179,8 @@ CREATE TABLE result (
     title TEXT NOT NULL,
     heading TEXT NOT NULL,
     stages TEXT NOT NULL,
-    summary TEXT
+    summary TEXT,
+    text_key INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX result_by_content ON result (content_key) WHERE state = 1;
 CREATE INDEX result_by_job ON result (job_id) WHERE state = 0;
