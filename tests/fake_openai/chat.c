@@ -18,7 +18,6 @@ struct ask {
     json_t *schema;         /* owned */
     enum format format;
     size_t input_bytes;
-    bool says_json;
     int64_t max_output; /* tokens; 0: no limit asked */
 };
 
@@ -174,8 +173,6 @@ static struct json_slice document_in(struct json_slice all)
 static void add_text(struct ask *ask, const struct json_slice *text, bool user)
 {
     ask->input_bytes += text->length;
-    ask->says_json |=
-        memmem(text->text, text->length, "JSON", 4) || memmem(text->text, text->length, "json", 4);
     if (user)
         ask->text = *text;
 }
@@ -242,6 +239,14 @@ static void find_schema_in_prompt(struct ask *ask, const struct exchange *x)
 /* ---- the format --------------------------------------------------------------------------------
  */
 
+/* Anywhere but in the name of the format itself. */
+static bool says_json(const char *body)
+{
+    while ((body = strcasestr(body, "json")) && strncmp(body + 4, "_object", 7) == 0)
+        body += 4;
+    return body != NULL;
+}
+
 /* `format` is {"type":..., "json_schema"?: {...}}; for Responses the schema stands in it. */
 static bool read_format(struct exchange *x, struct ask *ask, const json_t *format)
 {
@@ -253,7 +258,7 @@ static bool read_format(struct exchange *x, struct ask *ask, const json_t *forma
         return true;
     if (strcmp(type, "json_object") == 0) {
         ask->format = FORMAT_OBJECT;
-        if (ask->says_json)
+        if (says_json(buffer_string(&x->body)))
             return true;
         reply_invalid(x, "messages", NULL,
                       "'messages' must contain the word 'json' in some form, to use "

@@ -140,6 +140,12 @@ void request_close(struct request *r);
 bool request_text(const struct request *r, const json_t *value, struct json_slice *out);
 int64_t tokens_of(size_t bytes);
 
+/* Requests of one kind differ in their long strings alone: what is left of them after lifting is
+ * parsed once. */
+struct request_cache;
+struct request_cache *request_cache_new(void);
+void request_cache_free(struct request_cache *c);
+
 /* ---- JSON schema (schema.c) ---- */
 
 /* The rules of strict mode: replies 400 and returns false. `name` is the schema's. */
@@ -176,6 +182,7 @@ void control_serve(struct control *c, struct exchange *x);
 /* ---- the server (server.c) ---- */
 
 struct control *server_control(struct server *s);
+struct request_cache *server_cache(struct server *s);
 const struct options *server_options(const struct server *s);
 int server_run(const struct options *options); /* until SIGTERM or SIGINT; the exit status */
 

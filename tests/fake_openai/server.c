@@ -15,7 +15,7 @@
 #include "fake.h"
 #include "shared/clock.h"
 
-enum { CONNECTIONS = 16384, CONNECTION_MEMORY = 65536 };
+enum { CONNECTIONS = 16384, CONNECTION_MEMORY = 32768 };
 
 /* A connection that waits for its latency to pass. */
 struct waiting {
@@ -26,6 +26,7 @@ struct waiting {
 struct server {
     const struct options *options;
     struct control *control;
+    struct request_cache *cache;
     struct MHD_Daemon *daemon;
     atomic_ullong request_id;
 
@@ -40,6 +41,11 @@ struct server {
 struct control *server_control(struct server *s)
 {
     return s->control;
+}
+
+struct request_cache *server_cache(struct server *s)
+{
+    return s->cache;
 }
 
 const struct options *server_options(const struct server *s)
@@ -412,7 +418,8 @@ static void stop(struct server *s)
 
 int server_run(const struct options *options)
 {
-    struct server s = {.options = options, .control = control_new(options)};
+    struct server s = {
+        .options = options, .control = control_new(options), .cache = request_cache_new()};
     sigset_t signals;
     int signal_number;
     sigemptyset(&signals);
@@ -422,7 +429,7 @@ int server_run(const struct options *options)
     signal(SIGPIPE, SIG_IGN);
     pthread_mutex_init(&s.lock, NULL);
     pthread_cond_init(&s.changed, NULL);
-    if (!s.control || !start(&s) || pthread_create(&s.timer, NULL, run_timer, &s)) {
+    if (!s.control || !s.cache || !start(&s) || pthread_create(&s.timer, NULL, run_timer, &s)) {
         fprintf(stderr, "fake_openai: cannot listen on port %d: %s\n", options->port,
                 strerror(errno));
         return 1;
@@ -433,6 +440,7 @@ int server_run(const struct options *options)
     sigwait(&signals, &signal_number);
     stop(&s);
     control_free(s.control);
+    request_cache_free(s.cache);
     free(s.heap);
     return 0;
 }

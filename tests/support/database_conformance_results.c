@@ -359,6 +359,36 @@ static void large_result_is_made_in_pieces(void **state)
     assert_int_equal(DB(f, chunks_each, 424242, see_chunk, &walk), ERR_NOT_FOUND);
 }
 
+static void embeddings_of_the_same_text_are_found(void **state)
+{
+    struct fixture *f = *state;
+    struct result_key key = key_of("large"), other_text = key, other_settings = key;
+    other_text.text = digest_text("cut differently");
+    other_settings.settings = digest_text("another summary model");
+    float found[200 * FIXTURE_DIMENSION], expected[FIXTURE_DIMENSION];
+    int64_t result, chunks, segments, space = fixture_space(f);
+    struct event_outcome out = upload(f, "a", "e", 1);
+    struct job_work w = start(f, out.job_id);
+    OKAY(DB(f, result_begin, w.job_id, &key, &result, &chunks, &segments));
+    struct result_batch b = batch_of(f, 0, 128, false);
+    OKAY(DB(f, result_append, w.job_id, result, &b));
+    assert_int_equal(DB(f, embeddings_find, &key, space, 0, 1, found), ERR_NOT_FOUND);
+    struct publication p = bare(&w, &key, &INFO);
+    p.result_id = result;
+    p.batch = batch_of(f, 128, 100, false);
+    OKAY(DB(f, publish, &p));
+
+    OKAY(DB(f, embeddings_find, &other_settings, space, 28, 200, found)); /* over both batches */
+    for (int i = 0; i < 200; i++) {
+        vector_of(arena_printf(&f->arena, "staged number%d", 28 + i), expected);
+        for (int d = 0; d < FIXTURE_DIMENSION; d++) /* they rested in half precision */
+            assert_float_equal(found[i * FIXTURE_DIMENSION + d], expected[d], 0.001);
+    }
+    assert_int_equal(DB(f, embeddings_find, &key, space, 200, 29, found), ERR_NOT_FOUND);
+    assert_int_equal(DB(f, embeddings_find, &key, space + 1, 0, 1, found), ERR_NOT_FOUND);
+    assert_int_equal(DB(f, embeddings_find, &other_text, space, 0, 1, found), ERR_NOT_FOUND);
+}
+
 static void large_result_goes_away_whole(void **state)
 {
     struct fixture *f = *state;
@@ -567,6 +597,7 @@ const struct suite_test database_result_tests[] = {
     SUITE_TEST(ready_result_is_found_and_reused),
     SUITE_TEST(result_that_went_meanwhile_is_transient),
     SUITE_TEST(large_result_is_made_in_pieces),
+    SUITE_TEST(embeddings_of_the_same_text_are_found),
     SUITE_TEST(large_result_goes_away_whole),
     SUITE_TEST(result_in_the_making_outlives_its_attempt),
     SUITE_TEST(result_in_the_making_is_collected_with_its_job),
