@@ -8,10 +8,10 @@ ONLY    ?=
 FUZZ_SECONDS ?= 60
 CMAKE   = cmake -G Ninja -DCMAKE_INSTALL_PREFIX=$(PREFIX)
 
-.PHONY: all help deps demo serve test check asan tsan fuzz bench lint format install clean
+.PHONY: all help demo serve test check asan tsan fuzz bench lint format docs install clean
 
 all: deps-build ## build the release binary, build/aegis
-	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=$(TYPE) >/dev/null
+	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=$(TYPE) -DBUILD_TESTING=OFF >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS) --target aegis
 
 help: ## list the targets
@@ -28,7 +28,7 @@ serve: all ## work through the queue of the default data directory until stopped
 	@$(BUILD)/aegis serve
 
 test: deps-test ## build and run all tests
-	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=$(TYPE) >/dev/null
+	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=$(TYPE) -DBUILD_TESTING=ON >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 
@@ -50,7 +50,9 @@ fuzz: deps-lint ## run every fuzz target for FUZZ_SECONDS (60) each
 	@cmake --build build-fuzz -j $(JOBS)
 	@tests/fuzz/run.sh build-fuzz $(FUZZ_SECONDS)
 
-bench: deps-bench all ## measure against the peers; ONLY=row runs one row
+bench: deps-bench ## measure against the peers; ONLY=row runs one row
+	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=$(TYPE) -DBUILD_TESTING=ON >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS) --target aegis
 	@cmake --build $(BUILD) -j $(JOBS) --target bench_programs fake_openai
 	@AEGIS=$(BUILD)/aegis BUILD=$(BUILD) bench/run $(ONLY)
 
@@ -59,6 +61,9 @@ lint: deps-lint ## formatting, banned functions, cppcheck, clang-tidy
 
 format: deps-lint ## reformat the C sources
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+docs: all ## write docs/cli.md and docs/configuration.md anew, as the program prints them
+	@cmake --build $(BUILD) --target docs
 
 install: all ## install the binary, man pages and completion under PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)

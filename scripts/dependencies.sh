@@ -10,7 +10,7 @@ run="libavformat59 libavcodec59 libavutil57 libswresample4 poppler-utils libpock
      libexttextcat-data"
 demo="espeak-ng"
 test="$demo libcmocka-dev libmicrohttpd-dev ffmpeg jq qpdf sqlite3 python3-minimal man-db"
-bench="redis-server gnuplot-nox hyperfine"
+bench="redis-server postgresql-client gnuplot-nox hyperfine npm bsdextrautils"
 lint="clang clang-format clang-tidy cppcheck libclang-rt-14-dev"
 
 case "${1:-build}" in

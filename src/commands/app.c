@@ -9,6 +9,7 @@
 #include "adapters/local/queue_sqlite.h"
 #include "adapters/local/store_folder.h"
 #include "database/sqlite.h"
+#include "shared/caps.h"
 #include "shared/error.h"
 #include "shared/file.h"
 #include "shared/http.h"
@@ -148,7 +149,8 @@ int app_store(struct app *app)
     int rc = make_data_directory(app);
     if (rc)
         return rc;
-    struct folder_store_options options = {.data = config_data_directory(app->config)};
+    struct folder_store_options options = {.data = config_data_directory(app->config),
+                                           .reserve = (int64_t)CAP_DISK_RESERVE};
     return folder_store_open(&options, &app->store);
 }
 

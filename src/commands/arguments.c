@@ -335,13 +335,14 @@ char *arguments_join(const struct arguments *a, size_t first)
     size_t length = 1;
     for (size_t i = first; i < a->operand_count; i++)
         length += strlen(a->operands[i]) + 1;
-    char *out = malloc(length), *p = out;
+    char *out = calloc(1, length);
     if (!out) {
         error_set(ERR_NO_MEMORY, NULL, "out of memory");
         return NULL;
     }
-    *p = '\0';
+    size_t used = 0;
     for (size_t i = first; i < a->operand_count; i++)
-        p += sprintf(p, "%s%s", i > first ? " " : "", a->operands[i]);
+        used += (size_t)snprintf(out + used, length - used, "%s%s", i > first ? " " : "",
+                                 a->operands[i]);
     return out;
 }

@@ -154,13 +154,19 @@ void print_wrapped(FILE *out, const char *text, int indent, int width)
 
 /* ---- numbers ---- */
 
+static char *fixed(char out[HUMAN_TEXT], const char *text)
+{
+    snprintf(out, HUMAN_TEXT, "%s", text);
+    return out;
+}
+
 char *human_bytes(int64_t bytes, char out[HUMAN_TEXT])
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
     double value = (double)bytes;
     size_t unit = 0;
     if (bytes < 0)
-        return strcpy(out, "-");
+        return fixed(out, "-");
     while (value >= 1023.95 && unit + 1 < sizeof units / sizeof units[0]) {
         value /= 1024;
         unit++;
@@ -173,7 +179,7 @@ char *human_cost(int64_t nanousd, bool known, char out[HUMAN_TEXT])
 {
     double usd = (double)nanousd / 1e9;
     if (nanousd <= 0)
-        return strcpy(out, known ? "$0" : "unknown price");
+        return fixed(out, known ? "$0" : "unknown price");
     /* two significant digits below a dollar, cents above */
     int digits = usd >= 1 ? 2 : usd >= 0.01 ? 3 : usd >= 0.001 ? 4 : usd >= 0.0001 ? 5 : 6;
     snprintf(out, HUMAN_TEXT, "$%.*f%s", digits, usd, known ? "" : "+");
@@ -184,7 +190,7 @@ char *human_duration(int64_t ms, char out[HUMAN_TEXT])
 {
     int64_t s = (ms + 500) / 1000;
     if (ms < 0)
-        strcpy(out, "-");
+        fixed(out, "-");
     else if (ms < 1000)
         snprintf(out, HUMAN_TEXT, "%" PRId64 " ms", ms);
     else if (ms < 9950)
@@ -205,18 +211,18 @@ static void print_local(int64_t unix_ms, char out[HUMAN_TEXT])
     time_t seconds = (time_t)(unix_ms / 1000);
     struct tm tm;
     if (!localtime_r(&seconds, &tm) || !strftime(out, HUMAN_TEXT, "%Y-%m-%d %H:%M", &tm))
-        strcpy(out, "?");
+        fixed(out, "?");
 }
 
 char *human_ago(int64_t then_ms, int64_t now_ms, char out[HUMAN_TEXT])
 {
     int64_t s = (now_ms - then_ms) / 1000;
     if (then_ms == 0)
-        strcpy(out, "-");
+        fixed(out, "-");
     else if (s < -5 || s >= 7 * 86400)
         print_local(then_ms, out);
     else if (s < 5)
-        strcpy(out, "just now");
+        fixed(out, "just now");
     else if (s < 60)
         snprintf(out, HUMAN_TEXT, "%" PRId64 " s ago", s);
     else if (s < 3600)

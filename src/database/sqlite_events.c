@@ -6,6 +6,7 @@
 struct media_head {
     int64_t media_id, facet_id, version_id, job_id, result_id, event_ms;
     bool removed;
+    struct digest content; /* unknown before the fetch, if the event did not tell */
     char sequencer[CAP_SEQUENCER + 1];
     char object_version[CAP_VERSION_ID + 1];
     char etag[CAP_ETAG + 1];
@@ -63,7 +64,8 @@ static int load_head(struct transaction *tx, int64_t bucket, const char *key,
     sqlite3_stmt *s;
     int rc = SQL_FIRST(tx->c, &s,
                        "SELECT m.media_id, m.facet_id, m.version_id, m.job_id, m.result_id, "
-                       "m.event_ms, m.removed, m.sequencer, v.object_version, v.etag "
+                       "m.event_ms, m.removed, m.sequencer, v.object_version, v.etag, "
+                       "v.content "
                        "FROM media m LEFT JOIN version v ON v.version_id = m.version_id "
                        "WHERE m.bucket_id = ?1 AND m.key = ?2",
                        V_INT(bucket), V_TEXT(key));
@@ -80,6 +82,9 @@ static int load_head(struct transaction *tx, int64_t bucket, const char *key,
     sql_copy(s, 7, head->sequencer, sizeof head->sequencer);
     sql_copy(s, 8, head->object_version, sizeof head->object_version);
     sql_copy(s, 9, head->etag, sizeof head->etag);
+    memset(&head->content, 0, sizeof head->content);
+    if (sqlite3_column_bytes(s, 10) == DIGEST_BYTES)
+        memcpy(head->content.bytes, sqlite3_column_blob(s, 10), DIGEST_BYTES);
     sql_done(s);
     return OK;
 }
@@ -188,10 +193,48 @@ static int new_version(struct transaction *tx, const struct media_event *e, int6
     return rc;
 }
 
+static int rename_version(struct transaction *tx, const struct media_event *e,
+                          const struct media_head *head)
+{
+    int rc = SQL_RUN(tx->c,
+                     "UPDATE version SET event_ms = ?2, object_version = ?3, etag = ?4, "
+                     "content_type = ?5 WHERE version_id = ?1",
+                     V_INT(head->version_id), V_INT(e->event_ms),
+                     V_TEXT(text_or_empty(e->object_version)), V_TEXT(text_or_empty(e->etag)),
+                     V_TEXT(text_or_empty(e->content_type)));
+    return rc ? rc : advance_order(tx, e, head->media_id);
+}
+
+/* The same bytes were uploaded again while their job is not done, as by two processes at once. To
+ * supersede the job would pay for its work twice: it goes on, for the version as it is now named.
+ */
+static int carry_on(struct transaction *tx, const struct media_event *e,
+                    const struct media_head *head, struct event_outcome *out, bool *carried)
+{
+    struct job_head job;
+    int64_t facet;
+    *carried = false;
+    if (head->removed || !head->job_id || !digest_known(&e->content) ||
+        !digest_equal(&e->content, &head->content))
+        return OK;
+    int rc = job_load(tx, head->job_id, &job);
+    if (!rc)
+        rc = event_facet(tx, e, head, &facet);
+    if (rc || !job_unfinished(job.state) || facet != head->facet_id)
+        return rc;
+    *carried = true;
+    *out = (struct event_outcome){.result = EVENT_DUPLICATE,
+                                  .media_id = head->media_id,
+                                  .version_id = head->version_id,
+                                  .job_id = head->job_id};
+    return rename_version(tx, e, head);
+}
+
 static int created(struct transaction *tx, const struct media_event *e, int64_t bucket,
                    const struct media_head *head, struct event_outcome *out)
 {
     int order = head->media_id ? compare_order(e, head) : 1;
+    bool carried = false;
     *out = (struct event_outcome){.media_id = head->media_id};
     if (head->media_id && same_version(e, head)) {
         out->result = EVENT_DUPLICATE;
@@ -203,6 +246,9 @@ static int created(struct transaction *tx, const struct media_event *e, int64_t 
         out->result = EVENT_STALE;
         return OK;
     }
+    int rc = head->media_id ? carry_on(tx, e, head, out, &carried) : OK;
+    if (rc || carried)
+        return rc;
     return new_version(tx, e, bucket, head, out);
 }
 

@@ -3,11 +3,10 @@
  * the outbox. Everything it does is either derived or already out of sight, so it may stop at any
  * point.
  */
-#include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "database/sqlite_internal.h"
+#include "shared/condition.h"
 #include "shared/log.h"
 
 enum {
@@ -24,21 +23,11 @@ enum {
 void keeper_init(struct store *s)
 {
     struct keeper *k = &s->keeper;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&k->lock, NULL);
-    pthread_cond_init(&k->wanted, &monotonic);
-    pthread_cond_init(&k->caught_up, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&k->wanted, NULL);
+    pthread_cond_init(&k->caught_up, NULL);
     k->garbage = true; /* perhaps from before */
     k->activity_ms = clock_monotonic_ms();
-}
-
-static void wait_until(struct keeper *k, pthread_cond_t *cond, int64_t ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    pthread_cond_timedwait(cond, &k->lock, &t);
 }
 
 static int64_t behind(struct store *s)
@@ -72,7 +61,7 @@ void keeper_pace(struct store *s)
     int64_t until = clock_monotonic_ms() + PACE_MS;
     pthread_mutex_lock(&k->lock);
     while (!k->stop && behind(s) > BEHIND_CHUNKS && clock_monotonic_ms() < until)
-        wait_until(k, &k->caught_up, until);
+        condition_wait_until(&k->caught_up, &k->lock, until);
     pthread_mutex_unlock(&k->lock);
 }
 
@@ -197,7 +186,7 @@ static bool next_chores(struct store *s, const struct schedule *at, struct chore
         int64_t again = plan(s, at, now, todo);
         if (k->stop || any(todo))
             break;
-        wait_until(k, &k->wanted, again > now ? again : now + 1);
+        condition_wait_until(&k->wanted, &k->lock, again > now ? again : now + 1);
     }
     bool stop = k->stop;
     pthread_mutex_unlock(&k->lock);
@@ -231,6 +220,8 @@ int keeper_start(struct store *s)
     if (!rc)
         rc = connection_exec(&k->c, "PRAGMA synchronous=FULL; PRAGMA cache_size=-512");
     int e = rc ? 0 : pthread_create(&k->thread, NULL, keeper_main, s);
+    if (!e && !rc)
+        pthread_setname_np(k->thread, "db-keeper");
     if (e)
         rc = error_set_errno(e, "cannot start the database's background thread");
     k->running = !rc;

@@ -75,7 +75,7 @@ static int look(struct store *s, struct connection *c, bool *fits)
 static int prepare_file(struct store *s)
 {
     struct connection *c = &s->lexical.c;
-    bool fits;
+    bool fits = false;
     int rc = lexical_connect(s, c, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
     if (!rc)
         rc = look(s, c, &fits);

@@ -200,7 +200,7 @@ static int publish(struct transaction *tx, void *arg)
     struct current media;
     struct ready_result result;
     struct call_sums sums = {0};
-    struct facet facet;
+    struct facet facet = {0};
     int rc = job_load(tx, p->job_id, &job);
     if (!rc)
         rc = load_current(tx, job.media_id, &media);

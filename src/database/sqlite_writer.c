@@ -308,6 +308,8 @@ int writer_start(struct writer *w)
     pthread_cond_init(&w->wanted, NULL);
     sqlite3_wal_hook(w->c.db, on_wal, w);
     int e = pthread_create(&w->thread, NULL, writer_main, w);
+    if (!e)
+        pthread_setname_np(w->thread, "db-writer");
     if (e)
         return error_set_errno(e, "cannot start the database's writer thread");
     w->running = true;
@@ -338,8 +340,8 @@ int writer_run(struct writer *w, int (*apply)(struct transaction *tx, void *arg)
     if (w->tail)
         w->tail->next = &change;
     else
-        w->head = &change;
-    w->tail = &change;
+        w->head = &change; /* cppcheck-suppress autoVariables; off the list before we return */
+    w->tail = &change;     /* cppcheck-suppress autoVariables */
     if (was_empty)
         pthread_cond_signal(&w->wanted);
     pthread_mutex_unlock(&w->lock);

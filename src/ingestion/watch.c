@@ -284,6 +284,14 @@ static int remove_if_gone(struct watch *w, const char *key, size_t prefix_length
     return remove_object(w, path, key);
 }
 
+/* "a/b" becomes "a/b/"; the empty key stays. There is room for one more byte. */
+static void close_with_slash(char *key)
+{
+    size_t length = strlen(key);
+    if (length > 0)
+        memcpy(key + length, "/", 2);
+}
+
 /* All keys below a folder, in pages. */
 static int remove_gone(struct watch *w, const char *relative)
 {
@@ -295,10 +303,10 @@ static int remove_gone(struct watch *w, const char *relative)
     int rc = file_key(&w->root, "", &w->files, root);
     if (!rc)
         rc = file_key(&w->root, relative, &w->files, prefix);
-    if (*root)
-        strcat(root, "/");
-    if (*prefix)
-        strcat(prefix, "/");
+    if (!rc)
+        close_with_slash(root);
+    if (!rc)
+        close_with_slash(prefix);
     while (!rc && count == LIST_AT_ONCE) {
         struct arena arena;
         arena_init(&arena, MIB(4));
@@ -307,7 +315,7 @@ static int remove_gone(struct watch *w, const char *relative)
         for (size_t i = 0; !rc && i < count; i++)
             rc = remove_if_gone(w, items[i].key, strlen(root));
         if (!rc && count)
-            strcpy(after, items[count - 1].key);
+            snprintf(after, sizeof after, "%s", items[count - 1].key);
         arena_free(&arena);
     }
     return rc;

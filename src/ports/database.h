@@ -49,7 +49,8 @@ struct media_event {
 
 enum event_result {
     EVENT_JOB_QUEUED, /* a job row now exists: send its message */
-    EVENT_DUPLICATE,  /* this version is known; job_id is its job, no new one was made */
+    EVENT_DUPLICATE,  /* this version is known, or its bytes are those of the one that is worked on;
+                       * job_id is its job, no new one was made */
     EVENT_STALE,      /* a newer event of this key was already recorded; nothing changed */
     EVENT_MEDIA_REMOVED,
     EVENT_NOTHING_TO_REMOVE,

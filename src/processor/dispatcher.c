@@ -4,14 +4,16 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "processor/internal.h"
+#include "shared/clock.h"
+#include "shared/condition.h"
 #include "shared/job_message.h"
 #include "shared/log.h"
 
 enum {
     RECEIVE_WAIT_MS = 20000, /* the long poll; SQS's maximum */
+    STOP_POLL_MS = 1000,     /* how soon a dispatcher whose workers are all busy notices a stop */
     GATHER_MS = 2, /* how long a few free workers wait for more, so that batches stay large */
     BUSY_DELAY_MS = 1000,    /* identical content is being processed elsewhere: look again then */
     FAILURE_DELAY_MS = 1000, /* queue or database failed: try again then */
@@ -29,22 +31,12 @@ struct batch {
 static int wait_for_workers(struct processor *p)
 {
     int workers = p->settings.workers, few = workers / 4 > 64 ? 64 : workers / 4;
-    struct timespec t;
     pthread_mutex_lock(&p->lock);
-    while (p->busy >= workers && !cancel_requested(&p->stop)) {
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        t.tv_sec++;
-        pthread_cond_timedwait(&p->worker_freed, &p->lock, &t);
-    }
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += GATHER_MS * 1000000L;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    int e = 0;
-    while (workers - p->busy < few && e == 0)
-        e = pthread_cond_timedwait(&p->worker_freed, &p->lock, &t);
+    while (p->busy >= workers && !cancel_requested(&p->stop))
+        condition_wait_for(&p->worker_freed, &p->lock, STOP_POLL_MS);
+    int64_t deadline_ms = clock_monotonic_ms() + GATHER_MS;
+    while (workers - p->busy < few && condition_wait_until(&p->worker_freed, &p->lock, deadline_ms))
+        ;
     int free_workers = workers - p->busy;
     pthread_mutex_unlock(&p->lock);
     return free_workers;

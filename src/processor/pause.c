@@ -5,9 +5,9 @@
  * through ends the pause for all.
  */
 #include <stdio.h>
-#include <time.h>
 
 #include "processor/internal.h"
+#include "shared/condition.h"
 #include "shared/log.h"
 #include "shared/random.h"
 
@@ -16,12 +16,8 @@ static const struct retry_policy probe_policy = {
 
 void pause_init(struct pause *pause)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&pause->lock, NULL);
-    pthread_cond_init(&pause->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&pause->changed, NULL);
 }
 
 void pause_fini(struct pause *pause)
@@ -52,14 +48,7 @@ static void announce(struct processor *p, const char *reason, const char *messag
 
 static void wait_a_little(struct pause *pause)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += CANCEL_POLL_MS * 1000000L;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    pthread_cond_timedwait(&pause->changed, &pause->lock, &t);
+    condition_wait_for(&pause->changed, &pause->lock, CANCEL_POLL_MS);
 }
 
 /* Enters the pause, or notes that a probe failed. True if the pause has just begun. */

@@ -2,10 +2,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "processor/internal.h"
+#include "shared/condition.h"
 #include "shared/log.h"
 
 /* Deep enough for SQLite and JSON on a worker; only touched pages count as memory. */
@@ -62,11 +62,7 @@ static int init(struct processor *p, const struct processor_ports *ports,
         p->observer = *observer;
     p->ports.queue.ops->limits(p->ports.queue.ctx, &p->limits);
     pthread_mutex_init(&p->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->worker_freed, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&p->worker_freed, NULL);
     pause_init(&p->pause);
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     slots_init(&p->cpu, settings->cpu_slots > 0 ? settings->cpu_slots
@@ -94,14 +90,18 @@ static void destroy(struct processor *p)
     free(p);
 }
 
-static int start_thread(pthread_t *thread, void *(*run)(void *), void *arg)
+/* The name is what `top -H` and debuggers show. */
+static int start_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *arg)
 {
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, WORKER_STACK);
     int e = pthread_create(thread, &attr, run, arg);
     pthread_attr_destroy(&attr);
-    return e ? error_set_errno(e, "cannot start a thread") : OK;
+    if (e)
+        return error_set_errno(e, "cannot start a thread");
+    pthread_setname_np(*thread, name);
+    return OK;
 }
 
 static void *worker_run(void *arg)
@@ -126,7 +126,7 @@ int processor_spawn_workers(struct processor *p)
     int wanted = p->busy;
     pthread_mutex_unlock(&p->lock);
     while (p->spawned < wanted) {
-        int rc = start_thread(&p->workers[p->spawned], worker_run, p);
+        int rc = start_thread(&p->workers[p->spawned], "worker", worker_run, p);
         if (rc)
             return p->spawned > 0 ? OK : rc; /* fewer workers still do the work */
         p->spawned++;
@@ -142,12 +142,12 @@ int processor_start(const struct processor_ports *ports, const struct processor_
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for the processor");
     int rc = init(p, ports, settings, observer);
     if (!rc)
-        rc = start_thread(&p->keeper, keeper_run, p);
+        rc = start_thread(&p->keeper, "keeper", keeper_run, p);
     if (rc) {
         destroy(p);
         return rc;
     }
-    rc = start_thread(&p->dispatcher, dispatcher_run, p);
+    rc = start_thread(&p->dispatcher, "dispatcher", dispatcher_run, p);
     if (rc) {
         struct error e = *error_last();
         channel_close(&p->done);
@@ -162,11 +162,9 @@ int processor_start(const struct processor_ports *ports, const struct processor_
 /* Waits until no worker is busy or the deadline has passed; true if none is. */
 static bool wait_for_workers(struct processor *p, int64_t deadline_ms)
 {
-    struct timespec t = {.tv_sec = deadline_ms / 1000, .tv_nsec = (deadline_ms % 1000) * 1000000};
     pthread_mutex_lock(&p->lock);
-    int e = 0;
-    while (p->busy > 0 && e == 0)
-        e = pthread_cond_timedwait(&p->worker_freed, &p->lock, &t);
+    while (p->busy > 0 && condition_wait_until(&p->worker_freed, &p->lock, deadline_ms))
+        ;
     bool idle = p->busy == 0;
     pthread_mutex_unlock(&p->lock);
     return idle;

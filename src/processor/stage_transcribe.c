@@ -11,6 +11,7 @@
 #include "processor/internal.h"
 #include "processor/segments.h"
 #include "processor/transcript_json.h"
+#include "shared/condition.h"
 #include "shared/file.h"
 #include "shared/words.h"
 
@@ -161,14 +162,7 @@ static void wait_for_room(struct recording *r, int limit)
 {
     pthread_mutex_lock(&r->lock);
     while (r->running >= limit) {
-        struct timespec t;
-        clock_gettime(CLOCK_REALTIME, &t);
-        t.tv_nsec += CANCEL_POLL_MS * 1000000L;
-        if (t.tv_nsec >= 1000000000) {
-            t.tv_sec++;
-            t.tv_nsec -= 1000000000;
-        }
-        pthread_cond_timedwait(&r->finished, &r->lock, &t);
+        condition_wait_for(&r->finished, &r->lock, CANCEL_POLL_MS);
         pass_on_cancel(r);
     }
     pthread_mutex_unlock(&r->lock);

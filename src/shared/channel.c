@@ -1,10 +1,10 @@
 #include "shared/channel.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "shared/clock.h"
+#include "shared/condition.h"
 #include "shared/error.h"
 
 int channel_init(struct channel *c, size_t capacity)
@@ -13,13 +13,9 @@ int channel_init(struct channel *c, size_t capacity)
     *c = (struct channel){.capacity = capacity, .items = calloc(capacity, sizeof(void *))};
     if (!c->items)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for a channel of %zu", capacity);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->readable, &attr);
-    pthread_cond_init(&c->writable, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&c->readable, NULL);
+    pthread_cond_init(&c->writable, NULL);
     return OK;
 }
 
@@ -61,27 +57,14 @@ bool channel_pop(struct channel *c, void **item)
     return channel_pop_many(c, item, 1, -1) == 1;
 }
 
-static struct timespec deadline_in(int timeout_ms)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += timeout_ms / 1000;
-    t.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    return t;
-}
-
 size_t channel_pop_many(struct channel *c, void **items, size_t max, int timeout_ms)
 {
-    struct timespec deadline = deadline_in(timeout_ms < 0 ? 0 : timeout_ms);
+    int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
     pthread_mutex_lock(&c->lock);
     while (c->count == 0 && !c->closed) {
         if (timeout_ms < 0)
             pthread_cond_wait(&c->readable, &c->lock);
-        else if (pthread_cond_timedwait(&c->readable, &c->lock, &deadline) == ETIMEDOUT)
+        else if (!condition_wait_until(&c->readable, &c->lock, deadline_ms))
             break;
     }
     size_t n = 0;

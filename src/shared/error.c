@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#undef error_set /* what error.h shows to analysers */
+#undef error_set_errno
+
 static _Thread_local struct error last = {.retry_after_ms = -1};
 
 static void one_line(char *text)

@@ -71,4 +71,16 @@ enum error_code error_class(const struct error *e);
 /* "transient", "permanent", "systemic", "invalid", "not_found", ... */
 const char *error_code_name(enum error_code code);
 
+#ifdef __clang_analyzer__
+/* Tells static analysers what they cannot see from here: these never return 0. */
+static inline int error_is_set(int code)
+{
+    if (code == OK)
+        __builtin_unreachable();
+    return code;
+}
+#define error_set(...)       error_is_set((error_set)(__VA_ARGS__))
+#define error_set_errno(...) error_is_set((error_set_errno)(__VA_ARGS__))
+#endif
+
 #endif

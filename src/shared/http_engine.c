@@ -333,6 +333,8 @@ static int start_thread(struct http_engine *engine)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(&engine->thread, NULL, run, engine);
+    if (!rc)
+        pthread_setname_np(engine->thread, "http");
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc ? error_set_errno(rc, "cannot start the HTTP engine's thread") : OK;
 }

@@ -1,17 +1,12 @@
 #include "shared/slots.h"
 
-#include <time.h>
-
+#include "shared/condition.h"
 #include "shared/error.h"
 
 void slots_init(struct slots *s, int count)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->freed, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&s->freed, NULL);
     s->available = count;
 }
 
@@ -30,14 +25,7 @@ int slots_hold(struct slots *s, const struct cancel *cancel)
             rc = error_set(ERR_CANCELLED, NULL, "stopped while waiting for a CPU slot");
             break;
         }
-        struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        t.tv_nsec += CANCEL_POLL_MS * 1000000L;
-        if (t.tv_nsec >= 1000000000) {
-            t.tv_sec++;
-            t.tv_nsec -= 1000000000;
-        }
-        pthread_cond_timedwait(&s->freed, &s->lock, &t);
+        condition_wait_for(&s->freed, &s->lock, CANCEL_POLL_MS);
     }
     if (!rc)
         s->available--;

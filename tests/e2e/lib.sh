@@ -63,7 +63,23 @@ wait_until() {
     done
 }
 
-# state KEY: the job state of a medium; reason KEY: why its job is dead
+# fake_start OPTION...: the fake OpenAI server of the tests at $url, and an environment that points to it
+fake_start() {
+    local fake="$AEGIS_BUILD/tests/fake_openai/fake_openai"
+    [ -x "$fake" ] || { echo "1..0 # SKIP the fake server is not built"; exit 0; }
+    "$fake" --key sk-good-0123456789 --die-with-parent "$@" >"$work/fake.out" 2>&1 &
+    pids+=($!)
+    wait_until 10 grep -q listening "$work/fake.out"
+    url="http://127.0.0.1:$(grep -oE '[0-9]+' "$work/fake.out" | head -1)"
+    export OPENAI_BASE_URL="$url/v1" OPENAI_API_KEY=sk-good-0123456789
+}
+control() { curl -fsS "$url/__control" -d "$1" >/dev/null; }
+# requests PATH [requests|ok|errors]: how many there were of one endpoint; ok ones are billed
+requests() {
+    curl -fsS "$url/__control/stats" | jq --arg path "$1" --arg what "${2:-requests}" '.endpoints[$path][$what] // 0'
+}
+
+# field KEY NAME: one member of `aegis show --json`
 field() { aegis show --json "$1" | jq -r ".$2"; }
 
 done_testing() {

@@ -3,16 +3,7 @@
 # progress on a terminal. The server is the fake one of the tests.
 . "$(dirname "$0")/lib.sh"
 
-fake="$AEGIS_BUILD/tests/fake_openai/fake_openai"
-[ -x "$fake" ] || { echo "1..0 # SKIP the fake server is not built"; exit 0; }
-"$fake" --key sk-good-0123456789 --latency-ms 20 --die-with-parent >"$work/fake.out" 2>&1 &
-pids+=($!)
-wait_until 10 grep -q listening "$work/fake.out"
-port=$(grep -oE '[0-9]+' "$work/fake.out" | head -1)
-url="http://127.0.0.1:$port"
-control() { curl -fsS "$url/__control" -d "$1" >/dev/null; }
-requests() { curl -fsS "$url/__control/stats" | jq --arg path "$1" '.endpoints[$path].requests // 0'; }
-export OPENAI_BASE_URL="$url/v1" OPENAI_API_KEY=sk-good-0123456789
+fake_start --latency-ms 20
 
 mkdir -p "$work/in"
 printf 'The orchard has forty apple trees. They were planted in 1950.\n' >"$work/in/orchard.txt"

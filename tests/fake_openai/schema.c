@@ -106,35 +106,51 @@ static bool ends_sentence(const char *p, const char *end)
            (p + 1 == end || p[1] == ' ' || p[1] == '\\' || p[1] == '\n');
 }
 
+/* Length of the escape at p, 0 if there is none. */
+static size_t escape_at(const struct walk *w, const char *p, const char *end)
+{
+    if (!w->text.escaped || *p != '\\' || end - p < 2)
+        return 0;
+    return p[1] == 'u' && end - p >= 6 ? 6 : 2;
+}
+
+static bool is_line_break(const struct walk *w, const char *p, const char *end)
+{
+    return *p == '\n' || (escape_at(w, p, end) && (p[1] == 'n' || p[1] == 'r'));
+}
+
+static const char *skip_space(const struct walk *w, const char *p, const char *end)
+{
+    while (p < end) {
+        if (escape_at(w, p, end) && (p[1] == 'n' || p[1] == 'r' || p[1] == 't'))
+            p += 2;
+        else if (isspace((unsigned char)*p))
+            p++;
+        else
+            break;
+    }
+    return p;
+}
+
+static const char *sentence_end(const struct walk *w, const char *p, const char *end)
+{
+    const char *begin = p;
+    while (p < end && p - begin < SENTENCE && !ends_sentence(p, end) && !is_line_break(w, p, end)) {
+        size_t escape = escape_at(w, p, end);
+        p += escape ? escape : 1;
+    }
+    while (p < end && (*p & 0xc0) == 0x80) /* not in the middle of a character */
+        p++;
+    return p < end && ends_sentence(p, end) ? p + 1 : p;
+}
+
 /* The next sentence, from the start again at the end; never empty unless the text has none. */
 static struct json_slice next_sentence(struct walk *w)
 {
     const char *end = w->text.text + w->text.length;
     for (int turn = 0; turn < 2; turn++) {
-        const char *p = w->text.text + w->at;
-        while (p < end) {
-            bool escape = w->text.escaped && *p == '\\' && p + 1 < end;
-            if (escape && (p[1] == 'n' || p[1] == 'r' || p[1] == 't'))
-                p += 2;
-            else if (isspace((unsigned char)*p))
-                p++;
-            else
-                break;
-        }
-        const char *begin = p;
-        while (p < end && !ends_sentence(p, end) && *p != '\n' && (size_t)(p - begin) < SENTENCE) {
-            if (w->text.escaped && *p == '\\' && p + 1 < end) {
-                if (p[1] == 'n' || p[1] == 'r')
-                    break;
-                p += p[1] == 'u' && end - p >= 6 ? 6 : 2;
-            } else {
-                p++;
-            }
-        }
-        while (p < end && (*p & 0xc0) == 0x80) /* not in the middle of a character */
-            p++;
-        if (p < end && ends_sentence(p, end))
-            p++;
+        const char *begin = skip_space(w, w->text.text + w->at, end);
+        const char *p = sentence_end(w, begin, end);
         w->at = (size_t)(p - w->text.text);
         if (p > begin)
             return (struct json_slice){begin, (size_t)(p - begin), w->text.escaped};

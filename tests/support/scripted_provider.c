@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "shared/condition.h"
 
 struct script {
     int skip, times;
@@ -26,16 +27,8 @@ static int pass_gate(struct scripted_provider *s, struct script *c, const struct
 {
     c->counts.waiting++;
     pthread_cond_broadcast(&s->changed);
-    while (c->gated && !cancel_requested(cancel)) {
-        struct timespec t;
-        clock_gettime(CLOCK_REALTIME, &t);
-        t.tv_nsec += 10000000;
-        if (t.tv_nsec >= 1000000000) {
-            t.tv_sec++;
-            t.tv_nsec -= 1000000000;
-        }
-        pthread_cond_timedwait(&s->changed, &s->lock, &t);
-    }
+    while (c->gated && !cancel_requested(cancel))
+        condition_wait_for(&s->changed, &s->lock, 10);
     c->counts.waiting--;
     return c->gated ? error_set(ERR_CANCELLED, NULL, "scripted call cancelled") : OK;
 }

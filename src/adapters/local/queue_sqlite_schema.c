@@ -167,10 +167,12 @@ static int execute(struct store *s, const char *sql, const char *doing)
 static int read_number(struct store *s, const char *sql, int64_t *out)
 {
     sqlite3_stmt *q;
+    *out = 0;
     if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL))
         return store_error(s, "cannot read");
     int step = sqlite3_step(q);
-    *out = step == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
+    if (step == SQLITE_ROW)
+        *out = sqlite3_column_int64(q, 0);
     int rc = step == SQLITE_ROW ? OK : store_error(s, "cannot read");
     sqlite3_finalize(q);
     return rc;

@@ -6,25 +6,16 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "adapters/local/queue_sqlite_store.h"
+#include "shared/condition.h"
 #include "shared/error.h"
 
 enum {
     WAKE_POLL_MS = 25,  /* without inotify */
     WAKE_GATHER_MS = 1, /* a commit writes many times; word of it goes out once */
 };
-
-static void condition_init(pthread_cond_t *c)
-{
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(c, &attr);
-    pthread_condattr_destroy(&attr);
-}
 
 /* ---- waiting -----------------------------------------------------------------------------------
  */
@@ -54,8 +45,7 @@ static void wait_slice(struct waker *w, int64_t now, int64_t due_ms, int64_t dea
         until = now + due_ms - clock_now(w->clock);
     if (until > deadline_ms)
         until = deadline_ms;
-    struct timespec t = {.tv_sec = until / 1000, .tv_nsec = until % 1000 * 1000000};
-    pthread_cond_timedwait(&w->arrived, &w->lock, &t);
+    condition_wait_until(&w->arrived, &w->lock, until);
 }
 
 int waker_wait(struct waker *w, uint64_t seen, int64_t due_ms, int64_t deadline_ms,
@@ -140,8 +130,8 @@ int waker_open(struct waker *w, const char *path, const struct clock *clock)
 {
     *w = (struct waker){.clock = clock, .watch = watch_open(path), .stop = eventfd(0, EFD_CLOEXEC)};
     pthread_mutex_init(&w->lock, NULL);
-    condition_init(&w->arrived);
-    condition_init(&w->wanted);
+    pthread_cond_init(&w->arrived, NULL);
+    pthread_cond_init(&w->wanted, NULL);
     int failed = w->stop < 0 ? errno : pthread_create(&w->thread, NULL, watch_writes, w);
     if (!failed)
         return OK;

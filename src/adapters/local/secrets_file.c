@@ -48,11 +48,9 @@ static bool folder_is_private(const char *path)
     struct stat st;
     snprintf(folder, sizeof folder, "%s", path);
     char *slash = strrchr(folder, '/');
-    if (!slash)
-        strcpy(folder, ".");
-    else
+    if (slash)
         slash[slash == folder] = '\0';
-    return stat(folder, &st) == 0 && is_private(&st);
+    return stat(slash ? folder : ".", &st) == 0 && is_private(&st);
 }
 
 /* Of the file that was opened, so that it cannot be another one by the time it is read. */

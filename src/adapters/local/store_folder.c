@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ struct folder_store {
     const struct clock *clock;
     struct blobs blobs;
     struct store_index *index;
+    int64_t reserve;
     atomic_uint puts;
 };
 
@@ -86,12 +88,29 @@ static int fill(struct upload *u, const struct object_source *source, bool *end)
     return OK;
 }
 
-static int receive(struct blobs *blobs, struct upload *u, const struct object_source *source)
+static int check_room(const struct folder_store *store, const struct upload *u)
 {
+    int64_t left = 0;
+    if (store->reserve == 0)
+        return OK;
+    int rc = file_free_space(store->blobs.directory, &left);
+    if (rc || left - (int64_t)u->held >= store->reserve)
+        return rc;
+    return error_set(ERR_DISK_FULL, "disk_full",
+                     "'%s' takes no more: %" PRId64 " MiB are left on its disk and %" PRId64
+                     " MiB are kept for work on what it holds; free some and add it again",
+                     store->blobs.directory, left >> 20, store->reserve >> 20);
+}
+
+static int receive(struct folder_store *store, struct upload *u, const struct object_source *source)
+{
+    struct blobs *blobs = &store->blobs;
     bool end = false;
     int rc = OK;
     while (!rc && !end) {
         rc = fill(u, source, &end);
+        if (!rc)
+            rc = check_room(store, u);
         if (!rc && (!end || u->size > STORE_SMALL_BYTES))
             rc = flush(blobs, u);
     }
@@ -125,8 +144,8 @@ static int name_object(const char *bucket, const char *key, struct object_info *
     if (rc)
         return rc;
     *info = (struct object_info){0};
-    strcpy(info->bucket, bucket); /* the checks saw to the lengths */
-    strcpy(info->key, key);
+    snprintf(info->bucket, sizeof info->bucket, "%s", bucket);
+    snprintf(info->key, sizeof info->key, "%s", key);
     return OK;
 }
 
@@ -142,7 +161,7 @@ static int folder_put(void *ctx, const char *bucket, const char *key, const char
     out->modified_ms = clock_now(store->clock);
     rc = begin_upload(&upload);
     if (!rc)
-        rc = receive(&store->blobs, &upload, source);
+        rc = receive(store, &upload, source);
     if (!rc)
         rc = store_upload(store, &upload, out);
     end_upload(&store->blobs, &upload);
@@ -221,6 +240,7 @@ int folder_store_open(const struct folder_store_options *options, struct object_
     if (!store)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory");
     int64_t grace_ms = options->keep_superseded_ms ? options->keep_superseded_ms : GRACE_MS;
+    store->reserve = options->reserve;
     store->clock = options->clock ? options->clock : clock_system();
     atomic_init(&store->puts, (unsigned)random_below(BLOB_FANS) * SWEEP_EVERY);
     int rc = blobs_open(options->data, &store->blobs);

@@ -10,6 +10,9 @@
  * unlinked under the index's write lock alone, which makes the store safe to share between
  * processes.
  *
+ * A full disk: a put that would leave less than `reserve` bytes free is ERR_DISK_FULL, so that what
+ * was accepted before can still be worked on.
+ *
  * A superseded version stays readable for a grace period (jobs under way may still want it) and is
  * deleted by a later put or by folder_store_collect. The newest version is kept until it is
  * removed.
@@ -26,6 +29,7 @@ struct folder_store_options {
     const char *data;           /* the data directory; made if it is not there */
     const struct clock *clock;  /* NULL: the machine's */
     int64_t keep_superseded_ms; /* grace of superseded versions; 0: one hour */
+    int64_t reserve;            /* bytes of disk that puts leave free; 0: none */
 };
 
 /* Close it with out->ops->close(out->ctx). Errors: ERR_SCHEMA (the index was written by a newer

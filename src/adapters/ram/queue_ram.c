@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "adapters/ram/queue_ram_list.h"
 #include "shared/caps.h"
+#include "shared/condition.h"
 #include "shared/error.h"
 
 enum {
@@ -227,11 +227,6 @@ static int claim(struct ram_queue *q, size_t max, int64_t visibility_ms, struct 
     return rc;
 }
 
-static struct timespec monotonic_at(int64_t ms)
-{
-    return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-}
-
 /* Returns at the next change, due message, deadline (monotonic) or cancellation. The clock may be a
  * test's, so time is looked at in slices. */
 static void wait_for_change(struct ram_queue *q, int64_t deadline, const struct cancel *cancel)
@@ -248,8 +243,7 @@ static void wait_for_change(struct ram_queue *q, int64_t deadline, const struct 
         }
         if (real >= deadline)
             return;
-        struct timespec t = monotonic_at(until < deadline ? until : deadline);
-        pthread_cond_timedwait(&q->changed, &q->lock, &t);
+        condition_wait_until(&q->changed, &q->lock, until < deadline ? until : deadline);
     }
 }
 
@@ -557,12 +551,8 @@ int ram_queue_open(const struct ram_queue_options *options, struct job_queue *ou
         q->options.max_bytes = MIB(256);
     if (!q->options.clock)
         q->options.clock = clock_system();
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&q->lock, NULL);
-    pthread_cond_init(&q->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    pthread_cond_init(&q->changed, NULL);
     *out = (struct job_queue){.ops = &ram_ops, .ctx = q};
     return OK;
 }

@@ -92,8 +92,8 @@ static int name_object(const char *bucket, const char *key, struct object_info *
     if (rc)
         return rc;
     *info = (struct object_info){0};
-    strcpy(info->bucket, bucket); /* the checks saw to the lengths */
-    strcpy(info->key, key);
+    snprintf(info->bucket, sizeof info->bucket, "%s", bucket);
+    snprintf(info->key, sizeof info->key, "%s", key);
     return OK;
 }
 

@@ -297,8 +297,7 @@ static void test_odd_embeddings_are_refused(void **state)
         "{}",
         "[]",
         "{\"data\":{\"a\":1}}",
-        "{\"data\":[{\"index\":0,\"embedding\":\"AACAPwAAAEA=\"},{\"index\":1,\"embedding\":"
-        "\"AACAPwAAAEA=\"}]}",
+        "{\"data\":[{\"embedding\":\"AACAPwAAAEA=\"},{\"embedding\":\"AACAPwAAAEA=\"}]}",
         "{\"data\":[{\"index\":1,\"embedding\":\"AACAPwAAAEA=\"}]}",
         "{\"data\":[{\"index\":-1,\"embedding\":\"AACAPwAAAEA=\"}]}",
         "{\"data\":[{\"index\":0,\"embedding\":\"AACAPwAA*EA=\"}]}",
