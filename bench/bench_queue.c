@@ -192,7 +192,7 @@ static double send_from_threads(const struct bench *b, struct job_queue *q, int6
 static void print_settings(const struct bench *b, const struct place *p)
 {
     sqlite3 *db;
-    sqlite3_stmt *q;
+    sqlite3_stmt *q = NULL;
     if (sqlite3_open_v2(p->path, &db, SQLITE_OPEN_READWRITE, NULL) ||
         sqlite3_prepare_v2(db, "PRAGMA journal_mode", -1, &q, NULL) ||
         sqlite3_step(q) != SQLITE_ROW)

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "adapters/local/queue_sqlite.h"
+#include "adapters/local/secrets_file.h"
 #include "adapters/local/store_folder.h"
+#include "commands/app_keys.h"
 #include "database/sqlite.h"
 #include "shared/caps.h"
 #include "shared/error.h"
@@ -18,27 +20,44 @@
 
 /* ---- setting up ---- */
 
-static int set_flags(struct app *app)
+static int set_flags(const struct arguments *a, struct config *config)
 {
-    const struct arguments *a = app->arguments;
     for (size_t i = 0; i < a->given_count; i++) {
         const struct given_option *given = &a->given[i];
         char from[64], key[128];
         int rc = OK;
         snprintf(from, sizeof from, "--%s", given->option->name);
         if (given->option->setting) {
-            rc = config_set_from(app->config, given->option->setting, given->value, from);
+            rc = config_set_from(config, given->option->setting, given->value, from);
         } else if (!strcmp(given->option->name, "set")) {
             const char *equals = strchr(given->value, '=');
             if (!equals || (size_t)(equals - given->value) >= sizeof key)
                 return error_set(ERR_INVALID, NULL, "'--set %.64s' is not KEY=VALUE", given->value);
             snprintf(key, sizeof key, "%.*s", (int)(equals - given->value), given->value);
-            rc = config_set(app->config, key, equals + 1);
+            rc = config_set(config, key, equals + 1);
         }
         if (rc)
             return strcmp(from, "--set") ? error_prefix("%s", from) : rc;
     }
     return OK;
+}
+
+int app_read_config(const struct arguments *a, struct config **out)
+{
+    int rc = config_open(arguments_value(a, "data", NULL), arguments_value(a, "config", NULL), out);
+    if (!rc)
+        rc = set_flags(a, *out);
+    if (rc) {
+        config_close(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+static int open_secrets(struct app *app)
+{
+    const char *path = app_path(app, "secrets");
+    return path ? file_secrets_open(path, &app->secrets) : ERR_NO_MEMORY;
 }
 
 static void configure_log(const struct app *app)
@@ -63,10 +82,9 @@ int app_init(struct app *app, const struct arguments *arguments)
     arena_init(&app->arena, GIB(1));
     terminal_look(&app->terminal, arguments_value(arguments, "color", "auto"));
     app->json = arguments_has(arguments, "json");
-    int rc = config_open(arguments_value(arguments, "data", NULL),
-                         arguments_value(arguments, "config", NULL), &app->config);
+    int rc = app_read_config(arguments, &app->config);
     if (!rc)
-        rc = set_flags(app);
+        rc = open_secrets(app);
     if (!rc)
         configure_log(app);
     return rc;
@@ -78,6 +96,9 @@ void app_close(struct app *app)
         app->openai.ops->close(app->openai.ctx);
     if (app->offline.ops)
         app->offline.ops->close(app->offline.ctx);
+    app_keys_close(app->keys);
+    if (app->secrets.ops)
+        app->secrets.ops->close(app->secrets.ctx);
     http_engine_close(app->http);
     if (app->queue.ops)
         app->queue.ops->close(app->queue.ctx);

@@ -13,6 +13,7 @@
 #include "ports/job_queue.h"
 #include "ports/model_provider.h"
 #include "ports/object_store.h"
+#include "ports/secret_source.h"
 #include "processor/processor.h"
 #include "shared/arena.h"
 #include "shared/cancel.h"
@@ -20,6 +21,7 @@
 #include "shared/error.h"
 
 struct http_engine;
+struct app_keys;
 
 struct app {
     const struct arguments *arguments;
@@ -34,12 +36,17 @@ struct app {
     struct database database;
     struct model_providers providers;
 
+    struct secret_source secrets; /* "secrets" in the data directory */
+    struct app_keys *keys;
     struct http_engine *http;
     struct model_provider offline, openai; /* opened, whichever operations they serve */
 };
 
 int app_init(struct app *app, const struct arguments *arguments);
 void app_close(struct app *app);
+
+/* The settings by file, environment and these flags, as they are now. */
+int app_read_config(const struct arguments *arguments, struct config **out);
 
 /* ERR_NOT_FOUND if there is no data directory yet: for commands that only read. */
 int app_require_data(struct app *app);

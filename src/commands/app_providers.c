@@ -2,21 +2,19 @@
 
 #include "adapters/offline/offline.h"
 #include "adapters/openai/openai.h"
-#include "commands/app.h"
+#include "commands/app_keys.h"
 #include "shared/error.h"
 #include "shared/http.h"
 
 static const struct {
-    const char *provider, *base_url, *api_key, *model;
+    const char *provider, *base_url, *model;
 } keys[MODEL_OPERATIONS] = {
     [MODEL_TRANSCRIBE] = {"provider.transcribe", "openai.transcribe_base_url",
-                          "openai.transcribe_api_key", "openai.transcribe_model"},
+                          "openai.transcribe_model"},
     [MODEL_SUMMARISE] = {"provider.summarise", "openai.summarise_base_url",
-                         "openai.summarise_api_key", "openai.summarise_model"},
-    [MODEL_EMBED] = {"provider.embed", "openai.embed_base_url", "openai.embed_api_key",
-                     "openai.embed_model"},
-    [MODEL_ANSWER] = {"provider.answer", "openai.answer_base_url", "openai.answer_api_key",
-                      "openai.answer_model"},
+                         "openai.summarise_model"},
+    [MODEL_EMBED] = {"provider.embed", "openai.embed_base_url", "openai.embed_model"},
+    [MODEL_ANSWER] = {"provider.answer", "openai.answer_base_url", "openai.answer_model"},
 };
 
 static bool is_set(const struct app *app, const char *key)
@@ -27,9 +25,9 @@ static bool is_set(const struct app *app, const char *key)
 /* auto: whoever can be called is called. An answer comes from where summaries do. */
 static bool has_openai(const struct app *app, enum model_operation operation)
 {
-    if (is_set(app, "openai.api_key") || is_set(app, "openai.base_url"))
+    if (is_set(app, "openai.base_url") || app_has_key(app, operation, true))
         return true;
-    if (is_set(app, keys[operation].base_url) || is_set(app, keys[operation].api_key))
+    if (is_set(app, keys[operation].base_url) || app_has_key(app, operation, false))
         return true;
     return operation == MODEL_ANSWER && has_openai(app, MODEL_SUMMARISE);
 }
@@ -59,17 +57,12 @@ static const char *own_or_common(const struct app *app, const char *own, const c
     return *value ? value : config_string(app->config, common);
 }
 
-/* A base URL of its own goes with a key of its own: the common key is not sent to strangers. */
 static struct openai_operation operation_options(const struct app *app, enum model_operation o)
 {
-    struct openai_operation out = {
+    return (struct openai_operation){
         .base_url = own_or_common(app, keys[o].base_url, "openai.base_url"),
         .model = config_string(app->config, keys[o].model),
     };
-    out.api_key = is_set(app, keys[o].base_url)
-                      ? config_string(app->config, keys[o].api_key)
-                      : own_or_common(app, keys[o].api_key, "openai.api_key");
-    return out;
 }
 
 /* Answers are given by the model of the summaries unless they have settings of their own. */
@@ -77,11 +70,8 @@ static struct openai_operation answer_options(const struct app *app)
 {
     struct openai_operation own = operation_options(app, MODEL_ANSWER);
     struct openai_operation summaries = operation_options(app, MODEL_SUMMARISE);
-    if (!is_set(app, keys[MODEL_ANSWER].base_url)) {
+    if (!is_set(app, keys[MODEL_ANSWER].base_url))
         own.base_url = summaries.base_url;
-        if (!is_set(app, keys[MODEL_ANSWER].api_key))
-            own.api_key = summaries.api_key;
-    }
     if (!*own.model)
         own.model = summaries.model;
     return own;
@@ -114,7 +104,11 @@ static int open_openai(struct app *app)
     };
     for (enum model_operation o = 0; o < MODEL_OPERATIONS; o++)
         options.operations[o] = o == MODEL_ANSWER ? answer_options(app) : operation_options(app, o);
-    int rc = app->http ? OK : http_engine_open(&http, &app->http);
+    int rc = app->keys ? OK : app_keys_open(app, &app->keys);
+    if (!rc) {
+        options.keys = app_keys_getter(app->keys);
+        rc = app->http ? OK : http_engine_open(&http, &app->http);
+    }
     return rc ? rc : openai_provider_open(&options, app->http, &app->openai);
 }
 

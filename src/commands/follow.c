@@ -115,7 +115,8 @@ static int grow_slots(struct tracker *t)
     t->slots = slots;
     t->slot_count = count;
     for (size_t i = 0; i < t->count; i++)
-        t->slots[slot_of(t, t->items[i].job_id)] = i + 1;
+        t->slots[slot_of(t, t->items[i].job_id)] =
+            i + 1; /* NOLINT: count > 0, so there are items */
     free(old);
     return OK;
 }
@@ -157,7 +158,7 @@ static int add(struct tracker *t, int64_t job_id, int64_t media_id, const char *
     if (!item.key)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory");
     recall(t, &item);
-    t->items[t->count++] = item;
+    t->items[t->count++] = item; /* NOLINT: capacity > count, so there are items */
     t->slots[slot_of(t, job_id)] = t->count;
     return OK;
 }

@@ -141,8 +141,7 @@ void report_end(struct report *r, json_t *rest)
 void report_totals(const struct report *r, size_t waiting, int64_t started_ms)
 {
     char took[HUMAN_TEXT], text[256];
-    size_t n = 0;
-    n += (size_t)snprintf(text + n, sizeof text - n, "%zu done", r->succeeded);
+    size_t n = (size_t)snprintf(text, sizeof text, "%zu done", r->succeeded);
     if (r->unchanged)
         n += (size_t)snprintf(text + n, sizeof text - n, " (%zu unchanged)", r->unchanged);
     if (r->dead)
@@ -150,7 +149,7 @@ void report_totals(const struct report *r, size_t waiting, int64_t started_ms)
     if (r->cancelled)
         n += (size_t)snprintf(text + n, sizeof text - n, ", %zu superseded", r->cancelled);
     if (waiting)
-        n += (size_t)snprintf(text + n, sizeof text - n, ", %zu still queued", waiting);
+        snprintf(text + n, sizeof text - n, ", %zu still queued", waiting);
     app_note(r->app, "%s, in %s", text, human_duration(clock_monotonic_ms() - started_ms, took));
     if (r->offline && !app_stopped())
         app_note(r->app,

@@ -123,6 +123,19 @@ static int content_free(struct transaction *tx, int64_t job_id, const struct dig
     return rc;
 }
 
+/* Holding the content keeps every other job from publishing a result of it. */
+static int look_for_results(struct transaction *tx, struct job_work *work)
+{
+    int64_t ready = 1;
+    int rc = OK;
+    if (digest_known(&work->content))
+        rc = SQL_NUMBER(tx->c, &ready, 0,
+                        "SELECT 1 FROM result WHERE content_key = ?1 AND state = 1 LIMIT 1",
+                        V_INT(digest_key(&work->content)));
+    work->content_is_new = !rc && !ready;
+    return rc;
+}
+
 static int may_start(struct transaction *tx, const struct job_start *start,
                      const struct job_head *job)
 {
@@ -185,6 +198,8 @@ static int start_one(struct transaction *tx, const struct start *s, struct job_s
     }
     if (!rc)
         rc = read_names(tx, bucket, facet, start->work);
+    if (!rc)
+        rc = look_for_results(tx, start->work);
     if (!rc)
         rc = begin_attempt(tx, s, start, &job);
     start->rc = rc;

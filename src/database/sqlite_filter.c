@@ -42,9 +42,8 @@ bool filter_any(const struct media_filter *f)
 
 bool prefix_upper(const char *prefix, char *out, size_t size)
 {
-    size_t n = strlen(prefix);
     snprintf(out, size, "%s", prefix);
-    for (n = strlen(out); n > 0; n--) {
+    for (size_t n = strlen(out); n > 0; n--) {
         unsigned char last = (unsigned char)out[n - 1];
         if (last != 0xff) {
             out[n - 1] = (char)(last + 1);

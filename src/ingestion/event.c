@@ -197,7 +197,9 @@ static int add_record(struct parser *p, const struct raw_record *raw)
         !event.content_type)
         return ERR_NO_MEMORY;
     random_trace_id(trace_id);
-    rc = event.key ? object_key_check(event.key) : (int)error_last()->code;
+    if (!event.key)
+        return error_last()->code;
+    rc = object_key_check(event.key);
     if (!rc)
         rc = read_time(p, raw, &event.event_ms);
     if (rc)

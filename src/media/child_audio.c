@@ -507,5 +507,6 @@ int child_audio_run(int argc, char **argv)
     }
     if (!rc)
         rc = decode(d);
-    return rc ? child_fail(error_last()) : 0; /* the process ends: its memory goes with it */
+    /* NOLINTNEXTLINE: the process ends, and its memory goes with it */
+    return rc ? child_fail(error_last()) : 0;
 }

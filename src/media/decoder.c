@@ -31,7 +31,7 @@ struct decoder {
 int decoder_open(struct decoder **out)
 {
     size_t count = charset_count();
-    struct decoder *d = malloc(sizeof *d + count * sizeof d->converters[0]);
+    struct decoder *d = calloc(1, sizeof *d + count * sizeof d->converters[0]);
     *out = d;
     if (!d)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory to decode text");

@@ -126,7 +126,8 @@ struct page {
 
 static int compare(const void *name, const void *element)
 {
-    return strcmp(name, *(const char *const *)element);
+    return strcmp(name,
+                  *(const char *const *)element); /* NOLINT: an element begins with its name */
 }
 
 static enum role role_of(const xmlChar *name)

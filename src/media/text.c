@@ -39,7 +39,7 @@ static int extract_plain(struct extraction *x, int fd, const struct cancel *canc
     if (!bytes)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory to read text");
     int64_t at = 0;
-    size_t got;
+    size_t got = 0;
     int rc;
     do {
         rc = cancel_requested(cancel) ? error_set(ERR_CANCELLED, NULL, "reading text was cancelled")

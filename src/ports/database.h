@@ -95,6 +95,8 @@ struct job_work {
     int64_t size;
     int64_t queued_ms;
     struct digest content; /* all zero if not known before the fetch */
+    bool content_is_new;   /* no ready result has this content, and while this attempt holds it none
+                            * will: result_find and embeddings_find need not be asked */
     char trace_id[TRACE_ID_TEXT];
     char bucket[CAP_BUCKET + 1];
     char key[CAP_KEY + 1];

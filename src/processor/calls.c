@@ -48,6 +48,15 @@ void provider_end(struct processor *p, const struct model_identity *model,
             atomic_fetch_add(&p->cost_nanousd, calls->items[i].cost_nanousd);
 }
 
+void job_bill(struct job *job, const struct model_calls *calls)
+{
+    struct error e = *error_last();
+    for (size_t i = 0; i < calls->count; i++)
+        model_calls_add(&job->calls, &calls->items[i]);
+    if (e.code)
+        error_restore(&e);
+}
+
 int sleep_cancellable(int64_t ms, const struct cancel *cancel)
 {
     int64_t until = clock_monotonic_ms() + ms;

@@ -124,6 +124,8 @@ static size_t choose(const struct segment_chunker *c, int64_t ideal)
 {
     size_t best = 1;
     int64_t best_cost = INT64_MAX;
+    if (ideal < 1)
+        ideal = 1;
     for (size_t i = 0; i < c->count && (i == 0 || fits(c, i)); i++) {
         int64_t size = size_up_to(c, i), away = size > ideal ? size - ideal : ideal - size;
         int64_t cost = away * 100 / ideal + cost_after(c, i);

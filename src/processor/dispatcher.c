@@ -17,6 +17,7 @@ enum {
     GATHER_MS = 2, /* how long a few free workers wait for more, so that batches stay large */
     BUSY_DELAY_MS = 1000,    /* identical content is being processed elsewhere: look again then */
     FAILURE_DELAY_MS = 1000, /* queue or database failed: try again then */
+    HOLD_MAX_MS = 60000,     /* ... and at most so much later, while it goes on */
     BATCH_MAX = 256,
 };
 
@@ -110,15 +111,28 @@ static void hand_over(struct processor *p, struct delivery *d)
     channel_push(&p->ready, d);
 }
 
+/* While the database takes nothing (a full disk) the batch is held and no more is received: to give
+ * it back would use up its receives, and in the end bury it. */
+static int start_attempts(struct processor *p, struct batch *b)
+{
+    const struct database *db = &p->ports.database;
+    for (int64_t wait = FAILURE_DELAY_MS;; wait = wait * 2 < HOLD_MAX_MS ? wait * 2 : HOLD_MAX_MS) {
+        int64_t lease = clock_now(p->ports.clock) + p->settings.visibility_ms;
+        int rc =
+            db->ops->start_attempts(db->ctx, b->starts, b->count, p->settings.worker_name, lease);
+        if (!rc)
+            return OK;
+        log_write(LOG_ERROR, "database.failed", LOG_STR("message", error_last()->message), LOG_END);
+        if (error_class(error_last()) != ERR_SYSTEMIC || sleep_cancellable(wait, &p->stop))
+            return rc;
+    }
+}
+
 static void start(struct processor *p, struct batch *b)
 {
     if (b->count == 0)
         return;
-    int64_t lease = clock_now(p->ports.clock) + p->settings.visibility_ms;
-    int rc = p->ports.database.ops->start_attempts(p->ports.database.ctx, b->starts, b->count,
-                                                   p->settings.worker_name, lease);
-    if (rc)
-        log_write(LOG_ERROR, "database.failed", LOG_STR("message", error_last()->message), LOG_END);
+    int rc = start_attempts(p, b);
     for (size_t i = 0; i < b->count; i++) {
         int outcome = rc ? rc : b->starts[i].rc;
         if (outcome == OK)
@@ -154,20 +168,17 @@ static void receive(struct processor *p, struct batch *b, int free_workers)
 void *dispatcher_run(void *processor)
 {
     struct processor *p = processor;
-    struct batch *b = calloc(1, sizeof *b);
-    if (!b)
-        return NULL;
-    arena_init(&b->arena, CAP_JOB_ARENA);
+    struct batch b;
+    arena_init(&b.arena, CAP_JOB_ARENA);
     while (!cancel_requested(&p->stop)) {
         if (!pause_wait_clear(p))
             break;
         int free_workers = wait_for_workers(p);
         if (cancel_requested(&p->stop) || free_workers <= 0)
             continue;
-        b->count = 0;
-        receive(p, b, free_workers);
-        arena_free(&b->arena);
+        b.count = 0;
+        receive(p, &b, free_workers);
+        arena_free(&b.arena);
     }
-    free(b);
     return NULL;
 }

@@ -97,8 +97,10 @@ void pause_fini(struct pause *pause);
 /* A stage failed with the systemic error *e. Holds the job until it is worth trying again: returns
  * 0 (try the stage again), or ERR_CANCELLED. */
 int pause_hold(struct processor *p, struct delivery *d, const struct error *e);
-/* The stage that was tried again ended otherwise than with a systemic error: the pause is over. */
-void pause_probe_passed(struct processor *p, struct delivery *d);
+/* The stage that was tried again ended with `rc`, not with a systemic error: the pause is over. Was
+ * it merely stopped, that proves nothing: the turn goes to another job that is held, if there is
+ * one. */
+void pause_probe_ended(struct processor *p, struct delivery *d, int rc);
 /* Blocks while the pipeline is paused; false once the processor stops. */
 bool pause_wait_clear(struct processor *p);
 
@@ -179,6 +181,9 @@ int provider_begin(struct processor *p, const struct model_identity *model,
                    const struct cancel *cancel);
 void provider_end(struct processor *p, const struct model_identity *model,
                   const struct model_calls *calls, size_t before);
+
+/* What was billed and is in no checkpoint is recorded with the attempt. Keeps the last error. */
+void job_bill(struct job *job, const struct model_calls *calls);
 
 /* After a failed call: 0 if it was a rate limit that was waited out here (call again), else its
  * code. A rate limit is the provider's pace, not the job's fault, so up to a minute of it burns no

@@ -68,12 +68,12 @@ static int run_stage(struct job *job, int (*run)(struct job *job))
     int64_t began = clock_monotonic_ms();
     job_progress(job, 0);
     for (;;) {
-        if (cancel_requested(job->cancel))
-            return error_set(ERR_CANCELLED, NULL, "stopped before the stage %s",
-                             stage_name(job->stage));
-        int rc = run(job);
+        int rc = cancel_requested(job->cancel)
+                     ? error_set(ERR_CANCELLED, NULL, "stopped before the stage %s",
+                                 stage_name(job->stage))
+                     : run(job);
         if (rc == OK || error_class(error_last()) != ERR_SYSTEMIC) {
-            pause_probe_passed(p, job->delivery);
+            pause_probe_ended(p, job->delivery, rc);
             job->stage_ms[job->stage] = clock_monotonic_ms() - began;
             return rc;
         }

@@ -158,9 +158,8 @@ static int send_again(struct processor *p, const struct job_row *jobs, size_t co
     return p->ports.database.ops->touch(p->ports.database.ctx, ids, count, due);
 }
 
-/* A crash between recording a job and sending its message, or a queue that lost one. A job that is
- * merely waiting its turn in a long backlog gets a second message now and then; that is harmless,
- * because an attempt starts only once. */
+/* A crash between recording a job and sending its message, or a queue that lost one. A job that
+ * gets a second message all the same is unharmed, because an attempt starts only once. */
 static void rescue_stranded(struct processor *p, struct arena *arena)
 {
     struct queue_stats stats;
@@ -179,13 +178,15 @@ static void rescue_stranded(struct processor *p, struct arena *arena)
         warn("rescue.failed");
 }
 
-/* What the queue gave up on by itself is dead in the database too. */
+/* What the queue gave up on by itself is dead in the database too. Page by page: there is no limit
+ * to the dead letters. */
 static void bury_given_up(struct processor *p, struct arena *arena)
 {
     struct queue_dead_letter *letters;
     size_t count;
-    const char *after = "";
+    char after[QUEUE_ID_TEXT] = "";
     do {
+        arena_free(arena);
         if (p->ports.queue.ops->dead_list(p->ports.queue.ctx, after, RESCUE_BATCH, arena, &letters,
                                           &count)) {
             warn("queue.failed");
@@ -199,7 +200,8 @@ static void bury_given_up(struct processor *p, struct arena *arena)
                                                  "the job was taken up again and again without an "
                                                  "end; a worker may have crashed on it");
         }
-        after = count > 0 ? letters[count - 1].id : "";
+        if (count > 0)
+            snprintf(after, sizeof after, "%s", letters[count - 1].id);
     } while (count == RESCUE_BATCH);
 }
 

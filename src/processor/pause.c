@@ -121,16 +121,18 @@ int pause_hold(struct processor *p, struct delivery *d, const struct error *e)
               : OK;
 }
 
-void pause_probe_passed(struct processor *p, struct delivery *d)
+void pause_probe_ended(struct processor *p, struct delivery *d, int rc)
 {
     if (!d->probing)
         return;
     d->probing = false;
     pthread_mutex_lock(&p->pause.lock);
-    bool was_active = p->pause.active;
-    leave(p);
+    bool over = p->pause.active && (rc != ERR_CANCELLED || p->pause.waiting == 0);
+    p->pause.probing = false;
+    if (over)
+        leave(p);
     pthread_mutex_unlock(&p->pause.lock);
-    if (was_active)
+    if (over)
         announce(p, "", "");
 }
 

@@ -87,22 +87,32 @@ static int call_model(struct job *job, const struct model_identity *model,
     }
 }
 
-/* Vectors of `count` loaded chunks: from an earlier result of the same text, or from the model. */
+/* From an earlier result of the same text: ERR_NOT_FOUND if there is none. */
+static int find_vectors(struct job *job, const struct model_identity *model, int first,
+                        size_t count, struct arena *arena, float **vectors)
+{
+    const struct database *db = &job->processor->ports.database;
+    if (job->work->content_is_new)
+        return ERR_NOT_FOUND;
+    *vectors = arena_array(arena, count * (size_t)model->dimension, sizeof **vectors);
+    return *vectors
+               ? db->ops->embeddings_find(db->ctx, &job->key, job->space.id, first, count, *vectors)
+               : ERR_NO_MEMORY;
+}
+
+/* Vectors of `count` loaded chunks: found again, or from the model. */
 static int embed_rows(struct job *job, const struct model_identity *model,
                       const struct chunk_row *rows, size_t count, struct arena *arena,
                       float **vectors)
 {
-    const struct database *db = &job->processor->ports.database;
     struct model_calls calls = {.arena = &job->arena};
-    const char **texts = arena_array(arena, count, sizeof *texts);
-    size_t *lengths = arena_array(arena, count, sizeof *lengths);
-    *vectors = arena_array(arena, count * (size_t)model->dimension, sizeof **vectors);
-    if (!texts || !lengths || !*vectors)
-        return ERR_NO_MEMORY;
-    int rc = db->ops->embeddings_find(db->ctx, &job->key, job->space.id, rows[0].ordinal, count,
-                                      *vectors);
+    int rc = find_vectors(job, model, rows[0].ordinal, count, arena, vectors);
     if (rc != ERR_NOT_FOUND)
         return rc;
+    const char **texts = arena_array(arena, count, sizeof *texts);
+    size_t *lengths = arena_array(arena, count, sizeof *lengths);
+    if (!texts || !lengths)
+        return ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
         texts[i] = rows[i].text;
         lengths[i] = rows[i].length;
@@ -111,18 +121,23 @@ static int embed_rows(struct job *job, const struct model_identity *model,
         .purpose = EMBED_DOCUMENT, .texts = texts, .lengths = lengths, .count = count};
     struct embed_result result = {0};
     rc = call_model(job, model, &request, arena, &calls, &result);
-    struct error e = *error_last();
-    for (size_t i = 0; i < calls.count; i++)
-        model_calls_add(&job->calls, &calls.items[i]);
+    job_bill(job, &calls);
     *vectors = result.vectors;
-    return rc ? error_restore(&e) : OK;
+    return rc;
+}
+
+static struct chunk_row *load_rows(struct job *job, size_t first, size_t count, struct arena *arena,
+                                   struct buffer *scratch)
+{
+    struct chunk_row *rows = arena_array(arena, count, sizeof *rows);
+    return rows && job_load_chunks(job, first, count, rows, scratch) == OK ? rows : NULL;
 }
 
 static int embed_small(struct job *job, const struct model_identity *model)
 {
-    struct chunk_row rows[EMBED_BATCH];
-    int rc = job_load_chunks(job, 0, job->chunk_count, rows, NULL);
-    return rc ? rc : embed_rows(job, model, rows, job->chunk_count, &job->arena, &job->vectors);
+    struct chunk_row *rows = load_rows(job, 0, job->chunk_count, &job->arena, NULL);
+    return rows ? embed_rows(job, model, rows, job->chunk_count, &job->arena, &job->vectors)
+                : (int)error_last()->code;
 }
 
 /* One batch of a large medium, embedded and stored. */
@@ -130,15 +145,13 @@ static int embed_batch(struct job *job, const struct model_identity *model, size
                        struct buffer *scratch)
 {
     const struct database *db = &job->processor->ports.database;
-    struct chunk_row rows[EMBED_BATCH];
-    struct result_batch batch = {.chunks = rows, .chunk_count = count, .space_id = job->space.id};
     struct arena arena;
     arena_init(&arena, CAP_JOB_ARENA);
     float *vectors = NULL;
-    int rc = job_load_chunks(job, job->chunks_done, count, rows, scratch);
-    if (!rc)
-        rc = embed_rows(job, model, rows, count, &arena, &vectors);
-    batch.embeddings = vectors;
+    struct chunk_row *rows = load_rows(job, job->chunks_done, count, &arena, scratch);
+    int rc = rows ? embed_rows(job, model, rows, count, &arena, &vectors) : (int)error_last()->code;
+    struct result_batch batch = {
+        .chunks = rows, .chunk_count = count, .space_id = job->space.id, .embeddings = vectors};
     batch.calls = job->calls.items;
     batch.call_count = job->calls.count;
     if (!rc)

@@ -66,7 +66,7 @@ int stage_identify(struct job *job)
     int rc = media_identify(job->object.fd, job->object.info.size, job->work->key, &job->identity);
     if (!rc)
         rc = job_fill_key(job);
-    if (rc)
+    if (rc || job->work->content_is_new)
         return rc;
     rc = db->ops->result_find(db->ctx, &job->key, &job->ready_result);
     if (rc == ERR_NOT_FOUND) {

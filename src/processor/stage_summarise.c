@@ -69,20 +69,17 @@ static int summarise_once(struct summariser *s, const struct summarise_request *
         return summary_json_parse(bytes, length, &job->arena, out);
     if (rc != ERR_NOT_FOUND)
         return rc;
-    rc = call_model(s, request, &calls, out);
-    if (rc) {
-        struct error e = *error_last();
-        for (size_t i = 0; i < calls.count; i++)
-            model_calls_add(&job->calls, &calls.items[i]);
-        return error_restore(&e);
-    }
     struct buffer text;
     buffer_init(&text, CAP_SUMMARY_JSON);
-    rc = summary_json_append(&text, out);
+    rc = call_model(s, request, &calls, out);
+    if (!rc)
+        rc = summary_json_append(&text, out);
     if (!rc)
         rc = db->ops->checkpoint_put(db->ctx, job->work->job_id, &key, text.data, text.length,
                                      calls.items, calls.count);
     buffer_free(&text);
+    if (rc)
+        job_bill(job, &calls);
     return rc;
 }
 

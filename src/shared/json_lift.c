@@ -115,7 +115,7 @@ bool json_lifted_valid(const struct json_slice *slice)
     if (u8_check((const uint8_t *)slice->text, slice->length))
         return false;
     while (slice->escaped && p < end && (p = memchr(p, '\\', (size_t)(end - p)))) {
-        if (end - p < 2 || !memchr("\"\\/bfnrtu", p[1], 9))
+        if (end - p < 2 || !memchr("\"\\/bfnrtu", p[1], 9)) /* NOLINT: without its NUL */
             return false;
         if (p[1] == 'u' && !is_hex4(p + 2, end))
             return false;

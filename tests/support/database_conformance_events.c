@@ -125,6 +125,31 @@ static void newer_version_leaves_a_finished_job_alone(void **state)
     assert_int_equal(lexical_count(f, "old", NULL), 1);
 }
 
+static void same_bytes_uploaded_again_keep_their_job(void **state)
+{
+    struct fixture *f = *state;
+    struct media_event e = event_of("a", "e1", 1000);
+    e.content = digest_of("one", 3);
+    struct event_outcome one = record(f, e);
+    e.etag = "e2";
+    e.event_ms = 2000;
+    struct event_outcome again = record(f, e);
+    assert_int_equal(again.result, EVENT_DUPLICATE);
+    assert_int_equal(again.job_id, one.job_id);
+    assert_int_equal(again.version_id, one.version_id);
+    assert_int_equal(job_of(f, one.job_id).state, JOB_QUEUED);
+    assert_int_equal(record(f, event_of("a", "e1", 1500)).result, EVENT_STALE);
+    e.collection = "another";
+    e.etag = "e3";
+    e.event_ms = 3000;
+    assert_int_equal(record(f, e).result, EVENT_JOB_QUEUED);
+    assert_int_equal(job_of(f, one.job_id).state, JOB_CANCELLED);
+    e.content = digest_of("two", 3);
+    e.etag = "e4";
+    e.event_ms = 4000;
+    assert_int_equal(record(f, e).result, EVENT_JOB_QUEUED);
+}
+
 static void stale_event_changes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -388,6 +413,7 @@ const struct suite_test database_event_tests[] = {
     SUITE_TEST(object_version_is_the_identity_where_there_is_one),
     SUITE_TEST(newer_version_cancels_the_unfinished_job),
     SUITE_TEST(newer_version_leaves_a_finished_job_alone),
+    SUITE_TEST(same_bytes_uploaded_again_keep_their_job),
     SUITE_TEST(stale_event_changes_nothing),
     SUITE_TEST(sequencer_orders_before_time),
     SUITE_TEST(without_a_sequencer_time_orders),

@@ -188,6 +188,8 @@ static int read_content(const json_t *content, struct arena *arena, const char *
 int chat_read_completion(const json_t *root, struct arena *arena, struct chat_reply *out)
 {
     *out = (struct chat_reply){
+        .text = "",
+        .refusal = "",
         .input_tokens = json_int_at(root, "usage.prompt_tokens", 0),
         .cached_tokens = json_int_at(root, "usage.prompt_tokens_details.cached_tokens", 0),
         .output_tokens = json_int_at(root, "usage.completion_tokens", 0),

@@ -281,23 +281,23 @@ static void overrule(struct meaning *m, const struct http_response *reply)
     }
 }
 
-int error_of_reply(const struct endpoint *at, enum model_operation operation,
+int error_of_reply(const struct endpoint *at, const char *key, enum model_operation operation,
                    const struct http_response *reply, int64_t now_ms)
 {
     struct complaint c;
-    read_complaint(reply, at->api_key, &c);
+    read_complaint(reply, key, &c);
     struct meaning m = meaning_of(reply->status, &c, operation);
     overrule(&m, reply);
     error_set(m.code, m.reason, "%s with model '%s' at '%s': status %d%s%s; %s%s",
               operation_name(operation), at->model, at->base_url, reply->status,
               c.message[0] ? ": " : "", c.message,
-              reply->status == 401 && !at->api_key[0] ? "no key is set: " : "", m.advice);
+              reply->status == 401 && !key[0] ? "no key is set: " : "", m.advice);
     if (m.code != ERR_PERMANENT)
         error_retry_after(retry_after_of(reply, now_ms));
     return m.code;
 }
 
-int error_of_transfer(const struct endpoint *at)
+int error_of_transfer(const char *key)
 {
     struct error e = *error_last();
     switch (e.code) {
@@ -314,6 +314,6 @@ int error_of_transfer(const struct endpoint *at)
     default:
         break;
     }
-    hide_keys(e.message, at->api_key);
+    hide_keys(e.message, key);
     return error_restore(&e);
 }

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "adapters/openai/openai.h"
+#include "ports/secret_source.h"
 #include "shared/buffer.h"
 
 /* What a server turned out not to know, as bits of endpoint.lacks. */
@@ -24,17 +25,17 @@ enum lack {
 /* Where and with what one operation is done. */
 struct endpoint {
     char *base_url; /* without a slash at the end */
-    char *api_key;  /* "" for none */
+    char *api_key;  /* "" for none, or if openai.keys has it */
     char *model;
-    char *authorization; /* "Bearer KEY" */
-    bool is_openai;      /* OpenAI itself, not a compatible server */
-    bool reasoning;      /* by the model's name */
+    bool is_openai; /* OpenAI itself, not a compatible server */
+    bool reasoning; /* by the model's name */
     atomic_uint lacks;
 };
 
 struct openai {
     struct http_engine *engine;
     struct endpoint endpoints[MODEL_OPERATIONS];
+    struct openai_keys keys;
     char *organization, *project, *reasoning_effort;
     bool responses; /* summaries and answers by the Responses API */
     int dimension;
@@ -67,6 +68,10 @@ int call_post_parts(struct call *call, const char *path, const struct http_part 
                     size_t count, struct http_response *out);
 int call_get(struct call *call, const char *path, int64_t timeout_ms, struct http_response *out);
 
+/* The key for the operation's next request: trimmed, "" for none. ERR_SYSTEMIC "invalid_key" if it
+ * cannot be a key, or what openai.keys says. */
+int openai_key(const struct openai *openai, enum model_operation operation, char out[SECRET_TEXT]);
+
 /* Prices the record and appends it. `rc` is returned unless that fails. */
 int call_record(struct call *call, int rc);
 
@@ -82,12 +87,13 @@ int call_malformed(const struct call *call, const char *what);
 
 /* ---- errors.c ---- */
 
-/* The error that a reply with a status other than 2xx stands for. `now_ms` is the clock's. */
-int error_of_reply(const struct endpoint *at, enum model_operation operation,
+/* The error that a reply with a status other than 2xx stands for. `key` is the one that was sent:
+ * it does not appear in the text. `now_ms` is the clock's. */
+int error_of_reply(const struct endpoint *at, const char *key, enum model_operation operation,
                    const struct http_response *reply, int64_t now_ms);
 
 /* The error that a failed transfer stands for: http_perform's, in the port's classes. */
-int error_of_transfer(const struct endpoint *at);
+int error_of_transfer(const char *key);
 
 /* Milliseconds the other side asks to wait; -1 if it does not say. */
 int64_t retry_after_of(const struct http_response *reply, int64_t now_ms);

@@ -65,8 +65,20 @@ struct openai_operation {
                              gpt-5.4-mini */
 };
 
+/* Keys that may change while the provider is open: asked for before every request, so that a key
+ * that is mended needs no restart. Thread-safe. */
+struct openai_keys {
+    /* Copies the operation's key as a string, "" for none. May block. An error is the request's:
+     * ERR_SYSTEMIC if the key cannot be read. */
+    int (*get)(void *ctx, enum model_operation operation, char *out, size_t capacity);
+    /* The server refused the operation's key: the next get reads it anew. */
+    void (*refused)(void *ctx, enum model_operation operation);
+    void *ctx;
+};
+
 struct openai_options {
     struct openai_operation operations[MODEL_OPERATIONS];
+    struct openai_keys keys;      /* get NULL: those of the operations; else instead of them */
     const char *organization;     /* sent as OpenAI-Organization */
     const char *project;          /* sent as OpenAI-Project */
     const char *reasoning_effort; /* of summaries and answers, sent to reasoning models only */
@@ -86,8 +98,9 @@ struct openai_options {
     const struct clock *clock; /* NULL: the system's; for Retry-After dates */
 };
 
-/* Strings are copied; `engine` and `clock` must outlive the provider. ERR_INVALID if a base URL, a
- * key or summary_api cannot be used, naming it (never the key itself). Does not connect. */
+/* Strings are copied; `engine`, `clock` and the ctx of `keys` must outlive the provider.
+ * ERR_INVALID if a base URL, a key or summary_api cannot be used, naming it (never the key itself).
+ * Does not connect. */
 int openai_provider_open(const struct openai_options *options, struct http_engine *engine,
                          struct model_provider *out);
 

@@ -124,14 +124,20 @@ int openai_check(void *ctx, enum model_operation operation, const struct cancel 
     struct call call = call_begin(ctx, operation, cancel, NULL, NULL);
     struct http_response reply;
     char path[256];
-    if (call.at->is_openai && !call.at->api_key[0])
+    char key[SECRET_TEXT];
+    int rc = openai_key(call.openai, operation, key);
+    if (rc)
+        return rc;
+    bool has_key = key[0] != '\0';
+    explicit_bzero(key, sizeof key);
+    if (call.at->is_openai && !has_key)
         return error_set(ERR_SYSTEMIC, "invalid_key",
                          "%s by OpenAI needs a key: set OPENAI_API_KEY, or OPENAI_BASE_URL to "
                          "another server",
                          operation_name(operation));
     bool as_path = !strpbrk(call.at->model, "?#%");
     snprintf(path, sizeof path, "/models%s%s", as_path ? "/" : "", as_path ? call.at->model : "");
-    int rc = call_get(&call, path, CHECK_TIMEOUT_MS, &reply);
+    rc = call_get(&call, path, CHECK_TIMEOUT_MS, &reply);
     http_response_free(&reply);
     struct error e = *error_last();
     if (rc && (reply.status == 404 || reply.status == 405))
@@ -153,10 +159,7 @@ static void close_openai(void *ctx)
         free(at->base_url);
         if (at->api_key) /* keys do not outlive their use in freed memory */
             explicit_bzero(at->api_key, strlen(at->api_key));
-        if (at->authorization)
-            explicit_bzero(at->authorization, strlen(at->authorization));
         free(at->api_key);
-        free(at->authorization);
         free(at->model);
     }
     free(o->organization);
@@ -218,9 +221,10 @@ static int check_base_url(struct endpoint *at, enum model_operation operation)
 
 static int check_texts(const struct endpoint *at, enum model_operation operation)
 {
-    if (!printable(at->api_key))
+    if (!printable(at->api_key) || strlen(at->api_key) >= SECRET_TEXT)
         return error_set(ERR_INVALID, "invalid_key",
-                         "the API key for %s holds blanks or control characters; copy it anew",
+                         "the API key for %s holds blanks or control characters, or is too long; "
+                         "copy it anew",
                          operation_name(operation));
     if (!printable(at->model) || strlen(at->model) > 95)
         return error_set(ERR_INVALID, "model_not_found",
@@ -241,8 +245,7 @@ static int open_endpoint(struct endpoint *at, const struct openai_operation *opt
     at->base_url = copy_trimmed(or_default(options->base_url, OPENAI_BASE_URL));
     at->api_key = copy_trimmed(or_default(options->api_key, ""));
     at->model = copy_trimmed(or_default(options->model, models[operation]));
-    if (!at->base_url || !at->api_key || !at->model ||
-        asprintf(&at->authorization, "Bearer %s", at->api_key) < 0)
+    if (!at->base_url || !at->api_key || !at->model)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for the openai provider");
     int rc = check_base_url(at, operation);
     at->is_openai = strcmp(at->base_url, OPENAI_BASE_URL) == 0;
@@ -267,6 +270,7 @@ static int copy_options(struct openai *o, const struct openai_options *options)
     o->transcribe_max_ms =
         options->transcribe_max_ms ? options->transcribe_max_ms : OPENAI_TRANSCRIBE_MAX_MS;
     o->max_input = options->max_input;
+    o->keys = options->keys;
     o->price = options->price;
     o->price_ctx = options->price_ctx;
     o->clock = options->clock ? options->clock : clock_system();

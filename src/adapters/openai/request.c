@@ -54,7 +54,7 @@ static bool may_have_arrived(const struct error *e)
     return e->code == ERR_TRANSIENT || e->code == ERR_TIMEOUT;
 }
 
-static int lost(struct call *call)
+static int lost(struct call *call, const char *key)
 {
     if (may_have_arrived(error_last())) {
         call->record.cost_nanousd = -1;
@@ -62,27 +62,63 @@ static int lost(struct call *call)
         if (rc)
             return rc;
     }
-    return error_of_transfer(call->at);
+    return error_of_transfer(key);
 }
 
-static int refused(struct call *call, const struct http_response *reply)
+static int refused(struct call *call, const char *key, const struct http_response *reply)
 {
-    int rc = error_of_reply(call->at, call->operation, reply, clock_now(call->openai->clock));
+    const struct openai *o = call->openai;
+    int rc = error_of_reply(call->at, key, call->operation, reply, clock_now(o->clock));
+    if (o->keys.refused && strcmp(error_last()->reason, "invalid_key") == 0)
+        o->keys.refused(o->keys.ctx, call->operation);
     return append_record(call, rc); /* what is refused is not billed */
 }
 
 /* ---- requests ----------------------------------------------------------------------------------
  */
 
-static size_t add_headers(const struct call *call, bool json, struct http_header *h)
+static int usable(const char *key, enum model_operation operation)
+{
+    for (const char *p = key; *p; p++)
+        if ((unsigned char)*p < 0x21 || *p == 0x7f)
+            return error_set(ERR_SYSTEMIC, "invalid_key",
+                             "the API key for %s holds blanks or control characters; copy it anew",
+                             operation_name(operation));
+    return OK;
+}
+
+int openai_key(const struct openai *openai, enum model_operation operation, char out[SECRET_TEXT])
+{
+    out[0] = '\0';
+    if (!openai->keys.get) {
+        snprintf(out, SECRET_TEXT, "%s", openai->endpoints[operation].api_key);
+        return OK;
+    }
+    int rc = openai->keys.get(openai->keys.ctx, operation, out, SECRET_TEXT);
+    if (rc)
+        return rc;
+    static const char blanks[] = " \t\r\n";
+    size_t before = strspn(out, blanks), length = strlen(out + before);
+    while (length && strchr(blanks, out[before + length - 1]))
+        length--;
+    memmove(out, out + before, length);
+    out[length] = '\0';
+    rc = usable(out, operation);
+    if (rc && openai->keys.refused)
+        openai->keys.refused(openai->keys.ctx, operation);
+    return rc;
+}
+
+static size_t add_headers(const struct call *call, bool json, const char *authorization,
+                          struct http_header *h)
 {
     const struct openai *o = call->openai;
     size_t n = 0;
     h[n++] = (struct http_header){"Accept", "application/json"};
     if (json)
         h[n++] = (struct http_header){"Content-Type", "application/json"};
-    if (call->at->api_key[0])
-        h[n++] = (struct http_header){"Authorization", call->at->authorization};
+    if (authorization[0])
+        h[n++] = (struct http_header){"Authorization", authorization};
     if (o->organization[0])
         h[n++] = (struct http_header){"OpenAI-Organization", o->organization};
     if (o->project[0])
@@ -90,29 +126,50 @@ static size_t add_headers(const struct call *call, bool json, struct http_header
     return n;
 }
 
+static int send_request(struct call *call, const char *path, const char *key,
+                        struct http_request *request, struct http_response *out)
+{
+    const struct openai *o = call->openai;
+    struct http_header headers[HEADERS];
+    char url[URL], authorization[SECRET_TEXT + sizeof "Bearer "] = "";
+    snprintf(url, sizeof url, "%s%s", call->at->base_url, path);
+    if (key[0])
+        snprintf(authorization, sizeof authorization, "Bearer %s", key);
+    request->url = url;
+    request->headers = headers;
+    request->header_count = add_headers(call, request->body != NULL, authorization, headers);
+    int rc = http_perform(o->engine, request, call->cancel, out);
+    request->url = NULL; /* ours, and so are the headers */
+    request->headers = NULL;
+    explicit_bzero(authorization, sizeof authorization);
+    return rc;
+}
+
 /* `request` has its method and content; the rest is the same for all. */
 static int perform(struct call *call, const char *path, struct http_request *request,
                    struct http_response *out)
 {
     const struct openai *o = call->openai;
-    struct http_header headers[HEADERS];
-    char url[URL];
-    snprintf(url, sizeof url, "%s%s", call->at->base_url, path);
-    request->url = url;
-    request->headers = headers;
-    request->header_count = add_headers(call, request->body != NULL, headers);
+    char key[SECRET_TEXT];
+    *out = (struct http_response){0};
+    int rc = openai_key(o, call->operation, key);
+    if (rc)
+        return rc;
     request->connect_timeout_ms = o->connect_timeout_ms;
     if (!request->timeout_ms) {
         request->timeout_ms = o->timeout_ms;
         request->idle_timeout_ms = o->idle_timeout_ms;
     }
     begin_record(call);
-    int rc = http_perform(o->engine, request, call->cancel, out);
+    rc = send_request(call, path, key, request, out);
     call->record.duration_ms = out->duration_ms;
     call->record.http_status = rc ? 0 : out->status;
     if (rc)
-        return lost(call);
-    return out->status >= 200 && out->status < 300 ? OK : refused(call, out);
+        rc = lost(call, key);
+    else if (out->status < 200 || out->status >= 300)
+        rc = refused(call, key, out);
+    explicit_bzero(key, sizeof key);
+    return rc;
 }
 
 int call_post_json(struct call *call, const char *path, const struct buffer *body,

@@ -28,7 +28,7 @@ static struct http_response reply(int status, const char *headers, const char *b
 static int judge(enum model_operation operation, int status, const char *headers, const char *body)
 {
     struct http_response r = reply(status, headers, body);
-    int rc = error_of_reply(&endpoint, operation, &r, now_ms);
+    int rc = error_of_reply(&endpoint, endpoint.api_key, operation, &r, now_ms);
     assert_int_equal(rc, error_last()->code);
     assert_null(strchr(error_last()->message, '\n'));
     assert_null(strstr(error_last()->message, "sk-secret"));
@@ -130,10 +130,8 @@ static void test_message_is_kept_short_and_without_keys(void **state)
 static void test_no_key_is_said(void **state)
 {
     (void)state;
-    struct endpoint bare = endpoint;
-    bare.api_key = (char *)"";
     struct http_response r = reply(401, "", E("null", "You didn't provide an API key"));
-    assert_int_equal(error_of_reply(&bare, MODEL_EMBED, &r, now_ms), ERR_SYSTEMIC);
+    assert_int_equal(error_of_reply(&endpoint, "", MODEL_EMBED, &r, now_ms), ERR_SYSTEMIC);
     assert_non_null(strstr(error_last()->message, "no key is set"));
     http_response_free(&r);
 }
@@ -199,17 +197,17 @@ static void test_transfer_errors_get_a_class(void **state)
 {
     (void)state;
     error_set(ERR_TIMEOUT, "idle_timeout", "POST 'x': nothing came");
-    assert_int_equal(error_of_transfer(&endpoint), ERR_TRANSIENT);
+    assert_int_equal(error_of_transfer(endpoint.api_key), ERR_TRANSIENT);
     assert_string_equal(error_last()->reason, "idle_timeout");
     error_set(ERR_TOO_LARGE, "response_too_large", "more");
-    assert_int_equal(error_of_transfer(&endpoint), ERR_TRANSIENT);
+    assert_int_equal(error_of_transfer(endpoint.api_key), ERR_TRANSIENT);
     assert_string_equal(error_last()->reason, "malformed_reply");
     error_set(ERR_SYSTEMIC, "tls", "certificate");
-    assert_int_equal(error_of_transfer(&endpoint), ERR_SYSTEMIC);
+    assert_int_equal(error_of_transfer(endpoint.api_key), ERR_SYSTEMIC);
     error_set(ERR_CANCELLED, NULL, "stop");
-    assert_int_equal(error_of_transfer(&endpoint), ERR_CANCELLED);
+    assert_int_equal(error_of_transfer(endpoint.api_key), ERR_CANCELLED);
     error_set(ERR_INVALID, "bad_url", "sk-secret0123456789");
-    assert_int_equal(error_of_transfer(&endpoint), ERR_SYSTEMIC);
+    assert_int_equal(error_of_transfer(endpoint.api_key), ERR_SYSTEMIC);
     assert_null(strstr(error_last()->message, "secret"));
 }
 

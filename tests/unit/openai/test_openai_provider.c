@@ -684,6 +684,57 @@ static void test_wrong_key(void **state)
     close_fixture(&f);
 }
 
+/* A source of keys that may be mended. */
+struct key_holder {
+    const char *key, *next; /* `next` takes its place once it was refused */
+    int rc, gets, refusals;
+};
+
+static int holder_get(void *ctx, enum model_operation operation, char *out, size_t capacity)
+{
+    struct key_holder *h = ctx;
+    (void)operation;
+    h->gets++;
+    if (h->rc)
+        return error_set(h->rc, "secrets_unreadable", "cannot read the keys");
+    snprintf(out, capacity, "%s", h->key);
+    return 0;
+}
+
+static void holder_refused(void *ctx, enum model_operation operation)
+{
+    struct key_holder *h = ctx;
+    assert_int_equal(operation, MODEL_SUMMARISE);
+    h->refusals++;
+    h->key = h->next;
+}
+
+static void test_a_key_is_mended_while_open(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct summary s;
+    struct key_holder holder = {.key = "sk-wrong-key-000", .next = "two words"};
+    struct openai_options o = defaults();
+    o.keys = (struct openai_keys){.get = holder_get, .refused = holder_refused, .ctx = &holder};
+    open_with(&f, &o);
+    expect(summarise(&f, &s), ERR_SYSTEMIC, "invalid_key");
+    assert_null(strstr(error_last()->message, "sk-wrong-key-000"));
+    assert_int_equal(holder.refusals, 1);
+    holder.next = " " KEY "\n";
+    expect(summarise(&f, &s), ERR_SYSTEMIC, "invalid_key"); /* not sent: no key has blanks in it */
+    assert_null(strstr(error_last()->message, "two words"));
+    assert_int_equal(holder.refusals, 2);
+    assert_int_equal(f.calls.count, 1);
+    assert_int_equal(summarise(&f, &s), 0);
+    assert_int_equal(f.provider.ops->check(f.provider.ctx, MODEL_SUMMARISE, NULL), 0);
+    assert_int_equal(holder.refusals, 2);
+    holder.rc = ERR_SYSTEMIC;
+    expect(summarise(&f, &s), ERR_SYSTEMIC, "secrets_unreadable");
+    assert_int_equal(f.calls.count, 2);
+    close_fixture(&f);
+}
+
 static void test_unknown_model(void **state)
 {
     (void)state;
@@ -885,6 +936,7 @@ int main(void)
         cmocka_unit_test(test_refused_audio),
         cmocka_unit_test(test_largest_upload),
         cmocka_unit_test(test_wrong_key),
+        cmocka_unit_test(test_a_key_is_mended_while_open),
         cmocka_unit_test(test_unknown_model),
         cmocka_unit_test(test_limits_and_server_errors),
         cmocka_unit_test(test_broken_connections),

@@ -1,0 +1,133 @@
+#include "commands/app_keys.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "adapters/local/secrets_file.h"
+
+/* A base URL of its own goes with a key of its own: the common key is not sent to strangers. */
+static const struct {
+    const char *base_url, *setting, *secret;
+} own_keys[MODEL_OPERATIONS] = {
+    [MODEL_TRANSCRIBE] = {"openai.transcribe_base_url", "openai.transcribe_api_key",
+                          "openai_transcribe_api_key"},
+    [MODEL_SUMMARISE] = {"openai.summarise_base_url", "openai.summarise_api_key",
+                         "openai_summarise_api_key"},
+    [MODEL_EMBED] = {"openai.embed_base_url", "openai.embed_api_key", "openai_embed_api_key"},
+    [MODEL_ANSWER] = {"openai.answer_base_url", "openai.answer_api_key", "openai_answer_api_key"},
+};
+
+struct app_keys {
+    const struct app *app;
+    pthread_mutex_t lock;
+    bool stale;            /* a key was refused since the settings were read */
+    struct config *reread; /* the settings as read since; NULL: the app's are the newest */
+};
+
+/* ---- finding ---- */
+
+static int find(const struct app *app, const struct config *config, const char *setting,
+                const char *secret, char *out, size_t capacity)
+{
+    const char *value = config_string(config, setting);
+    size_t length = strlen(value);
+    if (length >= capacity)
+        return error_set(ERR_SYSTEMIC, "invalid_key", "setting '%s' is too long for a key",
+                         setting);
+    memcpy(out, value, length + 1);
+    if (length)
+        return OK;
+    int rc = app->secrets.ops->get(app->secrets.ctx, secret, out, capacity);
+    if (rc)
+        out[0] = '\0';
+    return rc == ERR_NOT_FOUND ? OK : rc;
+}
+
+/* Answers are given with the key of the summaries unless they have settings of their own. */
+static int find_for(const struct app *app, const struct config *config,
+                    enum model_operation operation, char *out, size_t capacity)
+{
+    int rc =
+        find(app, config, own_keys[operation].setting, own_keys[operation].secret, out, capacity);
+    if (rc || *out || *config_string(config, own_keys[operation].base_url))
+        return rc;
+    if (operation == MODEL_ANSWER)
+        return find_for(app, config, MODEL_SUMMARISE, out, capacity);
+    return find(app, config, "openai.api_key", "openai_api_key", out, capacity);
+}
+
+bool app_has_key(const struct app *app, enum model_operation operation, bool common)
+{
+    char key[SECRET_TEXT];
+    int rc = find(app, app->config, common ? "openai.api_key" : own_keys[operation].setting,
+                  common ? "openai_api_key" : own_keys[operation].secret, key, sizeof key);
+    bool has = rc || *key;
+    explicit_bzero(key, sizeof key);
+    return has;
+}
+
+/* ---- serving ---- */
+
+/* What cannot be read leaves the keys stale: the next request tries once more. */
+static int read_anew(struct app_keys *keys)
+{
+    struct config *fresh;
+    int rc = app_read_config(keys->app->arguments, &fresh);
+    if (rc == ERR_NO_MEMORY)
+        return rc;
+    if (rc)
+        return error_set(ERR_SYSTEMIC, "invalid_config", "%s", error_last()->message);
+    config_close(keys->reread);
+    keys->reread = fresh;
+    keys->stale = false;
+    return OK;
+}
+
+static int get(void *ctx, enum model_operation operation, char *out, size_t capacity)
+{
+    struct app_keys *keys = ctx;
+    pthread_mutex_lock(&keys->lock);
+    int rc = keys->stale ? read_anew(keys) : OK;
+    if (!rc)
+        rc = find_for(keys->app, keys->reread ? keys->reread : keys->app->config, operation, out,
+                      capacity);
+    pthread_mutex_unlock(&keys->lock);
+    return rc;
+}
+
+static void refused(void *ctx, enum model_operation operation)
+{
+    struct app_keys *keys = ctx;
+    const struct secret_source *secrets = &keys->app->secrets;
+    pthread_mutex_lock(&keys->lock);
+    keys->stale = true;
+    secrets->ops->invalidate(secrets->ctx, own_keys[operation].secret);
+    secrets->ops->invalidate(secrets->ctx, "openai_api_key");
+    pthread_mutex_unlock(&keys->lock);
+}
+
+struct openai_keys app_keys_getter(struct app_keys *keys)
+{
+    return (struct openai_keys){.get = get, .refused = refused, .ctx = keys};
+}
+
+int app_keys_open(struct app *app, struct app_keys **out)
+{
+    struct app_keys *keys = calloc(1, sizeof *keys);
+    if (!keys)
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory");
+    keys->app = app;
+    pthread_mutex_init(&keys->lock, NULL);
+    *out = keys;
+    return OK;
+}
+
+void app_keys_close(struct app_keys *keys)
+{
+    if (!keys)
+        return;
+    config_close(keys->reread);
+    pthread_mutex_destroy(&keys->lock);
+    free(keys);
+}
