@@ -47,7 +47,7 @@ check: test asan tsan lint ## everything a change has to pass
 fuzz: deps-lint ## run every fuzz target for FUZZ_SECONDS (60) each
 	@CC=clang $(CMAKE) -S . -B build-fuzz -DCMAKE_BUILD_TYPE=Debug -DAEGIS_FUZZ=ON \
 		-DAEGIS_SANITIZE=address,undefined -DBUILD_TESTING=ON >/dev/null
-	@cmake --build build-fuzz -j $(JOBS)
+	@cmake --build build-fuzz -j $(JOBS) --target fuzz_programs
 	@tests/fuzz/run.sh build-fuzz $(FUZZ_SECONDS)
 
 bench: deps-bench ## measure against the peers; ONLY=row runs one row
@@ -57,7 +57,8 @@ bench: deps-bench ## measure against the peers; ONLY=row runs one row
 	@AEGIS=$(BUILD)/aegis BUILD=$(BUILD) bench/run $(ONLY)
 
 lint: deps-lint ## formatting, banned functions, cppcheck, clang-tidy
-	@scripts/lint.sh $(BUILD)
+	@CC=clang $(CMAKE) -S . -B build-lint -DBUILD_TESTING=OFF >/dev/null
+	@scripts/lint.sh build-lint
 
 format: deps-lint ## reformat the C sources
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
@@ -69,4 +70,4 @@ install: all ## install the binary, man pages and completion under PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove what was built
-	@rm -rf build build-asan build-tsan build-fuzz
+	@rm -rf build build-asan build-tsan build-fuzz build-lint

@@ -38,8 +38,12 @@ static int answer(struct app *app, struct asked *q)
         .question = q->question, .passages = passages, .count = q->found.count};
     q->calls.arena = &app->arena;
     int rc = p->ops->identify(p->ctx, MODEL_ANSWER, &q->model);
-    return rc ? rc
-              : p->ops->answer(p->ctx, &request, app_stop(), &app->arena, &q->calls, &q->answer);
+    if (rc)
+        return rc;
+    rc = p->ops->answer(p->ctx, &request, app_stop(), &app->arena, &q->calls, &q->answer);
+    struct error e = *error_last();
+    hits_record(app, &q->calls);
+    return rc ? error_restore(&e) : OK;
 }
 
 static bool cited(const char *text, size_t number)
@@ -52,7 +56,6 @@ static bool cited(const char *text, size_t number)
 static int64_t cost(const struct model_calls *calls, bool *known)
 {
     int64_t sum = 0;
-    *known = true;
     for (size_t i = 0; i < calls->count; i++)
         if (calls->items[i].cost_nanousd < 0)
             *known = false;
@@ -64,8 +67,8 @@ static int64_t cost(const struct model_calls *calls, bool *known)
 static void print_as_json(struct app *app, const struct asked *q)
 {
     json_t *o = json_object(), *sources = json_array();
-    bool known, answered = q->found.count > 0;
-    int64_t nanousd = cost(&q->calls, &known);
+    bool known = true, answered = q->found.count > 0;
+    int64_t nanousd = cost(&q->found.calls, &known) + cost(&q->calls, &known);
     for (size_t i = 0; i < q->found.count; i++) {
         json_t *hit = hit_json(&q->found.hits[i], i + 1);
         json_object_set_new(hit, "cited", json_boolean(cited(q->answer.text, i + 1)));

@@ -115,8 +115,8 @@ static int grow_slots(struct tracker *t)
     t->slots = slots;
     t->slot_count = count;
     for (size_t i = 0; i < t->count; i++)
-        t->slots[slot_of(t, t->items[i].job_id)] =
-            i + 1; /* NOLINT: count > 0, so there are items */
+        /* NOLINTNEXTLINE: count > 0, so there are items */
+        t->slots[slot_of(t, t->items[i].job_id)] = i + 1;
     free(old);
     return OK;
 }

@@ -32,9 +32,28 @@ int hits_find(struct app *app, const struct search_request *request, struct sear
         rc = app_database(app);
     if (!rc)
         rc = app_providers(app);
-    if (!rc)
-        rc = search_run(&app->database, &app->providers, request, app_stop(), &app->arena, out);
-    return rc;
+    if (rc)
+        return rc;
+    rc = search_run(&app->database, &app->providers, request, app_stop(), &app->arena, out);
+    struct error e = *error_last();
+    hits_record(app, &out->calls); /* also those of a search that failed */
+    return rc ? error_restore(&e) : OK;
+}
+
+static bool all_free(const struct model_calls *calls)
+{
+    for (size_t i = 0; i < calls->count; i++)
+        if (calls->items[i].cost_nanousd != 0)
+            return false;
+    return true;
+}
+
+void hits_record(struct app *app, const struct model_calls *calls)
+{
+    const struct database *db = &app->database;
+    if (!all_free(calls) && db->ops->calls_record(db->ctx, calls->items, calls->count))
+        app_note(app, "the cost of this was not recorded: %s",
+                 text_clean(&app->arena, error_last()->message));
 }
 
 /* ---- JSON ---- */

@@ -25,8 +25,13 @@
 int hits_request(const struct app *app, const char *query, int64_t default_limit,
                  struct search_request *out);
 
-/* Opens what is needed and searches. */
+/* Opens what is needed and searches; what that cost is recorded. */
 int hits_find(struct app *app, const struct search_request *request, struct search_answer *out);
+
+/* Records what was called for no job, unless all of it was free (as offline models are): reading
+ * then writes nothing. What was found is worth more than its bill: a failure to record is only a
+ * note. */
+void hits_record(struct app *app, const struct model_calls *calls);
 
 json_t *hit_json(const struct search_hit *hit, size_t rank);
 json_t *hit_warnings_json(const struct search_answer *answer);

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include "commands/commands.h"
+#include "commands/memory.h"
 #include "commands/service.h"
 #include "shared/log.h"
 
@@ -24,6 +25,7 @@ static int run(struct app *app)
 {
     struct service s;
     bool until_idle = arguments_has(app->arguments, "until-idle");
+    memory_settle((int)config_int(app->config, "workers"));
     int rc = service_open(&s, app, true);
     if (!rc) {
         log_ready(app);

@@ -111,9 +111,9 @@ static int add_row(struct app *app, struct columns *table, const struct usage_ro
     if (by & USAGE_BY_DAY)
         cells[n++] = u->day;
     if (by & USAGE_BY_COLLECTION)
-        cells[n++] = text_clean(a, u->collection);
+        cells[n++] = *u->collection ? text_clean(a, u->collection) : "(search)";
     if (by & USAGE_BY_MEDIA)
-        cells[n++] = text_clean(a, u->key);
+        cells[n++] = u->media_id ? text_clean(a, u->key) : "(search)";
     if (by & USAGE_BY_MODEL) {
         cells[n++] = text_clean(a, u->model);
         cells[n++] = text_clean(a, u->operation);
@@ -206,7 +206,9 @@ const struct command command_usage = {
     .operands = "",
     .description =
         "Adds up every model call: tokens, seconds of audio, and cost by the prices known. A `+` "
-        "after a cost says that some of its calls have no known price. --since and --until go by "
+        "after a cost says that some of its calls have no known price. What `search` and `ask` "
+        "called belongs to no medium and is shown as \"(search)\" (in JSON: an empty collection, "
+        "media 0). --since and --until go by "
         "the day of the call, in UTC.",
     .options = options,
     .examples = examples,

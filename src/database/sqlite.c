@@ -176,6 +176,7 @@ static const struct database_ops ops = {
     .end_attempt = sqlite_end_attempt,
     .checkpoint_get = sqlite_checkpoint_get,
     .checkpoint_put = sqlite_checkpoint_put,
+    .calls_record = sqlite_calls_record,
     .space_ensure = sqlite_space_ensure,
     .spaces = sqlite_spaces,
     .result_find = sqlite_result_find,

@@ -212,7 +212,7 @@ static int carry_on(struct transaction *tx, const struct media_event *e,
                     const struct media_head *head, struct event_outcome *out, bool *carried)
 {
     struct job_head job;
-    int64_t facet;
+    int64_t facet = 0;
     *carried = false;
     if (head->removed || !head->job_id || !digest_known(&e->content) ||
         !digest_equal(&e->content, &head->content))

@@ -328,6 +328,7 @@ int sqlite_segments_each(void *ctx, int64_t media_id,
 int sqlite_chunks_each(void *ctx, int64_t result_id,
                        int (*row)(void *arg, const struct chunk_row *), void *arg);
 /* sqlite_usage.c */
+int sqlite_calls_record(void *ctx, const struct model_call *calls, size_t count);
 int sqlite_usage(void *ctx, const struct media_filter *filter, unsigned group_by,
                  struct arena *arena, struct usage_row **out, size_t *count);
 int sqlite_totals(void *ctx, struct totals *out);

@@ -12,6 +12,8 @@ static int64_t day_of(int64_t ms)
 
 /* ---- recording ---- */
 
+enum { NO_MEDIUM = 0, NO_JOB = 0, NO_COLLECTION = 0 }; /* name_text of the last is "" */
+
 static const char *const operation_names[MODEL_OPERATIONS] = {
     [MODEL_TRANSCRIBE] = "transcribe",
     [MODEL_SUMMARISE] = "summarise",
@@ -90,6 +92,25 @@ int calls_record(struct transaction *tx, int64_t media_id, int64_t job_id,
     return rc;
 }
 
+struct loose_calls {
+    const struct model_call *calls;
+    size_t count;
+};
+
+static int record_loose(struct transaction *tx, void *arg)
+{
+    const struct loose_calls *loose = arg;
+    struct call_sums sums;
+    return calls_write(tx, NO_MEDIUM, NO_JOB, NO_COLLECTION, loose->calls, loose->count, &sums);
+}
+
+int sqlite_calls_record(void *ctx, const struct model_call *calls, size_t count)
+{
+    struct store *s = ctx;
+    struct loose_calls loose = {.calls = calls, .count = count};
+    return count ? writer_run(&s->writer, record_loose, &loose) : OK;
+}
+
 /* ---- usage ---- */
 
 /* Sums by day are enough unless media have to be told apart. */
@@ -110,7 +131,8 @@ static int add_columns(struct filter_sql *q, unsigned group_by, bool calls)
     if (!rc)
         rc = filter_text(q, group_by & USAGE_BY_COLLECTION ? "u.collection_id, " : "0, ");
     if (!rc)
-        rc = filter_text(q, group_by & USAGE_BY_MEDIA ? "u.media_id, m.key, " : "0, '', ");
+        rc = filter_text(q,
+                         group_by & USAGE_BY_MEDIA ? "u.media_id, ifnull(m.key, ''), " : "0, '', ");
     if (!rc)
         rc = filter_text(q, group_by & USAGE_BY_MODEL ? "u.provider_id, u.model_id, u.operation, "
                                                       : "0, 0, -1, ");
@@ -123,8 +145,9 @@ static int add_columns(struct filter_sql *q, unsigned group_by, bool calls)
         rc = filter_text(q, calls ? "sum(max(u.cost_nanousd, 0)), sum(u.cost_nanousd < 0)"
                                   : "sum(u.cost_nanousd), sum(u.unpriced_calls)");
     if (!rc)
-        rc = filter_text(q, calls ? " FROM model_call u JOIN media m ON m.media_id = u.media_id "
-                                    "JOIN facet f ON f.facet_id = m.facet_id WHERE 1"
+        rc = filter_text(q, calls ? " FROM model_call u "
+                                    "LEFT JOIN media m ON m.media_id = u.media_id "
+                                    "LEFT JOIN facet f ON f.facet_id = m.facet_id WHERE 1"
                                   : " FROM usage_day u WHERE 1");
     return rc;
 }

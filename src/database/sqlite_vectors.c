@@ -164,7 +164,7 @@ static int follow(struct connection *c, struct vector_space *space, size_t limit
     int64_t next_chunk;
     *whole = true;
     int rc = sql_number(c, &next_chunk, 1, "SELECT next_chunk FROM ledger", NULL, 0);
-    if (rc || space->synced_to >= next_chunk)
+    if (rc || space->synced_to >= next_chunk) /* NOLINT: it was found, so it is not NULL */
         return rc;
     if (vector_index_last_id(space->index) >= next_chunk)
         rc = vector_index_reset(space->index); /* the database was restored from a backup */

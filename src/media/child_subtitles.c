@@ -43,7 +43,7 @@ int child_subtitles_run(int argc, char **argv)
     if (!rc)
         rc = child_lock_down(CHILD_PURE);
     if (rc)
-        return child_fail(error_last()); /* NOLINT: the child ends here */
+        return child_fail(error_last()); /* cppcheck-suppress memleak; NOLINT: the child ends */
     buffer_init(&frame, CAP_CHILD_FRAME);
     subtitle_init(&parser, argc > 0 && !strcmp(argv[0], "vtt"), &sink);
     utf8_filter_init(filter, feed, &parser, INT64_MAX);

@@ -23,7 +23,7 @@ int child_text_run(int argc, char **argv)
     if (!rc)
         rc = child_lock_down(CHILD_PURE);
     if (rc)
-        return child_fail(error_last()); /* NOLINT: the child ends here */
+        return child_fail(error_last()); /* cppcheck-suppress memleak; NOLINT: the child ends */
     utf8_filter_init(filter, send_text, NULL, (int64_t)CAP_TEXT_BYTES);
     rc = decoder_run(decoder, false, filter);
     if (rc)

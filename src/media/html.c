@@ -126,8 +126,8 @@ struct page {
 
 static int compare(const void *name, const void *element)
 {
-    return strcmp(name,
-                  *(const char *const *)element); /* NOLINT: an element begins with its name */
+    /* NOLINTNEXTLINE: an element begins with its name */
+    return strcmp(name, *(const char *const *)element);
 }
 
 static enum role role_of(const xmlChar *name)

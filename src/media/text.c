@@ -31,28 +31,7 @@ static int to_sink(void *ctx, const char *text, size_t length)
     return x->sink->write(x->sink->ctx, text, length);
 }
 
-/* ---- plain UTF-8: in this process ---- */
-
-static int extract_plain(struct extraction *x, int fd, const struct cancel *cancel)
-{
-    char *bytes = malloc(READ_BYTES);
-    if (!bytes)
-        return error_set(ERR_NO_MEMORY, NULL, "out of memory to read text");
-    int64_t at = 0;
-    size_t got = 0;
-    int rc;
-    do {
-        rc = cancel_requested(cancel) ? error_set(ERR_CANCELLED, NULL, "reading text was cancelled")
-                                      : file_read_at(fd, "text", bytes, READ_BYTES, at, &got);
-        if (!rc)
-            rc = utf8_filter_feed(&x->filter, bytes, got);
-        at += (int64_t)got;
-    } while (!rc && got == READ_BYTES);
-    free(bytes);
-    return rc;
-}
-
-/* ---- everything else: in a child ---- */
+/* ---- what is not plain: in a child ---- */
 
 static void copy_text(char *out, size_t capacity, const char *text, size_t limit)
 {
@@ -135,6 +114,62 @@ static int extract_in_child(struct extraction *x, int fd, int64_t size, enum med
     rc = receive_text(x, child, cancel);
     child_close(child, NULL);
     return rc;
+}
+
+/* ---- plain UTF-8: in this process ---- */
+
+/* The look that media_identify took may have seen nothing but ASCII, which says nothing about what
+ * follows: the offset of the first other byte if it does not begin a character of UTF-8, else -1. */
+static int64_t find_other_encoding(const struct utf8_filter *filter, const char *bytes, size_t n)
+{
+    if (filter->multibyte || filter->invalid || filter->carried)
+        return -1; /* it is settled */
+    size_t at = utf8_ascii_run(bytes, n);
+    return at < n && utf8_sequence((const unsigned char *)bytes + at, n - at) < 0 ? (int64_t)at : -1;
+}
+
+/* The rest from `at` on is in an encoding that a child has to find out. */
+static int extract_rest(struct extraction *x, int fd, int64_t at, const struct cancel *cancel)
+{
+    char path[40];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int rest = open(path, O_RDONLY | O_CLOEXEC);
+    if (rest < 0 || lseek(rest, at, SEEK_SET) != at) {
+        int rc = error_set_errno(errno, "cannot open the text again");
+        if (rest >= 0)
+            close(rest);
+        return rc;
+    }
+    int rc = extract_in_child(x, rest, lseek(rest, 0, SEEK_END) - at, at, MEDIA_TEXT, cancel);
+    close(rest);
+    return rc;
+}
+
+/* One bufferful; *at moves on. *rest: what follows is for extract_rest. */
+static int extract_some(struct extraction *x, int fd, char *bytes, int64_t *at, bool *rest, bool *end)
+{
+    size_t got;
+    int rc = file_read_at(fd, "text", bytes, READ_BYTES, *at, &got);
+    if (rc)
+        return rc;
+    int64_t other = find_other_encoding(&x->filter, bytes, got);
+    *rest = other >= 0;
+    *end = *rest || got < READ_BYTES;
+    *at += *rest ? other : (int64_t)got;
+    return utf8_filter_feed(&x->filter, bytes, *rest ? (size_t)other : got);
+}
+
+static int extract_plain(struct extraction *x, int fd, const struct cancel *cancel)
+{
+    char *bytes = malloc(READ_BYTES);
+    int64_t at = 0;
+    bool rest = false, end = false;
+    int rc = bytes ? OK : error_set(ERR_NO_MEMORY, NULL, "out of memory to read text");
+    while (!rc && !end)
+        rc = cancel_requested(cancel) ? error_set(ERR_CANCELLED, NULL, "reading text was cancelled")
+                                      : extract_some(x, fd, bytes, &at, &rest, &end);
+    free(bytes);
+    return rc || !rest ? rc : extract_rest(x, fd, at, cancel);
 }
 
 /* ---- */

@@ -96,6 +96,17 @@ static size_t plain_run(const unsigned char *p, size_t n)
     return i;
 }
 
+size_t utf8_ascii_run(const char *text, size_t n)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    size_t i = 0;
+    while (i < n && p[i] < 0x80) {
+        size_t run = plain_run(p + i, n - i);
+        i += run ? run : 1;
+    }
+    return i;
+}
+
 /* As plain_run, but valid sequences count too. */
 static size_t valid_run(const unsigned char *p, size_t n, int64_t *multibyte)
 {

@@ -19,6 +19,9 @@ int utf8_sequence(const unsigned char *p, size_t n);
 /* True if p[0..n) is valid; a sequence cut off by the end is allowed if `open_end`. */
 bool utf8_valid(const char *p, size_t n, bool open_end);
 
+/* How many bytes of p[0..n) come before the first one beyond ASCII. */
+size_t utf8_ascii_run(const char *p, size_t n);
+
 /* The length of p[0..n) cut to at most `limit` bytes without splitting a sequence. p is valid. */
 size_t utf8_cut(const char *p, size_t n, size_t limit);
 

@@ -262,7 +262,7 @@ struct attempt_row {
 struct usage_row {
     const char *day; /* "2026-03-01", UTC; "" unless grouped by it, as all below */
     const char *collection;
-    int64_t media_id;
+    int64_t media_id; /* 0 and key "": calls made for no medium */
     const char *key;
     const char *provider, *model, *operation;
     int64_t calls, input_tokens, cached_tokens, output_tokens, audio_ms, cost_nanousd,
@@ -357,6 +357,10 @@ struct database_ops {
     int (*checkpoint_put)(void *ctx, int64_t job_id, const struct checkpoint_key *key,
                           const void *bytes, size_t length, const struct model_call *calls,
                           size_t call_count);
+
+    /* Calls made for no job: the embedding of a search's query, the answer to a question. They
+     * count for today, with collection "" and no medium. */
+    int (*calls_record)(void *ctx, const struct model_call *calls, size_t count);
 
     /* The id of a space, made if it is new. Fills space->id. */
     int (*space_ensure)(void *ctx, struct embedding_space *space);

@@ -28,7 +28,8 @@
 #define CAP_STDIN          CAP_MEDIA_BYTES
 #define CAP_RECORDING_MS   (INT64_C(1000) * 3600 * 1000) /* a thousand hours of sound */
 
-/* disk space that uploads leave free, for work on what is there; the queue's own reserve lies below */
+/* disk space that uploads leave free, for work on what is there; the queue's own reserve lies below
+ */
 #define CAP_DISK_RESERVE MIB(40)
 
 /* what a sandboxed child may send back */

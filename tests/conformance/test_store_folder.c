@@ -26,6 +26,7 @@
 #include "shared/file.h"
 #include "shared/random.h"
 #include "support/store_conformance.h"
+#include "support/tree.h"
 
 enum { BIG = 100000, HOUR_MS = 3600000 };
 
@@ -50,17 +51,9 @@ static void place_make(struct place *p)
     assert_non_null(mkdtemp(p->data));
 }
 
-static int delete_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static void place_remove(struct place *p)
 {
-    assert_int_equal(nftw(p->data, delete_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+    assert_int_equal(tree_remove(p->data), 0);
 }
 
 static int place_open(struct place *p)

@@ -31,7 +31,7 @@ z.writestr("[Content_Types].xml", "<Types/>")
 with z.open("word/document.xml", "w", force_zip64=True) as f:
     f.write(b"<w:document xmlns:w='http://schemas.openxmlformats.org/wordprocessingml/2006/main'><w:body>")
     block = b"<w:p><w:r><w:t>" + b"a" * 1000000 + b"</w:t></w:r></w:p>"
-    for _ in range(2000):
+    for _ in range(600):
         f.write(block)
     f.write(b"</w:body></w:document>")
 PY
@@ -67,6 +67,16 @@ contains "the mended text is found" "invalid-utf8.txt" "$out"
 out=$(aegis dead list)
 contains "dead letters are listed with their reason" "password_protected" "$out"
 equal "no file of the machine was read" "" "$(aegis search --json root:x:0:0 | jq -r '.hits[]?.key' | grep -v good | grep passwd)"
+
+# Deleted between the event and the fetch: its bytes, or the object of an event document.
+head -c 300000 /dev/urandom | base64 >"$work/gone.txt"
+exits "a file is queued" 0 aegis add --detach --prefix gone "$work/gone.txt"
+find "$data/objects" -type f -size +300k -newer "$work/gone.txt" -delete
+printf '{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","eventTime":"2026-01-02T03:04:05.000Z","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"media"},"object":{"key":"never.txt","size":10,"eTag":"d41d8cd98f00b204e9800998ecf8427e","sequencer":"0055AED6DCD90281E5"}}}]}' >"$work/event.json"
+exits "an event comes for an object that is gone" 0 aegis ingest-event "$work/event.json"
+exits "both are worked on" 4 aegis serve --until-idle
+equal "deleted bytes are told" object_missing "$(field gone/gone.txt reason)"
+equal "and a deleted object" object_missing "$(field never.txt reason)"
 
 # A service that goes on: the same directory takes more work.
 printf 'A second text about a lighthouse.\n' >"$work/later.txt"

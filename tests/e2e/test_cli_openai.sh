@@ -23,6 +23,11 @@ equal "a price of one's own is used" true \
 exits "a question is answered" 0 aegis ask "When was the flood?"
 contains "with sources" "Sources" "$out"
 equal "no model's answer is called quoted" false "$(aegis ask --json 'When was the flood?' | jq .quoted)"
+exits "a search" 0 aegis search flood
+equal "searches and questions are paid for too, for no medium" "answer embed" \
+    "$(aegis usage --json --by media,model | jq -r '[.usage[] | select(.media == 0 and .cost_usd > 0).operation] | sort | join(" ")')"
+contains "which usage shows as such" "(search)" "$(aegis usage --by media)"
+contains "also by collection" "(search)" "$(aegis usage --by collection)"
 exits "doctor reaches the server" 0 aegis doctor
 contains "and says which model" "gpt-transcribe" "$out"
 

@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     reply.status = 300 + (data[0] << 8 | data[1]) % 300;
     buffer_append(&reply.header_block, headers, (size_t)((zero ? zero : end) - headers));
     buffer_append(&reply.body, body, (size_t)(end - body));
-    int rc = error_of_reply(&at, data[0] % MODEL_OPERATIONS, &reply, 1700000000000);
+    int rc = error_of_reply(&at, "KEYKEYKEY", data[0] % MODEL_OPERATIONS, &reply, 1700000000000);
     REQUIRE(rc == ERR_TRANSIENT || rc == ERR_PERMANENT || rc == ERR_SYSTEMIC);
     REQUIRE(error_last()->reason[0]);
     REQUIRE(error_last()->retry_after_ms >= -1 && error_last()->retry_after_ms <= 86400000);

@@ -347,6 +347,39 @@ static void money_outlives_the_medium(void **state)
     assert_int_equal(u[0].cost_nanousd, 1000);
 }
 
+static void calls_for_no_job_are_counted(void **state)
+{
+    struct fixture *f = *state;
+    struct usage_row *u;
+    const struct model_call calls[] = {
+        {.provider = "openai", .model = "m", .operation = MODEL_EMBED, .cost_nanousd = 20},
+        {.provider = "openai", .model = "m", .operation = MODEL_ANSWER, .cost_nanousd = -1}};
+    OKAY(DB(f, calls_record, NULL, 0));
+    assert_int_equal(usage_rows(f, NULL, 0, &u), 0);
+    pay(f, "a", NULL, "m", 1000);
+    OKAY(DB(f, calls_record, calls, 2));
+    OKAY(DB(f, calls_record, calls, 1));
+    assert_int_equal(totals_of(f).cost_nanousd, 1040);
+    assert_int_equal(totals_of(f).unpriced_calls, 1);
+    assert_int_equal(usage_rows(f, NULL, USAGE_BY_DAY, &u), 1);
+    assert_string_equal(u[0].day, "2026-03-01");
+    assert_int_equal(u[0].calls, 5);
+    assert_int_equal(u[0].cost_nanousd, 1040);
+    assert_int_equal(usage_rows(f, NULL, USAGE_BY_MEDIA, &u), 2);
+    assert_int_equal(u[0].media_id, 0);
+    assert_string_equal(u[0].key, "");
+    assert_int_equal(u[0].calls, 3);
+    assert_int_equal(u[0].cost_nanousd, 40);
+    assert_int_equal(u[0].unpriced_calls, 1);
+    assert_int_equal(usage_rows(f, NULL, USAGE_BY_COLLECTION, &u), 2);
+    assert_string_equal(u[0].collection, "");
+    assert_int_equal(u[0].cost_nanousd, 40);
+    assert_int_equal(usage_rows(f, &(struct media_filter){.prefix = "a"}, 0, &u), 1);
+    assert_int_equal(u[0].cost_nanousd, 1000);
+    assert_int_equal(usage_rows(f, &(struct media_filter){.collection = "media"}, 0, &u), 1);
+    assert_int_equal(u[0].cost_nanousd, 1000);
+}
+
 const struct suite_test database_read_tests[] = {
     SUITE_TEST(single_things_that_are_not_there),
     SUITE_TEST(media_lists_honour_every_filter),
@@ -355,6 +388,7 @@ const struct suite_test database_read_tests[] = {
     SUITE_TEST(summary_comes_back_whole),
     SUITE_TEST(segments_come_in_order),
     SUITE_TEST(usage_sums_up_by_anything),
+    SUITE_TEST(calls_for_no_job_are_counted),
     SUITE_TEST(unknown_prices_are_told),
     SUITE_TEST(money_outlives_the_medium),
 };

@@ -1,6 +1,6 @@
 #include "support/database_place.h"
+#include "support/tree.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,15 +19,7 @@ void place_make(struct place *place)
     assert_non_null(mkdtemp(place->path));
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 void place_remove(struct place *place)
 {
-    nftw(place->path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    tree_remove(place->path);
 }

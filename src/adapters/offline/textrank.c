@@ -65,6 +65,7 @@ static int read_stems(struct term_scan *terms, struct arena *arena, struct ranke
         n = 0; /* mostly signs: a drawing, a table, code */
     if (capitals * 10 > n * 8)
         n = 0; /* a headline or a list of names */
+    /* cppcheck-suppress uninitvar; n of them were set */
     qsort(stems, n, sizeof *stems, compare_stems);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || stems[i] != stems[i - 1])

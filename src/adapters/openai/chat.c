@@ -300,6 +300,7 @@ static int judge(const struct call *call, const struct chat_reply *r)
                          "%s with model '%s': the reply was cut off by its length limit twice",
                          operation_name(call->operation), call->at->model);
     default:
+        /* NOLINTNEXTLINE: a reply that was read has a text */
         return r->text[0] ? OK : call_malformed(call, "the reply is empty");
     }
 }

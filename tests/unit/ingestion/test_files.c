@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,6 +21,7 @@
 #include "shared/error.h"
 #include "shared/file.h"
 #include "support/events_database.h"
+#include "support/tree.h"
 
 enum { REPORTS = 64 };
 
@@ -80,18 +80,10 @@ static int setup(void **state)
     return 0;
 }
 
-static int delete_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(nftw(f->place, delete_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+    assert_int_equal(tree_remove(f->place), 0);
     f->ports.store.ops->close(f->ports.store.ctx);
     f->ports.queue.ops->close(f->ports.queue.ctx);
     events_database_fini(&f->database);

@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +15,7 @@
 #include "adapters/local/secrets_file.h"
 #include "shared/error.h"
 #include "shared/file.h"
+#include "support/tree.h"
 
 struct fixture {
     char place[256];
@@ -40,19 +40,11 @@ static int setup(void **state)
     return 0;
 }
 
-static int delete_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     struct fixture *f = *state;
     f->source.ops->close(f->source.ctx);
-    assert_int_equal(nftw(f->place, delete_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+    assert_int_equal(tree_remove(f->place), 0);
     free(f);
     return 0;
 }

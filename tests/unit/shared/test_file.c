@@ -1,7 +1,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +15,7 @@
 
 #include "shared/error.h"
 #include "shared/file.h"
+#include "support/tree.h"
 
 struct fixture {
     char place[256];
@@ -32,18 +32,10 @@ static int setup(void **state)
     return 0;
 }
 
-static int delete_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(nftw(f->place, delete_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
+    assert_int_equal(tree_remove(f->place), 0);
     free(f);
     return 0;
 }
