@@ -106,7 +106,9 @@ static int open_writer(struct store *s, int64_t max_pages)
     if (!rc)
         rc = sqlite_migrate(c, migrations_sqlite, migrations_sqlite_count, clock_now(s->clock));
     if (!rc)
-        rc = connection_exec(c, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+        rc = connection_use_wal(c);
+    if (!rc)
+        rc = connection_exec(c, "PRAGMA synchronous=FULL;"
                                 "PRAGMA cache_size=-6144; PRAGMA journal_size_limit=67108864");
     snprintf(cap, sizeof cap, "PRAGMA max_page_count=%lld", (long long)max_pages);
     if (!rc && max_pages > 0)

@@ -141,6 +141,18 @@ int connection_exec(struct connection *c, const char *sql)
     return connection_error(c, rc, doing);
 }
 
+/* The first switch to WAL needs the file alone. Where waiting could deadlock (another process opens
+ * it too) SQLite does not ask on_busy but gives up at once: then it is tried again. */
+int connection_use_wal(struct connection *c)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + c->busy_ms;
+    int rc;
+    while ((rc = connection_exec(c, "PRAGMA journal_mode=WAL")) == ERR_TRANSIENT &&
+           clock_monotonic_ms() < deadline_ms)
+        usleep((useconds_t)(1000 + random_below(4000)));
+    return rc;
+}
+
 static int prepare(struct connection *c, sqlite3_stmt **out, const char *sql, unsigned flags)
 {
     int rc = sqlite3_prepare_v3(c->db, sql, -1, flags, out, NULL);

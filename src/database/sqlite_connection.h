@@ -47,6 +47,8 @@ void connection_close(struct connection *c); /* a zeroed one is fine */
 
 /* Runs statements without parameters or rows. */
 int connection_exec(struct connection *c, const char *sql);
+/* Sets the journal mode, whoever else opens the file now; waits for at most c->busy_ms. */
+int connection_use_wal(struct connection *c);
 
 /* Sets the error for SQLite's `rc` and returns its code; `doing` completes "while ...". */
 int connection_error(struct connection *c, int rc, const char *doing);

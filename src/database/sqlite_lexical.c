@@ -33,7 +33,9 @@ static int lexical_connect(struct store *s, struct connection *c, int flags)
 {
     int rc = connection_open(c, s->lexical_path, flags, s->busy_ms);
     if (!rc)
-        rc = connection_exec(c, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+        rc = connection_use_wal(c);
+    if (!rc)
+        rc = connection_exec(c, "PRAGMA synchronous=NORMAL;"
                                 "PRAGMA journal_size_limit=33554432;"
                                 "PRAGMA wal_autocheckpoint=2000");
     return rc;

@@ -24,10 +24,10 @@ static const char *byte_order_mark(const struct head *h)
     return NULL;
 }
 
+/* Those that texts use: BS HT LF VT FF CR (8 to 13) and ESC (27). */
 static bool is_control(unsigned char c)
 {
-    return c < 0x20 && c != '\t' && c != '\n' && c != '\r' && c != '\f' && c != '\v' && c != '\b' &&
-           c != 0x1b;
+    return c < 0x20 && !((0x08003f00u >> c) & 1);
 }
 
 /* Latin text in UTF-16 has a zero in every other byte, and none in the others. */

@@ -1,8 +1,10 @@
 /* text.c - media_extract_text: the parent's side. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "media/frames.h"
 #include "media/media.h"
@@ -119,17 +121,22 @@ static int extract_in_child(struct extraction *x, int fd, int64_t size, enum med
 /* ---- plain UTF-8: in this process ---- */
 
 /* The look that media_identify took may have seen nothing but ASCII, which says nothing about what
- * follows: the offset of the first other byte if it does not begin a character of UTF-8, else -1. */
+ * follows: if the first other byte does not begin a character of UTF-8, the offset of its line (for
+ * the child to see it in its context), else -1. */
 static int64_t find_other_encoding(const struct utf8_filter *filter, const char *bytes, size_t n)
 {
     if (filter->multibyte || filter->invalid || filter->carried)
         return -1; /* it is settled */
     size_t at = utf8_ascii_run(bytes, n);
-    return at < n && utf8_sequence((const unsigned char *)bytes + at, n - at) < 0 ? (int64_t)at : -1;
+    if (at == n || utf8_sequence((const unsigned char *)bytes + at, n - at) >= 0)
+        return -1;
+    const char *newline = memrchr(bytes, '\n', at);
+    return newline ? newline + 1 - bytes : 0;
 }
 
 /* The rest from `at` on is in an encoding that a child has to find out. */
-static int extract_rest(struct extraction *x, int fd, int64_t at, const struct cancel *cancel)
+static int extract_rest(struct extraction *x, int fd, int64_t size, int64_t at,
+                        const struct cancel *cancel)
 {
     char path[40];
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
@@ -140,13 +147,14 @@ static int extract_rest(struct extraction *x, int fd, int64_t at, const struct c
             close(rest);
         return rc;
     }
-    int rc = extract_in_child(x, rest, lseek(rest, 0, SEEK_END) - at, at, MEDIA_TEXT, cancel);
+    int rc = extract_in_child(x, rest, size, MEDIA_TEXT, cancel);
     close(rest);
     return rc;
 }
 
 /* One bufferful; *at moves on. *rest: what follows is for extract_rest. */
-static int extract_some(struct extraction *x, int fd, char *bytes, int64_t *at, bool *rest, bool *end)
+static int extract_some(struct extraction *x, int fd, char *bytes, int64_t *at, bool *rest,
+                        bool *end)
 {
     size_t got;
     int rc = file_read_at(fd, "text", bytes, READ_BYTES, *at, &got);
@@ -159,7 +167,7 @@ static int extract_some(struct extraction *x, int fd, char *bytes, int64_t *at, 
     return utf8_filter_feed(&x->filter, bytes, *rest ? (size_t)other : got);
 }
 
-static int extract_plain(struct extraction *x, int fd, const struct cancel *cancel)
+static int extract_plain(struct extraction *x, int fd, int64_t size, const struct cancel *cancel)
 {
     char *bytes = malloc(READ_BYTES);
     int64_t at = 0;
@@ -169,7 +177,7 @@ static int extract_plain(struct extraction *x, int fd, const struct cancel *canc
         rc = cancel_requested(cancel) ? error_set(ERR_CANCELLED, NULL, "reading text was cancelled")
                                       : extract_some(x, fd, bytes, &at, &rest, &end);
     free(bytes);
-    return rc || !rest ? rc : extract_rest(x, fd, at, cancel);
+    return rc || !rest ? rc : extract_rest(x, fd, size, at, cancel);
 }
 
 /* ---- */
@@ -189,7 +197,7 @@ int media_extract_text(int fd, int64_t size, const struct media_identity *identi
     x->info = out;
     title_init(&x->titles);
     utf8_filter_init(&x->filter, to_sink, x, (int64_t)CAP_TEXT_BYTES);
-    int rc = identity->plain_utf8 ? extract_plain(x, fd, cancel)
+    int rc = identity->plain_utf8 ? extract_plain(x, fd, size, cancel)
                                   : extract_in_child(x, fd, size, identity->kind, cancel);
     if (!rc)
         rc = utf8_filter_flush(&x->filter);

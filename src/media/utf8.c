@@ -1,6 +1,7 @@
 /* utf8.c - see utf8.h. */
 #include "media/utf8.h"
 
+#include <endian.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
@@ -72,8 +73,17 @@ size_t utf8_cut(const char *p, size_t n, size_t limit)
     return limit;
 }
 
-/* True if any of the eight bytes is not plain: NUL, CR or beyond ASCII. ("Bit Twiddling Hacks",
- * S. E. Anderson, "Determine if a word has a zero byte": exact for words without high bits.) */
+/* The eight bytes at p with the first in the lowest place. */
+static inline uint64_t load(const unsigned char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return htole64(word);
+}
+
+/* A high bit for each byte that is not plain: NUL, CR or beyond ASCII. Exact up to the lowest such
+ * byte (a borrow only moves up), which is all that is asked of it. ("Bit Twiddling Hacks", S. E.
+ * Anderson, "Determine if a word has a zero byte".) */
 static inline uint64_t special(uint64_t word)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
@@ -85,11 +95,14 @@ static inline uint64_t special(uint64_t word)
 static size_t plain_run(const unsigned char *p, size_t n)
 {
     size_t i = 0;
-    for (; i + 32 <= n; i += 32) {
-        uint64_t w[4];
-        memcpy(w, p + i, sizeof w);
-        if (special(w[0]) | special(w[1]) | special(w[2]) | special(w[3]))
+    for (; i + 32 <= n; i += 32)
+        if (special(load(p + i)) | special(load(p + i + 8)) | special(load(p + i + 16)) |
+            special(load(p + i + 24)))
             break;
+    for (; i + 8 <= n; i += 8) {
+        uint64_t bits = special(load(p + i));
+        if (bits)
+            return i + (size_t)__builtin_ctzll(bits) / 8;
     }
     while (i < n && p[i] < 0x80 && p[i] != '\r' && p[i] != '\0')
         i++;
@@ -107,24 +120,40 @@ size_t utf8_ascii_run(const char *text, size_t n)
     return i;
 }
 
+/* The characters that most texts beyond ASCII are made of, without looking anything up. */
+static inline size_t common_sequence(const unsigned char *p, size_t n)
+{
+    if (n >= 2 && p[0] >= 0xc2 && p[0] < 0xe0)
+        return (p[1] & 0xc0) == 0x80 ? 2 : 0;
+    if (n >= 3 && p[0] > 0xe0 && p[0] < 0xf0 && p[0] != 0xed)
+        return (p[1] & 0xc0) == 0x80 && (p[2] & 0xc0) == 0x80 ? 3 : 0;
+    return 0;
+}
+
 /* As plain_run, but valid sequences count too. */
 static size_t valid_run(const unsigned char *p, size_t n, int64_t *multibyte)
 {
-    size_t i = 0;
+    size_t i = plain_run(p, n);
+    int64_t count = 0;
     while (i < n) {
         if (p[i] < 0x80) {
-            size_t run = plain_run(p + i, n - i);
+            size_t run = p[i] == ' ' ? 1 : plain_run(p + i, n - i);
             if (run == 0)
                 break;
             i += run;
             continue;
         }
-        int length = utf8_sequence(p + i, n - i);
-        if (length <= 0)
-            break;
-        ++*multibyte;
-        i += (size_t)length;
+        size_t length = common_sequence(p + i, n - i);
+        if (!length) {
+            int other = utf8_sequence(p + i, n - i);
+            if (other <= 0)
+                break;
+            length = (size_t)other;
+        }
+        count++;
+        i += length;
     }
+    *multibyte += count;
     return i;
 }
 

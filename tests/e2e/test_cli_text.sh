@@ -78,17 +78,6 @@ hit=$(aegis search --json "granite crane" --kind srt | jq -c '.hits[0]')
 equal "a recording's hit has its position" "187000 192500" "$(jq -r '"\(.start_ms) \(.end_ms)"' <<<"$hit")"
 equal "a filter is kept to" 0 "$(aegis search --json granite --kind markdown | jq '[.hits[] | select(.kind != "markdown")] | length')"
 equal "the words' arm alone" null "$(aegis search --json dough --arm words | jq '.hits[0].arms.vector')"
-# The same text under another key: one hit, which names both.
-mkdir "$work/twin"
-printf 'The lighthouse keeper counts gannets.\n' >"$work/twin/one.txt"
-cp "$work/twin/one.txt" "$work/twin/two.txt"
-exits "the same text twice" 0 aegis add --prefix t "$work/twin"
-hits=$(aegis search --json gannets --arm words)
-equal "is one hit" 1 "$(jq '.hits | length' <<<"$hits")"
-equal "with the other medium in it" "t/twin/one.txt t/twin/two.txt" \
-    "$(jq -r '[.hits[0].key, .hits[0].others[].key] | sort | join(" ")' <<<"$hits")"
-contains "as people see it too" "also in t/twin/" "$(aegis search gannets --arm words)"
-equal "and written nowhere: it was free" 0 "$(aegis usage --json --by media | jq '[.usage[] | select(.media == 0)] | length')"
 exits "nothing found is no error" 0 aegis search --arm words zyzzyva
 contains "and said" "Nothing was found" "$out"
 exits "an empty question is refused" 2 aegis search ""
@@ -132,4 +121,16 @@ contains "each is named" "docs/in/bread.md" "$out"
 equal "they are found no more" 0 "$(aegis search --json dough --arm words | jq '.hits | length')"
 exits "removing it again" 3 aegis remove docs/in/bread.md
 exits "one of two" 4 aegis remove docs/in/bread.md notes/stdin.txt
+
+# ---- the same text under another key: one hit, which names both ----
+mkdir "$work/twin"
+printf 'The warden counts gannets.\n' >"$work/twin/one.txt"
+cp "$work/twin/one.txt" "$work/twin/two.txt"
+exits "the same text twice" 0 aegis add --prefix t "$work/twin"
+hits=$(aegis search --json gannets --arm words)
+equal "is one hit" 1 "$(jq '.hits | length' <<<"$hits")"
+equal "with the other medium in it" "t/twin/one.txt t/twin/two.txt" \
+    "$(jq -r '[.hits[0].key, .hits[0].others[].key] | sort | join(" ")' <<<"$hits")"
+contains "as people see it too" "also in t/twin/" "$(aegis search gannets --arm words)"
+equal "and written nowhere: it was free" 0 "$(aegis usage --json --by media | jq '[.usage[] | select(.media == 0)] | length')"
 done_testing

@@ -50,10 +50,10 @@ equal "every job succeeded" "$jobs" "$(in_state succeeded)"
 equal "no other job is left" "$jobs" "$(aegis jobs --json --limit 0 | jq '.jobs | length')"
 equal "each medium is there once" "$jobs" "$(aegis list --json --limit 0 | jq '[.media[].key] | unique | length')"
 equal "nothing is in the dead letters" 0 "$(aegis dead --json | jq '.dead | length')"
-lost=$(sqlite3 "$data/aegis.db" "SELECT count(*) FROM job WHERE attempt > 1")
+lost=$(sqlite3 "$data/aegis.db" "SELECT sum(attempt - 1) FROM job")
 equal "each interrupted attempt is on record as lost, and no other" "$interrupted" "$lost"
 job=$(sqlite3 "$data/aegis.db" "SELECT job_id FROM job WHERE attempt > 1 LIMIT 1")
-equal "with its history" "lost succeeded" "$(aegis jobs --json "${job:-0}" | jq -r '[.history[].outcome] | join(" ")')"
+contains "with its history" "lost succeeded" "$(aegis jobs --json "${job:-0}" | jq -r '[.history[].outcome] | join(" ")')"
 
 # A call that was under way when its process died may have been billed and must be made again; no other.
 for path in /v1/chat/completions /v1/embeddings; do

@@ -62,7 +62,6 @@ drains() {
     control "{\"latency_ms\":$latency}"
     rm -f "$work"/c/*
     for i in $(seq 6); do printf 'Drain %s note %d about the tide.\n' "$latency" "$i" >"$work/c/d-$latency-$i.txt"; done
-    chats=$(requests /v1/chat/completions)
     aegis add --detach --prefix "$latency" "$work/c" >/dev/null 2>&1
     "$AEGIS" --data "$data" --set workers=6 --set drain="$drain" serve >"$work/drain.log" 2>&1 &
     serve=$!

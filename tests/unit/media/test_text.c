@@ -159,6 +159,34 @@ static void damage_far_behind_is_repaired(void **state)
     free(text);
 }
 
+/* The look at the beginning saw ASCII; what comes behind is neither that nor UTF-8. */
+static void another_encoding_far_behind(void **state)
+{
+    (void)state;
+    static const char line[] = "All of this is plain enough for anybody.\n";
+    struct buffer in, out;
+    buffer_init(&in, MIB(2));
+    buffer_init(&out, MIB(2));
+    for (int i = 0; i < 20000; i++)
+        assert_int_equal(buffer_append_string(&in, line), OK);
+    assert_int_equal(buffer_append(&out, in.data, in.length), OK);
+    assert_int_equal(buffer_append_string(&in, "Ein gr\xfc\xdf"
+                                               "endes Sch\xf6nwetter \x93"
+                                               "f\xfcr\x94 M\xfcnchen.\n"),
+                     OK);
+    assert_int_equal(buffer_append_string(&out, "Ein grüßendes Schönwetter “für” München.\n"), OK);
+    write_file("behind.txt", in.data, in.length);
+    struct extracted x = extract("behind.txt");
+    assert_int_equal(x.rc, OK);
+    assert_true(x.identity.plain_utf8);
+    assert_int_equal(x.info.invalid, 0);
+    assert_int_equal(x.text.length, out.length);
+    assert_memory_equal(x.text.data, out.data, out.length);
+    buffer_free(&x.text);
+    buffer_free(&in);
+    buffer_free(&out);
+}
+
 static int refuse(void *ctx, const char *text, size_t length)
 {
     (void)text, (void)length;
@@ -459,6 +487,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(cutting_keeps_characters_whole),
         cmocka_unit_test(plain_text),
         cmocka_unit_test(damage_far_behind_is_repaired),
+        cmocka_unit_test(another_encoding_far_behind),
         cmocka_unit_test(the_sinks_failure_is_returned),
         cmocka_unit_test(cancelled),
         cmocka_unit_test(encodings),

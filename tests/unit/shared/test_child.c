@@ -448,6 +448,59 @@ static void killed_from_outside_is_transient(void **state)
     buffer_free(&payload);
 }
 
+/* A child that inherited the write end of another's pipe would hold back that one's end. */
+static void *run_children(void *arg)
+{
+    struct buffer payload;
+    uint32_t type;
+    buffer_init(&payload, CAP_CHILD_FRAME);
+    for (int i = 0; i < 5; i++) {
+        struct child *child;
+        char text[32];
+        snprintf(text, sizeof text, "%p %d", arg, i);
+        const char *args[] = {text, NULL};
+        int fd = memfd_create("input", MFD_CLOEXEC);
+        if (child_spawn("echo", args, fd, &usual, &child))
+            return arg;
+        close(fd);
+        int rc = child_receive(child, NULL, &type, &payload);
+        bool right = !rc && type == FRAME_TEXT && !strcmp(buffer_string(&payload), text);
+        right = right && !child_receive(child, NULL, &type, &payload) && type == 0;
+        child_close(child, NULL);
+        if (!right)
+            return arg;
+    }
+    buffer_free(&payload);
+    return NULL;
+}
+
+static void many_threads_spawn_at_once(void **state)
+{
+    (void)state;
+    pthread_t threads[8];
+    char names[8];
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, run_children, &names[i]), 0);
+    for (int i = 0; i < 8; i++) {
+        void *wrong;
+        pthread_join(threads[i], &wrong);
+        assert_null(wrong);
+    }
+}
+
+static void closing_early_kills(void **state)
+{
+    (void)state;
+    struct child *child = start("big", "1000", &usual); /* blocks on its full pipe */
+    struct buffer payload;
+    uint32_t type;
+    buffer_init(&payload, CAP_CHILD_FRAME);
+    assert_int_equal(child_receive(child, NULL, &type, &payload), OK);
+    child_close(child, NULL);
+    child_close(NULL, NULL);
+    buffer_free(&payload);
+}
+
 static void *spawn_in_thread(void *out)
 {
     *(struct child **)out = start("wait", NULL, &usual);
@@ -556,6 +609,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(exec_profile_refuses),
         cmocka_unit_test(cancel_returns_soon),
         cmocka_unit_test(killed_from_outside_is_transient),
+        cmocka_unit_test(many_threads_spawn_at_once),
+        cmocka_unit_test(closing_early_kills),
         cmocka_unit_test(outlives_the_spawning_thread),
         cmocka_unit_test(dies_with_the_parent),
         cmocka_unit_test(standing_alone_is_refused),
