@@ -9,7 +9,7 @@ build="gcc libc6-dev make cmake ninja-build pkg-config libcurl4-openssl-dev libj
 run="libavformat59 libavcodec59 libavutil57 libswresample4 poppler-utils libpocketsphinx3 pocketsphinx-en-us
      libexttextcat-data"
 demo="espeak-ng"
-test="$demo libcmocka-dev libmicrohttpd-dev ffmpeg jq qpdf sqlite3 python3-minimal man-db"
+test="$demo libcmocka-dev libmicrohttpd-dev ffmpeg jq qpdf sqlite3 curl openssl python3 procps bsdutils man-db"
 bench="redis-server postgresql-client gnuplot-nox hyperfine npm bsdextrautils"
 lint="clang clang-format clang-tidy cppcheck libclang-rt-14-dev"
 

@@ -59,7 +59,7 @@ static void compose(const uint8_t *data, size_t size, struct out *out)
     for (size_t i = 0; i + 2 <= size;) {
         uint8_t what = data[i], how = data[i + 1];
         struct audio_end_frame end = {.undecodable = how};
-        int64_t gap = (int64_t)1 << (how & 63);
+        int64_t gap = (int64_t)(UINT64_C(1) << (how & 63));
         uint32_t n = how < size - i - 2 ? how : (uint32_t)(size - i - 2);
         i += 2;
         switch (what % 8) {

@@ -67,7 +67,7 @@ static struct summary summary_of_sample(const char *name)
     char path[1024];
     struct buffer text;
     struct summary s;
-    snprintf(path, sizeof path, "%s/samples/%s", TEST_SOURCE_DIR, name);
+    snprintf(path, sizeof path, "%s/samples/texts/%s", TEST_SOURCE_DIR, name);
     buffer_init(&text, MIB(1));
     assert_int_equal(file_read(path, &text), 0);
     assert_int_equal(summarise(SUMMARY_WHOLE, buffer_string(&text), text.length, name, &s), 0);
