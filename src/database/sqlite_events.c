@@ -301,6 +301,12 @@ static int removed(struct transaction *tx, const struct media_event *e, int64_t 
         out->result = EVENT_STALE;
         return OK;
     }
+    /* One version was deleted for good, and it is not the one that is shown. */
+    const char *version = text_or_empty(e->object_version);
+    if (*version && head->media_id && !head->removed && strcmp(version, head->object_version)) {
+        out->result = EVENT_NOTHING_TO_REMOVE;
+        return OK;
+    }
     if (!head->media_id || head->removed) {
         out->result = EVENT_NOTHING_TO_REMOVE;
         return remember_removal(tx, e, bucket, head);

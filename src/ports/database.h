@@ -324,9 +324,9 @@ struct database_ops {
 
     /* Upserts media, versions and jobs; one outcome per event. Events of one key in one call are
      * taken in the order given. A newer version of a medium cancels the older one's unfinished job;
-     * the old result stays current until the new one is published. EVENT_REMOVED takes the medium
-     * out of every search at once and cancels its unfinished jobs; a later event may bring it back.
-     */
+     * the old result stays current until the new one is published. EVENT_REMOVED (of the
+     * newest version, or naming none) takes the medium out of every search at once and cancels its
+     * unfinished jobs; a later event may bring it back. */
     int (*record_events)(void *ctx, const struct media_event *events, size_t count,
                          struct event_outcome *out);
 

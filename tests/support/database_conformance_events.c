@@ -253,6 +253,25 @@ static void removal_takes_it_out_of_everything(void **state)
                      EVENT_NOTHING_TO_REMOVE);
 }
 
+static void removal_of_an_old_version_leaves_the_newest(void **state)
+{
+    struct fixture *f = *state;
+    struct media_event e = event_of("k", "e1", 1);
+    e.object_version = "v1";
+    record(f, e);
+    e = event_of("k", "e2", 2);
+    e.object_version = "v2";
+    struct event_outcome newest = record(f, e);
+    struct media_event old = event_of("k", "", 3), current = event_of("k", "", 4);
+    old.kind = current.kind = EVENT_REMOVED;
+    old.object_version = "v1";
+    current.object_version = "v2";
+    assert_int_equal(record(f, old).result, EVENT_NOTHING_TO_REMOVE);
+    assert_int_equal(state_of(f, newest.job_id), JOB_QUEUED);
+    assert_int_equal(record(f, current).result, EVENT_MEDIA_REMOVED);
+    assert_int_equal(state_of(f, newest.job_id), JOB_CANCELLED);
+}
+
 static void removal_of_the_unknown_makes_its_late_creation_stale(void **state)
 {
     struct fixture *f = *state;
@@ -420,6 +439,7 @@ const struct suite_test database_event_tests[] = {
     SUITE_TEST(later_event_of_the_same_version_moves_the_order_on),
     SUITE_TEST(going_back_to_old_content_is_a_new_version),
     SUITE_TEST(removal_takes_it_out_of_everything),
+    SUITE_TEST(removal_of_an_old_version_leaves_the_newest),
     SUITE_TEST(removal_of_the_unknown_makes_its_late_creation_stale),
     SUITE_TEST(removed_medium_comes_back),
     SUITE_TEST(events_of_one_call_are_taken_in_order),
