@@ -488,6 +488,8 @@ int child_receive(struct child *child, const struct cancel *cancel, uint32_t *ty
         buffer_clear(payload);
         return child->failed ? error_restore(&child->failure) : OK;
     }
+    if (cancel_requested(cancel)) /* also when frames are waiting */
+        return error_set(ERR_CANCELLED, NULL, "the parser '%s' was cancelled", child->name);
     for (;;) {
         int rc = receive_frame(child, cancel, type, payload);
         if (rc)
