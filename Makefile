@@ -4,6 +4,7 @@ TYPE    ?= RelWithDebInfo
 PREFIX  ?= /usr/local
 DEMO    ?= demo-data
 JOBS    ?= $(shell nproc)
+CTEST_ARGS ?=
 ONLY    ?=
 FUZZ_SECONDS ?= 60
 CMAKE   = cmake -G Ninja -DCMAKE_INSTALL_PREFIX=$(PREFIX)
@@ -30,17 +31,17 @@ serve: all ## work through the queue of the default data directory until stopped
 test: deps-test ## build and run all tests
 	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=$(TYPE) -DBUILD_TESTING=ON >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
-	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) $(CTEST_ARGS)
 
 asan: deps-test ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(CMAKE) -S . -B build-asan -DCMAKE_BUILD_TYPE=Debug -DAEGIS_SANITIZE=address,undefined >/dev/null
 	@cmake --build build-asan -j $(JOBS)
-	@ctest --test-dir build-asan --output-on-failure -j $(JOBS)
+	@ctest --test-dir build-asan --output-on-failure -j $(JOBS) $(CTEST_ARGS)
 
 tsan: deps-test ## the same tests under ThreadSanitizer
 	@$(CMAKE) -S . -B build-tsan -DCMAKE_BUILD_TYPE=Debug -DAEGIS_SANITIZE=thread >/dev/null
 	@cmake --build build-tsan -j $(JOBS)
-	@ctest --test-dir build-tsan --output-on-failure -j $(JOBS)
+	@ctest --test-dir build-tsan --output-on-failure -j $(JOBS) $(CTEST_ARGS)
 
 check: test asan tsan lint ## everything a change has to pass
 
