@@ -59,7 +59,9 @@ struct text_info {
 };
 
 /* TEXT, MARKDOWN, HTML, PDF, DOCX. Paragraphs are separated by blank lines; headings stand on lines
- * of their own. Constant memory whatever the size. */
+ * of their own. Constant memory whatever the size. A document without text (a PDF that is only
+ * scanned pages) gives 0 bytes: an outcome. PDF needs pdftotext and pdfinfo (poppler-utils) on the
+ * PATH; without them it is "no_decoder". */
 int media_extract_text(int fd, int64_t size, const struct media_identity *identity,
                        const struct cancel *cancel, const struct text_sink *sink,
                        struct text_info *out);

@@ -81,10 +81,12 @@ static void gather(struct processor *p, struct batch *b, const struct queue_mess
         struct delivery *d = delivery_new(&messages[i]);
         if (!d)
             continue; /* out of memory: it comes back after its visibility timeout */
+        int rc = job_message_parse(messages[i].body, messages[i].length, &parsed);
+        d->job_id = rc ? 0 : parsed.job_id;
         pthread_mutex_lock(&p->lock);
         delivery_link(p, d);
         pthread_mutex_unlock(&p->lock);
-        if (job_message_parse(messages[i].body, messages[i].length, &parsed)) {
+        if (rc) {
             dispose_unreadable(p, d);
             continue;
         }

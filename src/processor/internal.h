@@ -30,7 +30,8 @@ enum disposition {
 struct delivery {
     struct delivery *next, *previous; /* the list of those in flight, under processor.lock */
     char *receipt;
-    struct job_work work;
+    int64_t job_id;       /* as the message has it; 0 if it is unreadable */
+    struct job_work work; /* the database writes it while the attempt starts */
     struct cancel cancel; /* drain deadline, or the lease was lost */
     atomic_bool lost;     /* the queue gave the message to somebody else */
     bool probing;         /* this job tries whether the pause's cause is mended (pause.c) */

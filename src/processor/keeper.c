@@ -81,7 +81,7 @@ static size_t copy_in_flight(struct processor *p, struct beat **out)
     struct beat *beats = n > 0 ? calloc(n, sizeof *beats) : NULL;
     for (struct delivery *d = beats ? p->in_flight : NULL; d; d = d->next)
         if ((beats[count].receipt = strdup(d->receipt)))
-            beats[count++].job_id = d->work.job_id;
+            beats[count++].job_id = d->job_id;
     pthread_mutex_unlock(&p->lock);
     *out = beats;
     return count;

@@ -19,6 +19,7 @@ static int load_spooled(const struct text_source *text, const struct chunk_ref *
     buffer_clear(scratch);
     int rc = buffer_reserve(scratch, total);
     for (size_t i = 0; !rc && i < count; i++) {
+        /* NOLINTNEXTLINE: only a text in memory comes without a scratch buffer */
         rc = file_read_at(text->fd, "spool file", scratch->data + at, refs[i].length,
                           refs[i].offset, &got);
         if (!rc && got < refs[i].length)
