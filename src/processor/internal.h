@@ -79,6 +79,9 @@ struct processor {
     atomic_llong cost_nanousd;
 };
 
+/* processor.c: a thread with a small stack and a name for `top -H`. */
+int processor_start_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *arg);
+
 /* processor.c: starts workers up to the number busy; called by the dispatcher only. */
 int processor_spawn_workers(struct processor *p);
 

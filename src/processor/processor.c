@@ -91,7 +91,7 @@ static void destroy(struct processor *p)
 }
 
 /* The name is what `top -H` and debuggers show. */
-static int start_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *arg)
+int processor_start_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *arg)
 {
     pthread_attr_t attr;
     pthread_attr_init(&attr);
@@ -126,7 +126,7 @@ int processor_spawn_workers(struct processor *p)
     int wanted = p->busy;
     pthread_mutex_unlock(&p->lock);
     while (p->spawned < wanted) {
-        int rc = start_thread(&p->workers[p->spawned], "worker", worker_run, p);
+        int rc = processor_start_thread(&p->workers[p->spawned], "worker", worker_run, p);
         if (rc)
             return p->spawned > 0 ? OK : rc; /* fewer workers still do the work */
         p->spawned++;
@@ -142,12 +142,12 @@ int processor_start(const struct processor_ports *ports, const struct processor_
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for the processor");
     int rc = init(p, ports, settings, observer);
     if (!rc)
-        rc = start_thread(&p->keeper, "keeper", keeper_run, p);
+        rc = processor_start_thread(&p->keeper, "keeper", keeper_run, p);
     if (rc) {
         destroy(p);
         return rc;
     }
-    rc = start_thread(&p->dispatcher, "dispatcher", dispatcher_run, p);
+    rc = processor_start_thread(&p->dispatcher, "dispatcher", dispatcher_run, p);
     if (rc) {
         struct error e = *error_last();
         channel_close(&p->done);

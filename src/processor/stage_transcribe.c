@@ -32,6 +32,8 @@ struct piece {
     struct transcribe_result result;
     int rc;
     struct error error;
+    bool finished; /* under recording.lock: the thread is at its end */
+    bool joined;   /* the job's thread only */
 };
 
 struct recording {
@@ -137,6 +139,7 @@ static void *piece_run(void *arg)
     close(piece->audio.fd);
     pthread_mutex_lock(&r->lock);
     r->running--;
+    piece->finished = true;
     if (piece->rc) {
         r->failed = true;
         cancel_request(&r->stop);
@@ -165,6 +168,20 @@ static void wait_for_room(struct recording *r, int limit)
     pthread_mutex_unlock(&r->lock);
 }
 
+/* Threads that are done give their stacks back: a long recording has hundreds of pieces. */
+static void join_finished(struct recording *r)
+{
+    for (struct piece *piece = r->first; piece; piece = piece->next) {
+        pthread_mutex_lock(&r->lock);
+        bool finished = piece->finished;
+        pthread_mutex_unlock(&r->lock);
+        if (!finished || piece->joined)
+            continue;
+        pthread_join(piece->thread, NULL);
+        piece->joined = true;
+    }
+}
+
 static int start_piece(struct recording *r, const struct audio_piece *audio)
 {
     struct piece *piece = calloc(1, sizeof *piece);
@@ -178,14 +195,15 @@ static int start_piece(struct recording *r, const struct audio_piece *audio)
     pthread_mutex_lock(&r->lock);
     r->running++;
     pthread_mutex_unlock(&r->lock);
-    int e = pthread_create(&piece->thread, NULL, piece_run, piece);
-    if (e) {
+    join_finished(r);
+    int rc = processor_start_thread(&piece->thread, "transcribe", piece_run, piece);
+    if (rc) {
         close(audio->fd);
         free(piece);
         pthread_mutex_lock(&r->lock);
         r->running--;
         pthread_mutex_unlock(&r->lock);
-        return error_set_errno(e, "cannot start a thread");
+        return rc;
     }
     *r->last = piece;
     r->last = &piece->next;
@@ -244,7 +262,9 @@ static int join(struct recording *r)
     struct error stopped = {.code = OK}, failed = {.code = OK};
     wait_for_room(r, 1);
     for (struct piece *piece = r->first; piece; piece = piece->next) {
-        pthread_join(piece->thread, NULL);
+        if (!piece->joined)
+            pthread_join(piece->thread, NULL);
+        piece->joined = true;
         struct error *slot = piece->rc == ERR_CANCELLED ? &stopped : &failed;
         if (piece->rc && slot->code == OK)
             *slot = piece->error;
