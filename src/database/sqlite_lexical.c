@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #include "database/sqlite_internal.h"
+#include "database/sqlite_words.h"
 
-enum { LEXICAL_FORMAT = 1, LEXICAL_BATCH = 4096 };
+enum { LEXICAL_FORMAT = 2, LEXICAL_BATCH = 4096 };
 
 /* pgsz and hashsize: measured with bench_database; the hash holds one batch. */
 static const char SCHEMA[] =
@@ -22,7 +23,7 @@ static const char SCHEMA[] =
     "CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, "
     "database_id BLOB NOT NULL, indexed_to INTEGER NOT NULL, removals INTEGER NOT NULL) STRICT;"
     "CREATE VIRTUAL TABLE passage USING fts5 (text, heading, content = '', "
-    "tokenize = 'porter unicode61 remove_diacritics 2');"
+    "tokenize = 'words porter unicode61 remove_diacritics 2');"
     "INSERT INTO passage (passage, rank) VALUES ('rank', 'bm25(1.0, 3.0)');"
     "INSERT INTO passage (passage, rank) VALUES ('hashsize', 8388608);"
     "INSERT INTO passage (passage, rank) VALUES ('automerge', 16);";
@@ -32,6 +33,9 @@ static const char SCHEMA[] =
 static int lexical_connect(struct store *s, struct connection *c, int flags)
 {
     int rc = connection_open(c, s->lexical_path, flags, s->busy_ms);
+    int status = rc ? SQLITE_OK : words_register(c->db);
+    if (status != SQLITE_OK)
+        rc = connection_error(c, status, "registering the tokenizer");
     if (!rc)
         rc = connection_use_wal(c);
     if (!rc)

@@ -102,8 +102,10 @@ const char *sniff_frames(const struct head *h)
     /* A short file. Not layer I, whose headers begin as UTF-16 text with a mark does. */
     if (count > 0 && end && strcmp(format, "mp1") != 0)
         return format;
-    for (size_t at = 1; at + 7 <= h->length && at < SCAN_BYTES; at++)
-        if (h->bytes[at] == 0xff && count_frames(h, at, &format, &end) >= FRAMES_AFTER_JUNK)
+    size_t stop = h->length - 6 < SCAN_BYTES ? h->length - 6 : SCAN_BYTES;
+    const unsigned char *p = h->bytes + 1, *last = h->bytes + stop;
+    for (; p < last && (p = memchr(p, 0xff, (size_t)(last - p))); p++)
+        if (count_frames(h, (size_t)(p - h->bytes), &format, &end) >= FRAMES_AFTER_JUNK)
             return format;
     return NULL;
 }

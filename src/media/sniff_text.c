@@ -62,22 +62,21 @@ static bool plausible_after_mark(const struct head *h, const char *format)
 
 enum text_shape sniff_encoding(const struct head *h, const char **format)
 {
-    size_t controls = 0, zeros = 0;
+    size_t controls = 0;
     *format = byte_order_mark(h);
     if (*format)
         return plausible_after_mark(h, *format) ? SHAPE_MARKED : SHAPE_BINARY;
-    for (size_t i = 0; i < h->length; i++) {
-        zeros += h->bytes[i] == 0;
-        controls += is_control(h->bytes[i]);
-    }
-    if (zeros) {
+    for (size_t i = 0; i < h->length; i++)
+        if (h->bytes[i] < 0x20) /* few are: line breaks */
+            controls += is_control(h->bytes[i]);
+    if (memchr(h->bytes, 0, h->length)) {
         *format = unmarked_utf16(h);
         if (*format)
             return SHAPE_UTF16;
     }
     /* ISO-2022 is written in ASCII bytes; "ESC $" switches to its double-byte sets. */
     bool valid = utf8_valid((const char *)h->bytes, h->length, !h->whole) &&
-                 !memmem(h->bytes, h->length, "\x1b$", 2);
+                 !(memchr(h->bytes, 0x1b, h->length) && memmem(h->bytes, h->length, "\x1b$", 2));
     *format = valid ? "utf-8" : "unknown-8bit"; /* the latter: RFC 1428 */
     /* A few stray controls are found in texts; in other data they are one byte of ten. */
     if (controls > h->length / 200)
@@ -96,7 +95,9 @@ void sniff_ascii(const struct head *h, const char *format, char *out, size_t cap
         low = width - 1;
     if (byte_order_mark(h))
         skip = width == 1 ? 3 : width;
-    for (size_t i = skip; i + width <= h->length && n + 1 < capacity; i += width) {
+    for (size_t i = skip; width == 1 && i < h->length && n + 1 < capacity; i++)
+        out[n++] = h->bytes[i] == 0 || h->bytes[i] >= 0x80 ? '?' : (char)h->bytes[i];
+    for (size_t i = skip; width > 1 && i + width <= h->length && n + 1 < capacity; i += width) {
         unsigned char c = h->bytes[i + low];
         for (size_t k = 0; k < width; k++)
             if (k != low && h->bytes[i + k])

@@ -4,13 +4,14 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "processor/internal.h"
 #include "shared/job_message.h"
 #include "shared/log.h"
 #include "shared/random.h"
 
-enum { SETTLE_MAX = 1000, RESCUE_EVERY_MS = 30000, RESCUE_BATCH = 500 };
+enum { SETTLE_MAX = 1000, GATHER_MS = 15, RESCUE_EVERY_MS = 30000, RESCUE_BATCH = 500 };
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -216,6 +217,13 @@ static void rescue(struct processor *p)
 
 /* ---- the thread ---- */
 
+/* Nobody waits for a message to be deleted: while they come fast, a moment's patience makes one
+ * commit of many. The channel has room for what comes meanwhile. */
+static void gather(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = GATHER_MS * 1000000}, NULL);
+}
+
 static int wait_ms(int64_t now, int64_t a, int64_t b)
 {
     int64_t next = a < b ? a : b;
@@ -241,6 +249,8 @@ void *keeper_run(void *processor)
             channel_pop_many(&p->done, items, SETTLE_MAX, wait_ms(now, next_beat, next_rescue));
         if (n > 0)
             settle(p, (struct delivery **)items, n);
+        if (n > 1 && !cancel_requested(&p->stop))
+            gather();
         now = clock_monotonic_ms();
         if (now >= next_beat) {
             heartbeat(p);

@@ -11,6 +11,10 @@
 /* Deep enough for SQLite and JSON on a worker; only touched pages count as memory. */
 enum { WORKER_STACK = 512 * 1024 };
 
+enum {
+    DONE_ROOM = 128
+}; /* finished messages that wait for the keeper without holding a worker up */
+
 const char *stage_name(enum stage stage)
 {
     static const char *const names[STAGES] = {
@@ -72,7 +76,7 @@ static int init(struct processor *p, const struct processor_ports *ports,
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for %d workers", settings->workers);
     int rc = channel_init(&p->ready, (size_t)settings->workers);
     if (!rc)
-        rc = channel_init(&p->done, (size_t)settings->workers);
+        rc = channel_init(&p->done, (size_t)settings->workers + DONE_ROOM);
     if (!rc && settings->budget_nanousd > 0)
         rc = load_cost(p);
     return rc;

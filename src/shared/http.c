@@ -13,7 +13,11 @@
 
 enum {
     DEFAULT_CONNECT_TIMEOUT_MS = 10000,
-    RECEIVE_BUFFER = 4096, /* per transfer, while it runs: a thousand of them wait at a time */
+    /* Per transfer, while it runs. Few at a time may have one that holds most replies whole: fewer
+     * reads. A thousand that wait may not. */
+    RECEIVE_BUFFER = 32768,
+    RECEIVE_BUFFER_CROWDED = 4096,
+    CROWD = 160, /* transfers */
     /* Not less than an HTTP/2 DATA frame (RFC 9113, 4.2): curl 7.88 writes past the end of a
      * smaller buffer when streams share a connection. */
     RECEIVE_BUFFER_TLS = 16384,
@@ -235,7 +239,17 @@ static int set_headers(struct http_call *call)
     return rc;
 }
 
-static void set_connection(const struct http_engine *engine, struct http_call *call)
+static long receive_buffer(struct http_engine *engine, bool tls)
+{
+    if (tls)
+        return RECEIVE_BUFFER_TLS;
+    pthread_mutex_lock(&engine->lock);
+    bool crowded = engine->users > CROWD;
+    pthread_mutex_unlock(&engine->lock);
+    return crowded ? RECEIVE_BUFFER_CROWDED : RECEIVE_BUFFER;
+}
+
+static void set_connection(struct http_engine *engine, struct http_call *call)
 {
     CURL *easy = call->easy;
     const struct http_request *r = call->request;
@@ -253,12 +267,12 @@ static void set_connection(const struct http_engine *engine, struct http_call *c
         curl_easy_setopt(easy, CURLOPT_CAINFO, engine->ca_file);
     if (engine->no_proxy_for_loopback)
         curl_easy_setopt(easy, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)(tls ? RECEIVE_BUFFER_TLS : RECEIVE_BUFFER));
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, receive_buffer(engine, tls));
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 }
 
-static int prepare(const struct http_engine *engine, struct http_call *call)
+static int prepare(struct http_engine *engine, struct http_call *call)
 {
     CURL *easy = call->easy;
     if (strlen(call->request->url) > CAP_HTTP_URL)

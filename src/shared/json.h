@@ -15,6 +15,9 @@
 /* Parses one document of `length` bytes. ERR_INVALID names `what`, the position and the reason. NUL
  * characters in strings are refused, duplicate keys too. The caller json_decrefs *out. */
 int json_parse(const char *text, size_t length, const char *what, json_t **out);
+/* The same, by the library alone: json_parse hands it long strings apart (json_lift.h), because it
+ * reads character by character. */
+int json_parse_whole(const char *text, size_t length, const char *what, json_t **out);
 
 /* A member reached by a dotted path ("detail.object.key"); NULL if any step is missing. Borrowed.
  */

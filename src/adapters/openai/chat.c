@@ -29,6 +29,20 @@ static int append_system(struct call *call, const struct chat_request *r, struct
     return rc;
 }
 
+static int append_schema(const struct chat_request *r, bool responses, struct buffer *b)
+{
+    int rc =
+        buffer_append_string(b, responses ? "{\"type\":\"json_schema\",\"name\":"
+                                          : "{\"type\":\"json_schema\",\"json_schema\":{\"name\":");
+    if (!rc)
+        rc = append_text(b, r->name);
+    if (!rc)
+        rc = buffer_append_string(b, ",\"strict\":true,\"schema\":");
+    if (!rc)
+        rc = buffer_append_string(b, r->schema);
+    return rc ? rc : buffer_append_string(b, responses ? "}" : "}}");
+}
+
 static int append_format(struct call *call, const struct chat_request *r, struct buffer *b)
 {
     bool responses = call->openai->responses;
@@ -38,15 +52,8 @@ static int append_format(struct call *call, const struct chat_request *r, struct
         buffer_append_string(b, responses ? ",\"text\":{\"format\":" : ",\"response_format\":");
     if (!rc && call_lacks(call, LACKS_JSON_SCHEMA))
         rc = buffer_append_string(b, "{\"type\":\"json_object\"}");
-    else if (!rc && responses)
-        rc = buffer_printf(
-            b, "{\"type\":\"json_schema\",\"name\":\"%s\",\"strict\":true,\"schema\":%s}", r->name,
-            r->schema);
     else if (!rc)
-        rc = buffer_printf(b,
-                           "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"%s\","
-                           "\"strict\":true,\"schema\":%s}}",
-                           r->name, r->schema);
+        rc = append_schema(r, responses, b);
     return rc || !responses ? rc : buffer_append_char(b, '}');
 }
 
@@ -296,7 +303,7 @@ static int judge(const struct call *call, const struct chat_reply *r)
         return error_set(ERR_TRANSIENT, "server_error", "%s with model '%s' failed on the server",
                          operation_name(call->operation), call->at->model);
     case CHAT_TRUNCATED:
-        return error_set(ERR_PERMANENT, "truncated",
+        return error_set(ERR_PERMANENT, "truncated_reply",
                          "%s with model '%s': the reply was cut off by its length limit twice",
                          operation_name(call->operation), call->at->model);
     default:

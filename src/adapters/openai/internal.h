@@ -29,6 +29,7 @@ struct endpoint {
     char *model;
     bool is_openai; /* OpenAI itself, not a compatible server */
     bool reasoning; /* by the model's name */
+    struct model_identity identity;
     atomic_uint lacks;
 };
 
@@ -160,9 +161,8 @@ int prompt_append_document(struct buffer *out, const char *tag, const char *name
 /* ---- embed.c ---- */
 
 /* Base64 (RFC 4648) of little-endian float32 into `out`: the number of floats, 0 if it is not
- * that, or more than `capacity`. `scratch` holds at least length / 4 * 3 bytes. */
-size_t embed_decode(const char *text, size_t length, unsigned char *scratch, float *out,
-                    size_t capacity);
+ * that, or more than `capacity`. */
+size_t embed_decode(const char *text, size_t length, float *out, size_t capacity);
 /* Divides by the length; false if that is zero or not finite. */
 bool embed_normalise(float *vector, size_t dimension);
 /* No fewer tokens than OpenAI's encodings give, in general: 8,192 is the cap of one input. */

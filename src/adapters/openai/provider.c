@@ -54,9 +54,9 @@ static struct digest revision_digest(const struct openai *o, enum model_operatio
     }
 }
 
-static int identify(void *ctx, enum model_operation operation, struct model_identity *out)
+static void fill_identity(const struct openai *o, enum model_operation operation,
+                          struct model_identity *out)
 {
-    const struct openai *o = ctx;
     const struct endpoint *at = &o->endpoints[operation];
     *out = (struct model_identity){.provider = "openai"};
     snprintf(out->model, sizeof out->model, "%s", at->model);
@@ -73,6 +73,12 @@ static int identify(void *ctx, enum model_operation operation, struct model_iden
     } else {
         out->max_input = o->max_input ? o->max_input : max_input_of(at->model);
     }
+}
+
+static int identify(void *ctx, enum model_operation operation, struct model_identity *out)
+{
+    const struct openai *o = ctx;
+    *out = o->endpoints[operation].identity;
     return OK;
 }
 
@@ -289,6 +295,8 @@ int openai_provider_open(const struct openai_options *options, struct http_engin
     int rc = copy_options(o, options);
     for (int i = 0; i < MODEL_OPERATIONS && !rc; i++)
         rc = open_endpoint(&o->endpoints[i], &options->operations[i], i);
+    for (int i = 0; i < MODEL_OPERATIONS && !rc; i++)
+        fill_identity(o, i, &o->endpoints[i].identity);
     if (rc) {
         close_openai(o);
         return rc;

@@ -9,6 +9,7 @@
 
 #include "ports/model_provider.h"
 #include "shared/error.h"
+#include "shared/json.h"
 #include "shared/json_lift.h"
 
 struct fixture {
@@ -96,6 +97,42 @@ static void test_cap(void **state)
     json_lifted_free(&lifted);
 }
 
+/* What is lifted and put back reads as the parser reads it; what it refuses is not accepted. */
+static void test_lifting_changes_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool lifted;
+    } table[] = {
+        {"{\"a\":\"0123456789abcdef\",\"b\":[\"0123456789abcdef\",1]}", true},
+        {"[\"\\\"quoted\\\" \\\\ \\/ \\b\\f\\n\\r\\t and more\"]", true},
+        {"[\"caf\\u00e9 \\ud83d\\ude00 caf\xc3\xa9 0123456789\"]", true},
+        {"[\"a NUL \\u0000 0123456789abcdef\"]", false},
+        {"[\"half a pair \\ud83d 0123456789\"]", false},
+        {"[\"half a pair \\ud83d\\u0041 0123456789\"]", false},
+        {"[\"half a pair \\ude00 0123456789\"]", false},
+        {"[\"cut 0123456789abcdef \\u12\"]", false},
+        {"[\"no escape 0123456789 \\x41\"]", false},
+        {"[\"a line\nbreak 0123456789abcdef\"]", false},
+        {"[\"broken caf\xc3 0123456789abcdef\"]", false},
+        {"{\"0123456789abcdef\":1}", false},
+        {"[\"\\u00010\",\"0123456789abcdef\"]", false},
+        {"[\"0123456789abcdef\"", false},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        const char *text = table[i].text;
+        json_t *lifted, *whole;
+        assert_int_equal(json_parse_lifted(text, strlen(text), 16, &lifted), table[i].lifted);
+        if (!lifted)
+            continue;
+        assert_int_equal(json_parse_whole(text, strlen(text), "it", &whole), 0);
+        assert_true(json_equal(lifted, whole));
+        json_decref(lifted);
+        json_decref(whole);
+    }
+}
+
 static void test_validity(void **state)
 {
     (void)state;
@@ -143,6 +180,7 @@ int main(void)
         cmocka_unit_test(test_broken_documents_are_refused),
         cmocka_unit_test(test_forged_stand_in),
         cmocka_unit_test(test_cap),
+        cmocka_unit_test(test_lifting_changes_nothing),
         cmocka_unit_test(test_validity),
         cmocka_unit_test(test_model_calls_grow),
     };
