@@ -1,14 +1,10 @@
 #include "database/sqlite_writer.h"
 
 #include <string.h>
-#include <time.h>
 
 /* Most changes of one transaction: bounds how long a lock is held and how much is redone on an
  * error. */
 enum { BATCH_CHANGES = 512 };
-
-/* With so many changes in the last transaction, the next one waits a moment for company. */
-enum { CROWD = 8, GATHER_US = 1500 };
 
 struct change {
     int (*apply)(struct transaction *tx, void *arg);
@@ -259,23 +255,12 @@ static void wake(struct batch batch)
     }
 }
 
-/* While changes come from many sides, a moment's patience makes one commit, with its sync and its
- * pages, of several. */
-static void gather(struct writer *w)
-{
-    pthread_mutex_unlock(&w->lock);
-    nanosleep(&(struct timespec){.tv_nsec = GATHER_US * 1000}, NULL);
-    pthread_mutex_lock(&w->lock);
-}
-
 static struct batch take(struct writer *w)
 {
     struct batch batch = {0};
     pthread_mutex_lock(&w->lock);
     while (!w->head && !w->stop)
         pthread_cond_wait(&w->wanted, &w->lock);
-    if (w->last_count >= CROWD && !w->stop)
-        gather(w);
     batch.first = w->head;
     for (; w->head && batch.count < BATCH_CHANGES; w->head = w->head->next)
         batch.count++;
@@ -309,7 +294,6 @@ static void *writer_main(void *arg)
     while ((batch = take(w)).count > 0) {
         struct writer_news news = {0};
         run_batch(w, batch, &news);
-        w->last_count = batch.count;
         wake(batch);
         finish_checkpoint(w);
         news.wal_pages = w->wal_pages;

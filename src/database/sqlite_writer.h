@@ -83,7 +83,6 @@ struct writer {
     void *ctx;
     pthread_t thread;
     bool running;
-    size_t last_count; /* changes in the last batch */
     pthread_mutex_t lock;
     pthread_cond_t wanted;
     struct change *head, *tail;
