@@ -1,5 +1,8 @@
 # bench/lib.sh - what the rows share. Sourced by bench/run.
 
+. bench/inputs.sh
+. bench/whole.sh
+
 say() { printf '\033[2m%s\033[0m\n' "$*" >&2; }
 
 begin() {
@@ -7,7 +10,7 @@ begin() {
     chmod 711 "$work" # PostgreSQL runs as nobody if we are root
     : >"$work/rows"
     : >"$work/pids"
-    mkdir -p bench/results
+    mkdir -p "$(dirname "$results")"
 }
 
 clean_up() {
@@ -27,6 +30,15 @@ emit() {
         {row: $row, name: $name, value: $value, unit: $unit, peer: $peer, peer_value: $peer_value,
          ratio: (if $peer_value == null or $value == 0 or $peer_value == 0 then null
                  elif $better == "lower" then $peer_value / $value else $value / $peer_value end)}' >>"$work/rows"
+}
+
+# required NAME VALUE UNIT BOUND [higher|lower]: a row against what was promised for it; higher (the
+# default) or lower is better. A value that misses it is told, and is no failure of the run.
+required() {
+    emit "$1" "$2" "$3" required "$4" "${5:-higher}"
+    jq -ne --argjson value "$2" --argjson bound "$4" --arg better "${5:-higher}" \
+        'if $better == "lower" then $value <= $bound else $value >= $bound end' >/dev/null ||
+        say "$ROW: MISSED: $1: $2 $3, required: $4 $3"
 }
 
 # setting KEY VALUE: how this row was measured; kept beside it.
@@ -142,6 +154,15 @@ peer() {
 # measured COMMAND...: runs it, its output to $work/out, its measure to $work/measure.
 measured() { "$BUILD/bench/bench_measure" "$work/measure" "$@" >"$work/out"; }
 measure() { jq -r ".$1" "$work/measure"; }
+measured_tree() { "$BUILD/bench/bench_measure" --tree "$work/measure" "$@" >"$work/out"; }
+
+# serving COMMAND...: runs it; if it fails, the last lines of its log say why.
+serving() {
+    "$@" 2>"$work/serve.log" || {
+        tail -n 3 "$work/serve.log" >&2
+        return 1
+    }
+}
 
 # Emptied before each round, as a new installation is.
 fresh_postgres() {
@@ -165,45 +186,52 @@ run_peer() {
         --openai "$(fake_openai "$3")" --jobs "$2" --concurrency "$4" --connections 16
 }
 
-# aegis_queued JOBS LATENCY_MS: a new data directory in $work/data with that many jobs on its queue.
-aegis_queued() {
+# aegis_new LATENCY_MS: a new data directory, $work/data, and a provider.
+aegis_new() {
     rm -rf "$work/data"
     export AEGIS_DATA="$work/data" OPENAI_API_KEY=key OPENAI_BASE_URL
-    OPENAI_BASE_URL=$(fake_openai "$2")
-    "$AEGIS" add --detach "$(texts "$1")" >"$work/add.log" 2>&1 || {
-        tail -n 3 "$work/add.log" >&2
-        return 1
-    }
+    OPENAI_BASE_URL=$(fake_openai "$1")
+}
+
+# aegis_queued JOBS LATENCY_MS: a new data directory with that many jobs on its queue.
+aegis_queued() {
+    aegis_new "$2"
+    serving "$AEGIS" add --detach "$(texts "$1")" >/dev/null
 }
 
 # aegis_serve WORKERS: works off the queue. Then aegis_jobs says what came of it.
-aegis_serve() {
-    measured "$AEGIS" serve --until-idle --workers "$1" 2>"$work/serve.log" || {
-        tail -n 3 "$work/serve.log" >&2
-        return 1
-    }
-}
+aegis_serve() { serving measured "$AEGIS" serve --until-idle --workers "$1"; }
 
-# Prints JSON: jobs that succeeded, from the first one's start to the end of the process: only then is
-# the word index, which runs a little behind, known to be complete.
+# aegis_jobs SKIP: prints JSON: jobs that succeeded, from the first one's start to the end of the process:
+# only then is the word index, which runs a little behind, known to be complete. The steady rate leaves
+# out the first and the last SKIP jobs to finish.
 aegis_jobs() {
     local ended
     ended=$(jq '.started_at_ms + .seconds * 1000' "$work/measure")
     sqlite3 -json "$work/data/aegis.db" "
-        SELECT count(*) AS jobs, min(a.started_ms) AS first_job_at_ms, ($ended - min(a.started_ms)) / 1000.0 AS seconds,
-               count(*) * 1000.0 / ($ended - min(a.started_ms)) AS jobs_per_second
-        FROM attempt a JOIN job j USING (job_id) WHERE a.ordinal = j.ordinal AND j.state = 4" | jq -c '.[0]'
+        WITH done AS (SELECT a.started_ms, j.finished_ms, row_number() OVER (ORDER BY j.finished_ms) AS place
+                      FROM attempt a JOIN job j USING (job_id) WHERE a.ordinal = j.ordinal AND j.state = 4),
+             jobs AS (SELECT count(*) AS number, min(started_ms) AS first_ms FROM done),
+             steady AS (SELECT max(finished_ms) - min(finished_ms) AS ms, count(*) - 1 AS number FROM done, jobs
+                        WHERE place BETWEEN $1 AND jobs.number - $1)
+        SELECT jobs.number AS jobs, first_ms AS first_job_at_ms, ($ended - first_ms) / 1000.0 AS seconds,
+               jobs.number * 1000.0 / ($ended - first_ms) AS jobs_per_second,
+               steady.number * 1000.0 / steady.ms AS steady_jobs_per_second
+        FROM jobs, steady" | jq -c '.[0]'
 }
 
 # run_aegis JOBS LATENCY_MS WORKERS: a whole round; its report is in $work/out.
 run_aegis() {
-    local done
     aegis_queued "$1" "$2"
     aegis_serve "$3"
-    aegis_jobs >"$work/out"
-    done=$(jq .jobs "$work/out")
-    [ "$done" = "$1" ] || {
-        echo "only $done of $1 jobs succeeded" >&2
+    aegis_jobs "$3" >"$work/out"
+    expect "the number of jobs that succeeded" "$1" "$(report jobs)"
+}
+
+# expect WHAT EXPECTED FOUND: a result that is wrong fails the row.
+expect() {
+    [ "$2" = "$3" ] || {
+        echo "$ROW: $1 is '$3', not '$2'" >&2
         return 1
     }
 }

@@ -2,7 +2,7 @@
 # Installs the Debian packages a target needs, if any is missing: dependencies.sh build|demo|test|bench|lint
 set -euo pipefail
 
-build="gcc libc6-dev make cmake ninja-build pkg-config libcurl4-openssl-dev libjansson-dev libsqlite3-dev
+build="gcc libc6-dev make cmake ninja-build pkg-config libcurl4-openssl-dev libjansson-dev libsqlite3-dev libpq-dev
        libssl-dev libseccomp-dev libxml2-dev libzip-dev libuchardet-dev libstemmer-dev libinih-dev
        libunistring-dev libexttextcat-dev libavformat-dev libavcodec-dev libavutil-dev libswresample-dev
        libpocketsphinx-dev libsphinxbase-dev"
@@ -10,7 +10,9 @@ run="libavformat59 libavcodec59 libavutil57 libswresample4 poppler-utils libpock
      libexttextcat-data"
 demo="espeak-ng"
 test="$demo libcmocka-dev libmicrohttpd-dev ffmpeg jq qpdf sqlite3 curl openssl python3 procps bsdutils man-db"
-bench="redis-server postgresql-client gnuplot-nox hyperfine npm bsdextrautils"
+bench="redis-server postgresql-client gnuplot-nox hyperfine bsdextrautils"
+# A Node.js from elsewhere brings an npm, beside which Debian's cannot be installed.
+npm --version >/dev/null 2>&1 || bench="$bench npm"
 lint="clang clang-format clang-tidy cppcheck libclang-rt-14-dev"
 
 case "${1:-build}" in

@@ -1,5 +1,5 @@
 # What the charts share: horizontal bars, Aegis in colour, peers in grey, figures at their ends.
-set terminal svg size 720,260 font "sans-serif,13" background "#ffffff" noenhanced
+set terminal svg size 720,height font "sans-serif,13" background "#ffffff" noenhanced
 set output output_file
 set datafile separator "\t"
 set style fill solid 1 noborder

@@ -23,7 +23,7 @@ async function enqueue() {
 async function work() {
   const job = openWork({ databaseUrl: o.database, openaiUrl: o.openai, connections: Number(o.connections) });
   const report = await new Promise((resolve, reject) => {
-    const m = meter(Number(o.jobs), resolve);
+    const m = meter(Number(o.jobs), Number(o.concurrency), resolve);
     const worker = new Worker(
       QUEUE,
       async ({ data }) => {

@@ -55,7 +55,7 @@ async function work() {
   let wake = () => {};
   let over = false;
   const report = new Promise((resolve) => {
-    const m = meter(Number(o.jobs), (r) => {
+    const m = meter(Number(o.jobs), concurrency, (r) => {
       over = true;
       resolve(r);
     });

@@ -111,21 +111,28 @@ export function openWork({ databaseUrl, openaiUrl, connections }) {
   return { handle, close };
 }
 
-// Counts jobs; says when the first was picked and how fast all were done.
-export function meter(wanted, finished) {
+// Counts jobs; says when the first was picked and how fast all were done. The steady rate leaves out
+// the first and the last `skip` jobs to finish; null if there are not so many.
+export function meter(wanted, skip, finished) {
   let first = 0;
   let done = 0;
+  let from = 0;
+  let to = 0;
   return {
     picked() {
       first ||= performance.now();
     },
     done() {
-      if (++done < wanted) return;
+      done++;
+      if (done === skip) from = performance.now();
+      if (done === wanted - skip) to = performance.now();
+      if (done < wanted) return;
       const seconds = (performance.now() - first) / 1000;
       finished({
         jobs: done,
         seconds,
         jobs_per_second: done / seconds,
+        steady_jobs_per_second: wanted > 2 * skip ? ((wanted - 2 * skip) * 1000) / (to - from) : null,
         first_job_at_ms: performance.timeOrigin + first,
         peak_rss_mib: process.resourceUsage().maxRSS / 1024,
       });

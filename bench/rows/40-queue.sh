@@ -3,7 +3,7 @@
 row() {
     "$BUILD/bench/bench_queue" --json --directory "$work" >"$work/queue"
     while IFS=$'\t' read -r name value unit; do
-        emit "queue: $name" "$value" "$unit"
+        emit "$name" "$value" "$unit"
     done < <(jq -r '[.name, .value, .unit] | @tsv' "$work/queue")
     setting durability "SQLite, synchronous=FULL"
 }

@@ -197,6 +197,9 @@ int app_processor_settings(struct app *app, struct processor_settings *out)
         .transcribe_window = (int)config_int(c, "transcribe.window"),
         .summary_max_bytes = (size_t)config_int(c, "summary.max_bytes"),
         .budget_nanousd = (int64_t)(config_number(c, "budget") * 1e9),
+        .text_bytes = config_int(c, "media.max_text"),
+        .parser_ms = config_int(c, "media.parser_timeout"),
+        .accept_truncated = config_bool(c, "media.accept_truncated"),
     };
     return out->worker_name ? OK : ERR_NO_MEMORY;
 }

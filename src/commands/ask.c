@@ -5,6 +5,7 @@
 #include "commands/commands.h"
 #include "commands/hits.h"
 #include "commands/select.h"
+#include "commands/views.h"
 #include "shared/error.h"
 
 enum { DEFAULT_PASSAGES = 8 };
@@ -111,9 +112,10 @@ static void print_text(struct app *app, const struct asked *q)
     printf("\n%sSources%s\n", style_text(color, STYLE_BOLD), style_text(color, STYLE_NONE));
     for (size_t i = 0; i < q->found.count; i++) {
         const struct passage *p = &q->found.hits[i].passage;
+        const char *label = label_text(p->draft, p->incomplete);
         if (cited(q->answer.text, i + 1))
-            printf("  [%zu] %s%s\n", i + 1, hit_source(&app->arena, p),
-                   p->draft ? "  [draft]" : "");
+            printf("  [%zu] %s%s%s%s\n", i + 1, hit_source(&app->arena, p), *label ? "  [" : "",
+                   label, *label ? "]" : "");
     }
 }
 

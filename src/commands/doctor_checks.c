@@ -93,7 +93,7 @@ static int parse_something(char kept[64])
     if (!rc)
         rc = media_identify(fd, sizeof page - 1, "page.html", &identity);
     if (!rc)
-        rc = media_extract_text(fd, sizeof page - 1, &identity, app_stop(), &sink, &info);
+        rc = media_extract_text(fd, sizeof page - 1, &identity, NULL, app_stop(), &sink, &info);
     close(fd);
     return rc;
 }

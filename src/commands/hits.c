@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "commands/select.h"
+#include "commands/views.h"
 #include "shared/buffer.h"
 #include "shared/clock.h"
 #include "shared/error.h"
@@ -119,6 +120,7 @@ json_t *hit_json(const struct search_hit *hit, size_t rank)
     json_object_set_new(o, "language", or_null(p->language));
     json_object_set_new(o, "title", or_null(p->title));
     json_object_set_new(o, "draft", json_boolean(p->draft));
+    json_object_set_new(o, "incomplete", json_boolean(p->incomplete));
     json_object_set_new(o, "uploaded", js_time(p->uploaded_ms));
     json_object_set_new(o, "others", others_json(hit));
     return o;
@@ -231,9 +233,11 @@ void hit_print(struct app *app, const struct search_hit *hit, size_t rank)
     bool color = app->terminal.out_color;
     const char *source = hit_source(&app->arena, p);
     const char *title = text_clean(&app->arena, p->title);
-    printf("%2zu. %s%s%s%s", rank, style_text(color, STYLE_CYAN), source,
-           style_text(color, STYLE_NONE), p->draft ? "  [draft]" : "");
-    int left = app->terminal.width - 4 - text_columns(source) - (p->draft ? 9 : 0) - 2;
+    const char *label = label_text(p->draft, p->incomplete);
+    printf("%2zu. %s%s%s%s%s%s", rank, style_text(color, STYLE_CYAN), source,
+           style_text(color, STYLE_NONE), *label ? "  [" : "", label, *label ? "]" : "");
+    int left = app->terminal.width - 4 - text_columns(source) - 2;
+    left -= *label ? 4 + (int)strlen(label) : 0;
     if (*title && left >= 12)
         printf("  %s%s%s", style_text(color, STYLE_DIM), text_truncate(&app->arena, title, left),
                style_text(color, STYLE_NONE));

@@ -16,8 +16,8 @@
     "   \"snippet\": \"...\", \"highlights\": [{\"start\": 4, \"end\": 9}],\n"                     \
     "   \"collection\": \"media\", \"kind\": \"audio\", \"language\": \"en\", \"title\": "         \
     "\"...\",\n"                                                                                   \
-    "   \"draft\": false, \"uploaded\": \"...\", \"others\": [{\"media\": 13, \"key\": "           \
-    "\"...\"}]}\n\n"                                                                               \
+    "   \"draft\": false, \"incomplete\": false, \"uploaded\": \"...\",\n"                         \
+    "   \"others\": [{\"media\": 13, \"key\": \"...\"}]}\n\n"                                      \
     "An arm that did not find the passage is null. `start_ms` and `end_ms` are null for "          \
     "documents. Highlights are byte offsets in `snippet`."
 

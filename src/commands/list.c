@@ -23,9 +23,9 @@ static int add_row(struct app *app, struct columns *table, const struct media_ro
     char size[HUMAN_TEXT], ago[HUMAN_TEXT], cost[HUMAN_TEXT];
     struct arena *a = &app->arena;
     const char *state = job_state_name(m->state);
-    const char *note = NULL;
+    const char *note = NULL, *label = label_text(m->draft, m->missing_ms != 0);
     if (m->state == JOB_SUCCEEDED && m->outcome != OUTCOME_EMPTY)
-        note = m->draft ? "draft" : outcome_text(m->outcome);
+        note = *label ? label : outcome_text(m->outcome);
     const char *cells[] = {
         arena_printf(a, "%" PRId64, m->media_id),
         note ? note : state,
@@ -138,7 +138,7 @@ const struct command command_list = {
     .description =
         "Lists what was added, newest first, with its state, kind, size, cost, key and title. "
         "`draft` stands for a transcript that is good enough to find a recording by, not to "
-        "trust.",
+        "trust, `incomplete` for a recording that ended early or was damaged.",
     .options = options,
     .examples = examples,
     .json = "  {\"media\": [MEDIA, ...]}\n\nwhere MEDIA is\n\n" MEDIA_JSON_HELP,

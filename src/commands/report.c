@@ -21,9 +21,10 @@ static void print_head(struct report *r, struct arena *arena, const struct media
     const struct terminal *t = &r->app->terminal;
     char cost[HUMAN_TEXT], id[24], tail[128];
     const char *outcome = m->outcome == OUTCOME_EMPTY ? NULL : outcome_text(m->outcome);
+    const char *label = label_text(m->draft, m->missing_ms != 0);
     snprintf(id, sizeof id, "%" PRId64, m->media_id);
-    snprintf(tail, sizeof tail, "%s%s%s%s%s", media_what(arena, m), outcome ? ", " : "",
-             outcome ? outcome : "", m->draft ? ", draft" : "",
+    snprintf(tail, sizeof tail, "%s%s%s%s%s%s", media_what(arena, m), outcome ? ", " : "",
+             outcome ? outcome : "", *label ? ", " : "", label,
              m->cost_nanousd > 0 || !m->cost_known ? ", " : "");
     if (m->cost_nanousd > 0 || !m->cost_known)
         strncat(tail, human_cost(m->cost_nanousd, m->cost_known, cost),

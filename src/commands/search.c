@@ -89,7 +89,7 @@ const struct command command_search = {
     .description =
         "Finds passages by their words (stemmed; \"quoted phrases\" must occur) and by their "
         "meaning (embeddings), and fuses both lists. A hit in a recording says where it is: `at "
-        "3:07`. A passage of a transcript that is only a draft is labelled so.\n\n"
+        "3:07`. A passage of a transcript that is only a draft, or incomplete, is labelled so.\n\n"
         "If one way of searching failed or saw only part, the answer says so.",
     .options = options,
     .examples = examples,

@@ -78,7 +78,7 @@ static void print_made_by(struct app *app, const char *stages_json)
 
 static void print_content(struct app *app, const struct media_row *m)
 {
-    char text[HUMAN_TEXT], line[160];
+    char text[HUMAN_TEXT], line[160], position[CLOCK_TEXT];
     if (m->result_id == 0)
         return;
     const char *note = m->outcome == OUTCOME_EMPTY ? NULL : outcome_text(m->outcome);
@@ -89,6 +89,11 @@ static void print_content(struct app *app, const struct media_row *m)
     if (m->segment_count > 0)
         printf("  %-11s %s segments%s\n", "transcript", human_count(m->segment_count, text),
                m->draft ? ", draft: good enough to find it by, not to trust" : "");
+    if (m->missing_ms > 0)
+        printf("  %-11s %s of the recording: it ends early or is damaged\n", "missing",
+               clock_format_position(m->missing_ms, position));
+    else if (m->missing_ms < 0)
+        field("missing", "some of the recording, which ends early or is damaged");
     printf("  %-11s %s", "text", human_bytes(m->text_bytes, text));
     printf(" in %s passage%s\n", human_count(m->chunk_count, text), m->chunk_count == 1 ? "" : "s");
     if (m->summary_coverage_permille > 0 && m->summary_coverage_permille < 1000)
@@ -121,8 +126,9 @@ static void print_text(struct app *app, const struct shown *s)
     const struct media_row *m = &s->media;
     char text[HUMAN_TEXT];
     bool color = app->terminal.out_color;
-    printf("%s%s%s%s\n", style_text(color, STYLE_BOLD), media_name(&app->arena, m),
-           style_text(color, STYLE_NONE), m->draft ? "  [draft transcript]" : "");
+    const char *label = label_text(m->draft, m->missing_ms != 0);
+    printf("%s%s%s%s%s%s\n", style_text(color, STYLE_BOLD), media_name(&app->arena, m),
+           style_text(color, STYLE_NONE), *label ? "  [" : "", label, *label ? " transcript]" : "");
     printf("  %-11s %" PRId64 "\n", "id", m->media_id);
     field("key", text_clean(&app->arena, m->key));
     if (strcmp(m->bucket, m->collection))

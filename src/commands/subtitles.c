@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "commands/output.h"
+#include "commands/views.h"
 #include "shared/clock.h"
 #include "shared/error.h"
 
@@ -51,10 +52,13 @@ static void print_vtt_text(FILE *out, const char *text)
 
 void subtitles_begin(struct subtitle_writer *w, int (*row)(void *, const struct segment_row *))
 {
+    const char *label = label_text(w->draft, w->incomplete);
     if (row == subtitles_vtt)
-        fprintf(w->out, "WEBVTT\n\n%s", w->draft ? "NOTE draft transcript\n\n" : "");
-    if (row == subtitles_txt && w->draft)
-        fputs("[draft transcript]\n", w->out);
+        fputs("WEBVTT\n\n", w->out);
+    if (row == subtitles_vtt && *label)
+        fprintf(w->out, "NOTE %s transcript\n\n", label);
+    if (row == subtitles_txt && *label)
+        fprintf(w->out, "[%s transcript]\n", label);
 }
 
 /* Text and speaker clean and on one line; the arena is emptied after each cue. */

@@ -12,7 +12,7 @@
 struct subtitle_writer {
     FILE *out;
     bool plain; /* txt: no times, no speakers */
-    bool draft;
+    bool draft, incomplete;
     int64_t count; /* cues written */
 };
 

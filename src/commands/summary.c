@@ -31,12 +31,14 @@ static int run(struct app *app)
         json_object_set_new(o, "media", json_integer(media.media_id));
         json_object_set_new(o, "key", js(media.key));
         json_object_set_new(o, "draft", json_boolean(media.draft));
+        json_object_set_new(o, "incomplete", json_boolean(media.missing_ms != 0));
         print_json(&app->terminal, o);
         return STATUS_OK;
     }
     bool color = app->terminal.out_color;
-    printf("%s%s%s%s\n", style_text(color, STYLE_BOLD), media_name(&app->arena, &media),
-           style_text(color, STYLE_NONE), media.draft ? "  [draft transcript]" : "");
+    const char *label = label_text(media.draft, media.missing_ms != 0);
+    printf("%s%s%s%s%s%s\n", style_text(color, STYLE_BOLD), media_name(&app->arena, &media),
+           style_text(color, STYLE_NONE), *label ? "  [" : "", label, *label ? " transcript]" : "");
     print_summary(app, &summary, 0);
     return STATUS_OK;
 }
@@ -59,6 +61,7 @@ const struct command command_summary = {
     .json = "  {\"title\": \"...\", \"abstract\": \"...\", \"language\": \"en\", \"key_points\": "
             "[\"...\"],\n   \"topics\": [\"...\"], \"entities\": [\"...\"],\n"
             "   \"action_items\": [{\"text\": \"...\", \"owner\": null}],\n"
-            "   \"media\": 12, \"key\": \"talk.mp3\", \"draft\": false}",
+            "   \"media\": 12, \"key\": \"talk.mp3\", \"draft\": false,\n"
+            "   \"incomplete\": false}",
     .run = run,
 };

@@ -34,9 +34,9 @@ static int print_as_json(struct app *app, const struct media_row *m)
     json_t *key = js(m->key);
     char *quoted = json_dumps(key, JSON_ENCODE_ANY);
     printf("{\"media\":%" PRId64 ",\"key\":%s,\"language\":\"%s\",\"draft\":%s,"
-           "\"duration_ms\":%" PRId64 ",\"segments\":[",
+           "\"incomplete\":%s,\"duration_ms\":%" PRId64 ",\"segments\":[",
            m->media_id, quoted ? quoted : "null", m->language, m->draft ? "true" : "false",
-           m->duration_ms);
+           m->missing_ms != 0 ? "true" : "false", m->duration_ms);
     free(quoted);
     json_decref(key);
     int rc = app->database.ops->segments_each(app->database.ctx, m->media_id, print_json_segment,
@@ -64,14 +64,19 @@ static int print_transcript(struct app *app, const struct media_row *m, const ch
     if (!strcmp(format, "json"))
         return print_as_json(app, m);
     struct subtitle_writer w = {
-        .out = stdout, .plain = arguments_has(app->arguments, "plain"), .draft = m->draft};
+        .out = stdout,
+        .plain = arguments_has(app->arguments, "plain"),
+        .draft = m->draft,
+        .incomplete = m->missing_ms != 0,
+    };
+    const char *label = label_text(w.draft, w.incomplete);
     int (*row)(void *, const struct segment_row *) = subtitles_txt;
     if (!strcmp(format, "srt"))
         row = subtitles_srt;
     if (!strcmp(format, "vtt"))
         row = subtitles_vtt;
-    if (m->draft && row == subtitles_srt) /* SRT knows no comments */
-        app_note(app, "this is a draft transcript");
+    if (*label && row == subtitles_srt) /* SRT knows no comments */
+        app_note(app, "%s transcript", label);
     subtitles_begin(&w, row);
     return app->database.ops->segments_each(app->database.ctx, m->media_id, row, &w);
 }
@@ -108,11 +113,14 @@ const struct command command_transcript = {
         "Prints what was said in a recording, or the cues of a subtitle file, with times in the "
         "recording's own time: as text, SubRip (SRT), WebVTT (VTT) or JSON.\n\n"
         "A draft transcript, made without a speech model worth the name, says so: in its first "
-        "line, in a NOTE of the VTT file, on standard error for SRT, as `draft` in JSON.",
+        "line, in a NOTE of the VTT file, on standard error for SRT, as `draft` in JSON. So does "
+        "an "
+        "incomplete one, of a recording that ended early or was damaged (`incomplete`).",
     .options = options,
     .examples = examples,
     .json = "  {\"media\": 12, \"key\": \"talk.mp3\", \"language\": \"en\", \"draft\": true,\n"
-            "   \"duration_ms\": 61000, \"segments\": [{\"start_ms\": 0, \"end_ms\": 4100,\n"
+            "   \"incomplete\": false, \"duration_ms\": 61000,\n"
+            "   \"segments\": [{\"start_ms\": 0, \"end_ms\": 4100,\n"
             "     \"speaker\": null, \"text\": \"...\"}]}",
     .run = run,
 };

@@ -33,6 +33,10 @@ static void put_result(json_t *o, const struct media_row *m)
     json_object_set_new(o, "outcome",
                         published ? js(result_outcome_name(m->outcome)) : json_null());
     json_object_set_new(o, "draft", json_boolean(m->draft));
+    json_object_set_new(o, "incomplete", json_boolean(m->missing_ms != 0));
+    json_object_set_new(o, "missing_ms",
+                        published && m->missing_ms >= 0 ? json_integer(m->missing_ms)
+                                                        : json_null());
     json_object_set_new(o, "size", js_position(m->size));
     json_object_set_new(o, "duration_ms", timed ? json_integer(m->duration_ms) : json_null());
     json_object_set_new(o, "text_bytes", json_integer(m->text_bytes));
@@ -161,6 +165,13 @@ const char *media_what(struct arena *arena, const struct media_row *m)
     return text ? text : "";
 }
 
+const char *label_text(bool draft, bool incomplete)
+{
+    if (incomplete)
+        return draft ? "draft, incomplete" : "incomplete";
+    return draft ? "draft" : "";
+}
+
 const char *outcome_text(enum result_outcome outcome)
 {
     switch (outcome) {
@@ -246,7 +257,7 @@ const char *advice(const char *reason)
         {"password_protected", "remove the password and add it again"},
         {"archive_bomb", "it unpacks to more than is allowed: it was refused for safety"},
         {"too_deep", "its markup is nested deeper than is allowed: it was refused for safety"},
-        {"too_large", "it is larger than is allowed: split it"},
+        {"too_large", "it is larger than is allowed: split it, or raise the limit that is named"},
         {"no_decoder", "this codec is not known here: convert it, for instance with ffmpeg"},
         {"unsupported_type", "this kind of file is not known: convert it to text, PDF or audio"},
         {"playlist", "a playlist points elsewhere: add the recordings themselves"},
@@ -254,7 +265,9 @@ const char *advice(const char *reason)
         {"parser_timeout", "the file makes its parser hang: convert it to another format"},
         {"parser_memory", "the file needs too much memory: convert it to another format"},
         {"refused", "the model refused the content"},
-        {"truncated", "the model's answer did not fit: choose a model with a larger output"},
+        {"truncated",
+         "upload the whole file again; or set media.accept_truncated, then redrive it"},
+        {"truncated_reply", "the model's answer did not fit: choose a model with a larger output"},
         {"object_missing", "the object was removed before it was fetched: add it again"},
         {"no_offline_speech", "install pocketsphinx-en-us, or set OPENAI_API_KEY; then redrive it"},
         {"max_receives", "the workers that took it died: look at their logs, then redrive it"},

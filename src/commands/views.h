@@ -16,7 +16,8 @@ json_t *summary_json(const struct summary *summary);
     "  {\"id\": 12, \"bucket\": \"media\", \"key\": \"talk.mp3\", \"collection\": \"media\",\n"    \
     "   \"state\": \"succeeded\", \"kind\": \"audio\", \"format\": \"mp3\", \"language\": "        \
     "\"en\",\n"                                                                                    \
-    "   \"title\": \"...\", \"outcome\": \"content\", \"draft\": false, \"size\": 123456,\n"       \
+    "   \"title\": \"...\", \"outcome\": \"content\", \"draft\": false,\n"                         \
+    "   \"incomplete\": false, \"missing_ms\": 0, \"size\": 123456,\n"                             \
     "   \"duration_ms\": 61000, \"text_bytes\": 900, \"chunks\": 1, \"segments\": 7,\n"            \
     "   \"summary_coverage\": 1.0, \"uploaded\": \"2026-03-01T12:00:00.000Z\",\n"                  \
     "   \"published\": \"2026-03-01T12:00:04.120Z\", \"job\": 12, \"reason\": null,\n"             \
@@ -35,6 +36,9 @@ const char *media_name(struct arena *arena, const struct media_row *media);
 
 /* "audio 12:03", "pdf", "text"; "-" while nothing is published. */
 const char *media_what(struct arena *arena, const struct media_row *media);
+
+/* "draft", "incomplete", both or "": what is not to be trusted, or not all there. */
+const char *label_text(bool draft, bool incomplete);
 
 /* "no speech was found in it" and so on for an outcome that is not content, else NULL. */
 const char *outcome_text(enum result_outcome outcome);

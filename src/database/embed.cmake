@@ -1,6 +1,7 @@
 # Embeds src/database/migrations/<engine>/NNNN_name.sql in the library as <build>/migrations_<engine>.c,
 # a table of struct migration (database/migrations.h) in order of their numbers. The SQL is written as
-# bytes, so that any text survives and the checksum is that of the file.
+# bytes, so that any text survives and the checksum is that of the file. Scripts without a number beside
+# them (roles.sql) become NUL-terminated texts: <engine>_roles_sql.
 #
 # As a script (cmake -DENGINE= -DOUTPUT= -DFOLDER= -P embed.cmake) it writes the file; included, it
 # declares aegis_embed_migrations(<target> <engine>).
@@ -27,6 +28,13 @@ if(CMAKE_SCRIPT_MODE_FILE)
   endforeach()
   string(APPEND body "const struct migration migrations_${ENGINE}[] = {\n${table}};\n")
   string(APPEND body "const size_t migrations_${ENGINE}_count =\n    sizeof migrations_${ENGINE} / sizeof migrations_${ENGINE}[0];\n")
+  file(GLOB scripts "${FOLDER}/[a-z]*.sql")
+  foreach(file ${scripts})
+    get_filename_component(name "${file}" NAME_WE)
+    file(READ "${file}" hex HEX)
+    string(REGEX REPLACE "(..)" "0x\\1," bytes "${hex}")
+    string(APPEND body "extern const char ${ENGINE}_${name}_sql[];\nconst char ${ENGINE}_${name}_sql[] = {\n${bytes}0x00};\n")
+  endforeach()
   file(WRITE "${OUTPUT}" "${body}")
   return()
 endif()

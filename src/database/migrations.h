@@ -20,5 +20,7 @@ struct migration {
 /* In order of their versions. */
 extern const struct migration migrations_sqlite[];
 extern const size_t migrations_sqlite_count;
+extern const struct migration migrations_postgres[];
+extern const size_t migrations_postgres_count;
 
 #endif

@@ -10,7 +10,7 @@
     "v.etag, v.size, m.uploaded_ms, m.published_ms, j.state, j.reason, j.message, r.kind_id, "     \
     "r.format, r.language_id, r.title, r.stages, r.outcome, r.draft, r.duration_ms, "              \
     "r.text_bytes, r.chunk_count, r.segment_count, r.summary_coverage, m.cost_nanousd, "           \
-    "m.unpriced_calls FROM media m JOIN version v ON v.version_id = m.version_id "                 \
+    "m.unpriced_calls, r.missing_ms FROM media m JOIN version v ON v.version_id = m.version_id "   \
     "JOIN job j ON j.job_id = m.job_id LEFT JOIN result r ON r.result_id = m.result_id "
 
 static const char MEDIA_BY_ID[] = MEDIA_COLUMNS "WHERE m.media_id = ?1 AND m.removed = 0";
@@ -59,6 +59,7 @@ static int read_media(struct store *s, struct connection *c, sqlite3_stmt *row, 
         .summary_coverage_permille = sql_int(row, 25),
         .cost_nanousd = sql_int(row, 26),
         .cost_known = sql_int(row, 27) == 0,
+        .missing_ms = sql_int(row, 28),
     };
     if (!m->key || !m->etag || !m->reason || !m->message || !m->format || !m->title ||
         !m->stages_json)

@@ -28,7 +28,7 @@ static struct passage *next_passage(struct passage_list *l)
 
 #define PASSAGE_COLUMNS                                                                            \
     "SELECT c.chunk_id, m.media_id, m.bucket_id, m.key, m.facet_id, r.title, c.text, c.start_ms, " \
-    "c.end_ms, c.byte_offset, m.uploaded_ms, r.draft FROM chunk c "                                \
+    "c.end_ms, c.byte_offset, m.uploaded_ms, r.draft, r.missing_ms FROM chunk c "                  \
     "CROSS JOIN media m ON m.result_id = c.result_id "                                             \
     "CROSS JOIN result r ON r.result_id = c.result_id "                                            \
     "CROSS JOIN facet f ON f.facet_id = m.facet_id WHERE c.chunk_id = "
@@ -48,6 +48,7 @@ static int read_passage(struct store *s, struct connection *c, sqlite3_stmt *row
         .offset = sql_int(row, 9),
         .uploaded_ms = sql_int(row, 10),
         .draft = sql_int(row, 11),
+        .incomplete = sql_int(row, 12) != 0,
     };
     if (!p->key || !p->title || !p->text)
         return ERR_NO_MEMORY;

@@ -9,14 +9,16 @@
 #include "media/frames.h"
 #include "media/utf8.h"
 #include "shared/caps.h"
+#include "shared/clock.h"
 
 /* CPU time: what the slowest codec needs at its lowest bit rate on a slow machine (an hour of Opus
  * at 6 kbit/s is 2.7 MB and takes 6 s here). */
-enum { IDLE_MS = 60000, CPU_BASE_MS = 120000, BYTES_PER_CPU_MS = 50 };
+enum { CPU_BASE_MS = 120000, BYTES_PER_CPU_MS = 50 };
 
 struct session {
     const struct audio_sink *sink;
     struct audio_info *info;
+    bool accept_truncated;
     int64_t total_ms;
     bool begun, ended;
     int64_t samples;
@@ -38,6 +40,44 @@ static void copy_text(char *out, size_t capacity, const char *text, size_t limit
     out[n] = '\0';
 }
 
+/* ---- recordings that end early ---- */
+
+#define WHAT_TO_DO                                                                                 \
+    "upload the whole file again, or set media.accept_truncated = true to keep what there is"
+
+/* What stands in the file against what it states, in the recording's time if that is known. */
+static int ends_early(const struct extent *x, int64_t total_ms)
+{
+    char there[CLOCK_TEXT], of[CLOCK_TEXT], time[2 * CLOCK_TEXT + 32] = "", bytes[80];
+    int64_t stated_ms = x->stated_ms > 0 ? x->stated_ms : total_ms, present_ms = x->present_ms;
+    if (present_ms < 0 && stated_ms > 0 && x->stated > 0)
+        present_ms = (int64_t)((double)stated_ms * (double)x->size / (double)x->stated);
+    if (present_ms >= 0 && present_ms < stated_ms)
+        snprintf(time, sizeof time, "about %s of %s, ", clock_format_position(present_ms, there),
+                 clock_format_position(stated_ms, of));
+    if (x->stated > 0)
+        snprintf(bytes, sizeof bytes, "%" PRId64 " of %" PRId64 " bytes", x->size, x->stated);
+    else
+        snprintf(bytes, sizeof bytes, "%" PRId64 " bytes of an unknown number", x->size);
+    return error_set(ERR_PERMANENT, "truncated", "it ends early (%s%s are there); " WHAT_TO_DO,
+                     time, bytes);
+}
+
+static int ended_early(int64_t decoded_ms, int64_t missing_ms)
+{
+    char decoded[CLOCK_TEXT], of[CLOCK_TEXT];
+    if (missing_ms <= 0)
+        return error_set(ERR_PERMANENT, "truncated",
+                         "it ends early (%s could be decoded); " WHAT_TO_DO,
+                         clock_format_position(decoded_ms, decoded));
+    return error_set(ERR_PERMANENT, "truncated",
+                     "it ends early (%s of %s could be decoded); " WHAT_TO_DO,
+                     clock_format_position(decoded_ms, decoded),
+                     clock_format_position(decoded_ms + missing_ms, of));
+}
+
+/* ---- frames ---- */
+
 static int take_info(struct session *s, const struct buffer *payload)
 {
     struct audio_info_frame frame;
@@ -52,7 +92,10 @@ static int take_info(struct session *s, const struct buffer *payload)
         copy_text(s->info->format, sizeof s->info->format, frame.format, sizeof frame.format);
     copy_text(s->info->codec, sizeof s->info->codec, frame.codec, sizeof frame.codec);
     copy_text(s->info->title, sizeof s->info->title, frame.title, sizeof frame.title);
-    return OK;
+    s->info->truncated = frame.extent.verdict == EXTENT_CUT;
+    s->info->missing_ms = s->info->truncated ? -1 : 0; /* until the end says more */
+    return s->info->truncated && !s->accept_truncated ? ends_early(&frame.extent, frame.total_ms)
+                                                      : OK;
 }
 
 static int advance(struct session *s, int64_t samples)
@@ -94,9 +137,14 @@ static int take_end(struct session *s, const struct buffer *payload)
     if (payload->length != sizeof frame || !s->begun)
         return malformed();
     memcpy(&frame, payload->data, sizeof frame);
+    if (frame.missing_ms < -1 || frame.missing_ms > CAP_RECORDING_MS)
+        frame.missing_ms = -1;
     s->ended = true;
-    s->info->truncated = frame.undecodable > 0 || frame.cut_short;
-    return OK;
+    s->info->truncated = frame.truncated != 0;
+    s->info->missing_ms = frame.missing_ms;
+    return s->info->truncated && !s->accept_truncated
+               ? ended_early(s->samples * 1000 / SAMPLE_RATE, frame.missing_ms)
+               : OK;
 }
 
 static int take(struct session *s, uint32_t type, const struct buffer *payload)
@@ -142,6 +190,7 @@ int audio_receive(struct child *child, const struct media_identity *identity,
     memset(s, 0, offsetof(struct session, cutter));
     s->sink = sink;
     s->info = out;
+    s->accept_truncated = options->accept_truncated;
     copy_text(out->format, sizeof out->format, identity->format, sizeof identity->format);
     cutter_init(&s->cutter, options, sink);
     int rc = receive(s, child, cancel);
@@ -159,7 +208,7 @@ int media_decode_audio(int fd, int64_t size, const struct media_identity *identi
     struct child *child;
     struct child_limits limits = {
         .cpu_ms = CPU_BASE_MS + size / BYTES_PER_CPU_MS,
-        .idle_timeout_ms = IDLE_MS,
+        .idle_timeout_ms = parser_ms(options->parser_ms),
     };
     memset(out, 0, sizeof *out);
     int rc = child_spawn("audio", NULL, fd, &limits, &child);

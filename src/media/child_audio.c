@@ -7,6 +7,7 @@
  * never decoded.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +56,11 @@ struct decoding {
     int64_t shift;    /* added to timestamps after a senseless jump */
     size_t waiting;
     int16_t send[SEND_SAMPLES];
-    struct audio_end_frame end;
+    struct extent extent;
+    int64_t samples;        /* sent, gaps not counted */
+    int64_t undecodable;    /* packets */
+    int64_t undecodable_ms; /* that these lasted */
+    bool read_failed;       /* before the end of the file */
 };
 
 /* ---- input ---- */
@@ -108,6 +113,22 @@ static int av_failed(const struct av *av, const char *what, int err)
 static int no_memory(void)
 {
     return error_set(ERR_NO_MEMORY, NULL, "out of memory to decode a recording");
+}
+
+/* After a failure: of a file whose end is missing, that is the reason. */
+static int or_truncated(const struct decoding *d, int rc)
+{
+    if (d->extent.verdict != EXTENT_CUT || strcmp(error_last()->reason, "unreadable") != 0)
+        return rc;
+    if (d->extent.stated > 0)
+        return error_set(ERR_PERMANENT, "truncated",
+                         "it ends early (%" PRId64 " of %" PRId64 " bytes are there), and nothing "
+                         "of that can be decoded; upload the whole file again",
+                         d->extent.size, d->extent.stated);
+    return error_set(ERR_PERMANENT, "truncated",
+                     "it ends early (after %" PRId64 " bytes), and nothing of that can be decoded; "
+                     "upload the whole file again",
+                     d->extent.size);
 }
 
 /* ---- opening ---- */
@@ -198,7 +219,7 @@ static int flush_send(struct decoding *d)
 static int put_samples(struct decoding *d, const int16_t *samples, size_t count)
 {
     d->position += (int64_t)count;
-    d->end.samples += (int64_t)count;
+    d->samples += (int64_t)count;
     while (count > 0) {
         size_t n = SEND_SAMPLES - d->waiting;
         if (n > count)
@@ -366,7 +387,7 @@ static int receive_frames(struct decoding *d)
         if (err == AVERROR(ENOMEM))
             return av_failed(d->av, "decoded", err);
         if (err < 0) {
-            d->end.undecodable++;
+            d->undecodable++;
             return OK;
         }
         int rc = take_frame(d);
@@ -379,12 +400,17 @@ static int receive_frames(struct decoding *d)
 /* NULL tells the decoder that the end has come. */
 static int decode_packet(struct decoding *d, const AVPacket *packet)
 {
+    AVRational milli = {1, 1000};
+    int64_t before = d->undecodable;
     int err = d->av->avcodec_send_packet(d->codec, packet);
     if (err == AVERROR(ENOMEM))
         return av_failed(d->av, "decoded", err);
     if (err < 0 && err != AVERROR_EOF)
-        d->end.undecodable++;
-    return receive_frames(d);
+        d->undecodable++;
+    int rc = receive_frames(d);
+    if (packet && packet->duration > 0 && d->undecodable > before)
+        d->undecodable_ms += d->av->av_rescale_q(packet->duration, d->stream->time_base, milli);
+    return rc;
 }
 
 static int decode_all(struct decoding *d)
@@ -402,8 +428,7 @@ static int decode_all(struct decoding *d)
         return rc;
     if (err == AVERROR(ENOMEM))
         return av_failed(av, "read", err);
-    if (err != AVERROR_EOF)
-        d->end.cut_short = 1;
+    d->read_failed = err != AVERROR_EOF;
     rc = decode_packet(d, NULL);
     if (!rc && d->resampler)
         rc = resample(d, false);
@@ -417,6 +442,8 @@ static int decode_all(struct decoding *d)
 static int64_t stated_ms(const struct decoding *d)
 {
     AVRational milli = {1, 1000};
+    if (d->extent.verdict == EXTENT_CUT && d->extent.stated_ms > 0)
+        return d->extent.stated_ms; /* FFmpeg takes what is there for all there is */
     if (d->format->duration_estimation_method == AVFMT_DURATION_FROM_BITRATE)
         return -1;
     if (d->stream->duration > 0)
@@ -442,6 +469,7 @@ static int send_info(struct decoding *d, bool has_video)
         .has_audio = d->stream != NULL,
         .has_video = has_video,
         .total_ms = d->format->duration > 0 ? d->format->duration / (AV_TIME_BASE / 1000) : -1,
+        .extent = d->extent,
     };
     snprintf(info.format, sizeof info.format, "%s", d->format->iformat->name);
     if (d->stream)
@@ -451,38 +479,48 @@ static int send_info(struct decoding *d, bool has_video)
     return child_send(FRAME_AUDIO_INFO, &info, sizeof info);
 }
 
-/* RIFF and AIFF state their own length, which the demuxers do not compare with the file's. Streams
- * that were written to a pipe state 0 or the largest number. */
-static bool is_cut_form(void)
+/* How far sound may fall short of what is stated, for clocks and encoders round differently. */
+static int64_t tolerance(int64_t ms)
 {
-    unsigned char h[8];
-    off_t size = lseek(0, 0, SEEK_END);
-    if (size < 0 || lseek(0, 0, SEEK_SET) != 0 || read(0, h, sizeof h) != sizeof h)
-        return false;
-    uint32_t little = (uint32_t)h[7] << 24 | (uint32_t)h[6] << 16 | (uint32_t)h[5] << 8 | h[4];
-    uint32_t big = (uint32_t)h[4] << 24 | (uint32_t)h[5] << 16 | (uint32_t)h[6] << 8 | h[7];
-    uint32_t stated = memcmp(h, "RIFF", 4) == 0 ? little : memcmp(h, "FORM", 4) == 0 ? big : 0;
-    return stated < UINT32_MAX - 8 && (off_t)stated + 8 > size;
+    return 250 + ms / 1000;
+}
+
+/* Milliseconds that are not there or could not be decoded; what the file lacks in bytes stands for
+ * it where no duration is stated. */
+static int64_t missing_ms(const struct decoding *d, bool *ended_early)
+{
+    const struct extent *x = &d->extent;
+    int64_t decoded = d->position * 1000 / SAMPLE_RATE, stated = stated_ms(d);
+    int64_t missing = stated - decoded > tolerance(stated) ? stated - decoded : 0;
+    *ended_early = x->verdict == EXTENT_CUT || (x->verdict == EXTENT_UNSTATED && missing > 0);
+    if (d->undecodable_ms > tolerance(decoded) && d->undecodable_ms > missing)
+        missing = d->undecodable_ms;
+    if (missing == 0 && *ended_early && x->stated > x->size)
+        missing = (int64_t)((double)decoded * ((double)x->stated / (double)x->size - 1)) + 1;
+    if (missing == 0 && (*ended_early || d->read_failed))
+        missing = -1;
+    return missing;
 }
 
 /* Nothing was decoded: either there was nothing (a header alone), or nothing of it could be. */
 static int judge_end(struct decoding *d)
 {
-    int64_t stated = stated_ms(d), decoded = d->position * 1000 / SAMPLE_RATE;
-    if (d->end.samples == 0 && (d->end.undecodable || d->end.cut_short || stated > 0))
+    bool ended_early;
+    struct audio_end_frame end = {.samples = d->samples, .missing_ms = missing_ms(d, &ended_early)};
+    end.truncated = ended_early;
+    if (d->samples == 0 && (d->undecodable > 0 || end.missing_ms != 0 || stated_ms(d) > 0))
         return error_set(ERR_PERMANENT, "unreadable",
                          "nothing of the recording can be decoded; it may be cut off or damaged");
-    if (stated - decoded > 250 + stated / 1000 || is_cut_form())
-        d->end.cut_short = 1;
-    return child_send(FRAME_AUDIO_END, &d->end, sizeof d->end);
+    return child_send(FRAME_AUDIO_END, &end, sizeof end);
 }
 
 static int decode(struct decoding *d)
 {
     bool has_video;
+    d->extent = extent_of(0);
     int rc = open_container(d);
     if (rc)
-        return rc;
+        return or_truncated(d, rc);
     choose_stream(d, &has_video);
     rc = send_info(d, has_video);
     if (rc || !d->stream)
@@ -490,7 +528,9 @@ static int decode(struct decoding *d)
     rc = open_codec(d);
     if (!rc)
         rc = decode_all(d);
-    return rc ? rc : judge_end(d);
+    if (!rc)
+        rc = judge_end(d);
+    return rc ? or_truncated(d, rc) : OK;
 }
 
 int child_audio_run(int argc, char **argv)

@@ -7,7 +7,7 @@
 #include "media/utf8.h"
 #include "shared/caps.h"
 
-enum { IDLE_MS = 60000, CPU_MS = 120000 };
+enum { CPU_MS = 120000 };
 
 /* The frame's two texts, made into strings in place: the speaker's bytes move down by one for its
  * NUL's sake (the header before them is copied out first). */
@@ -55,15 +55,17 @@ static int receive_cues(struct child *child, const struct cancel *cancel,
 }
 
 int media_extract_subtitles(int fd, int64_t size, const struct media_identity *identity,
-                            const struct cancel *cancel, const struct subtitle_sink *sink)
+                            const struct media_limits *limits, const struct cancel *cancel,
+                            const struct subtitle_sink *sink)
 {
     struct child *child;
-    struct child_limits limits = {.cpu_ms = CPU_MS, .idle_timeout_ms = IDLE_MS};
+    struct child_limits child_limits = {
+        .cpu_ms = CPU_MS, .idle_timeout_ms = parser_ms(limits ? limits->parser_ms : 0)};
     const char *args[] = {media_kind_name(identity->kind), NULL};
     if (size > (int64_t)CAP_SUBTITLES)
         return error_set(ERR_PERMANENT, "too_large",
                          "subtitles of %" PRId64 " bytes pass the cap of %zu", size, CAP_SUBTITLES);
-    int rc = child_spawn("subtitles", args, fd, &limits, &child);
+    int rc = child_spawn("subtitles", args, fd, &child_limits, &child);
     if (rc)
         return rc;
     rc = receive_cues(child, cancel, sink);

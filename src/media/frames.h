@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "media/extent.h"
+
 enum {
     FRAME_TEXT = 1,   /* UTF-8; may be empty: "still working" */
     FRAME_TEXT_INFO,  /* struct text_info_frame, once */
@@ -28,18 +30,25 @@ struct cue_frame {
 struct audio_info_frame {
     int32_t has_audio, has_video;
     int64_t total_ms; /* -1 if the container does not say */
+    struct extent extent;
     char format[64];
     char codec[32];
     char title[512];
 };
 
 struct audio_end_frame {
-    int64_t undecodable; /* packets */
     int64_t samples;
-    int32_t cut_short; /* the file ended before its own index or header said so */
+    int64_t missing_ms; /* of what the recording should have; 0: nothing, -1: it cannot be told */
+    int32_t truncated;  /* it ended early, rather than being damaged on the way */
 };
 
 enum { SAMPLE_RATE = 16000 };
+
+/* How long a child may say nothing: as set, or the default. */
+static inline int64_t parser_ms(int64_t set)
+{
+    return set > 0 ? set : 120000;
+}
 
 /* The children, for the table in children.c. */
 int child_text_run(int argc, char **argv);

@@ -15,13 +15,14 @@
 
 enum { READ_BYTES = 256 << 10 };
 
-/* How long a child may think: a constant for its start and what the size earns, at rates that are a
- * tenth of what this code does on an old machine. */
-enum { IDLE_MS = 120000, CPU_BASE_MS = 60000, BYTES_PER_CPU_MS = 500 };
+/* How long a child may compute: a constant for its start and what the size earns, at rates that are
+ * a tenth of what this code does on an old machine. */
+enum { CPU_BASE_MS = 60000, BYTES_PER_CPU_MS = 500 };
 
 struct extraction {
     const struct text_sink *sink;
     struct text_info *info;
+    int64_t parser_ms;          /* a child's silence */
     struct title_finder titles; /* of plain text and Markdown */
     struct utf8_filter filter;
 };
@@ -103,7 +104,7 @@ static int extract_in_child(struct extraction *x, int fd, int64_t size, enum med
     struct child *child;
     struct child_limits limits = {
         .cpu_ms = CPU_BASE_MS + size / BYTES_PER_CPU_MS,
-        .idle_timeout_ms = IDLE_MS,
+        .idle_timeout_ms = x->parser_ms,
     };
     const char *name = child_of(kind);
     if (!name)
@@ -183,10 +184,13 @@ static int extract_plain(struct extraction *x, int fd, int64_t size, const struc
 /* ---- */
 
 int media_extract_text(int fd, int64_t size, const struct media_identity *identity,
-                       const struct cancel *cancel, const struct text_sink *sink,
-                       struct text_info *out)
+                       const struct media_limits *limits, const struct cancel *cancel,
+                       const struct text_sink *sink, struct text_info *out)
 {
+    int64_t longest = limits && limits->text_bytes ? limits->text_bytes : (int64_t)CAP_TEXT_BYTES;
     memset(out, 0, sizeof *out);
+    if (identity->plain_utf8 && size > longest)
+        return utf8_too_long(longest);
     if (identity->kind == MEDIA_DOCX && strstr(identity->format, "encrypted"))
         return error_set(ERR_PERMANENT, "password_protected",
                          "the DOCX is protected by a password; save it without one");
@@ -196,7 +200,8 @@ int media_extract_text(int fd, int64_t size, const struct media_identity *identi
     x->sink = sink;
     x->info = out;
     title_init(&x->titles);
-    utf8_filter_init(&x->filter, to_sink, x, (int64_t)CAP_TEXT_BYTES);
+    x->parser_ms = parser_ms(limits ? limits->parser_ms : 0);
+    utf8_filter_init(&x->filter, to_sink, x, longest);
     int rc = identity->plain_utf8 ? extract_plain(x, fd, size, cancel)
                                   : extract_in_child(x, fd, size, identity->kind, cancel);
     if (!rc)

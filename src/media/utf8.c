@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "shared/caps.h"
 #include "shared/error.h"
 
 /* Length and the allowed range of the second byte, by lead byte (Unicode Standard, table 3-7). */
@@ -54,6 +55,14 @@ bool utf8_valid(const char *text, size_t n, bool open_end)
 {
     const unsigned char *p = (const unsigned char *)text;
     for (size_t i = 0; i < n;) {
+        uint64_t eight;
+        if (n - i >= sizeof eight) {
+            memcpy(&eight, p + i, sizeof eight);
+            if (!(eight & 0x8080808080808080)) {
+                i += sizeof eight;
+                continue;
+            }
+        }
         int length = p[i] < 0x80 ? 1 : utf8_sequence(p + i, n - i);
         if (length == 0)
             return open_end;
@@ -164,12 +173,24 @@ static int flush_out(struct utf8_filter *f)
     return n ? f->write(f->ctx, f->out, n) : OK;
 }
 
+int utf8_too_long(int64_t limit)
+{
+    int64_t gib = (int64_t)GIB(1), mib = (int64_t)MIB(1);
+    int64_t unit = limit % gib == 0 ? gib : limit % mib == 0 ? mib : 1;
+    return error_set(ERR_PERMANENT, "too_large",
+                     "its text is longer than the limit of %" PRId64 " %s; split it, or raise the "
+                     "setting media.max_text",
+                     limit / unit,
+                     unit == gib   ? "GiB"
+                     : unit == mib ? "MiB"
+                                   : "bytes");
+}
+
 static int put(struct utf8_filter *f, const void *bytes, size_t length)
 {
     const char *p = bytes;
     if ((int64_t)length > f->limit - f->bytes)
-        return error_set(ERR_PERMANENT, "too_large", "its text is longer than %" PRId64 " bytes",
-                         f->limit);
+        return utf8_too_long(f->limit);
     f->bytes += (int64_t)length;
     while (length > 0) {
         size_t n = UTF8_OUT - f->used;

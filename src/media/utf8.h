@@ -45,6 +45,9 @@ struct utf8_filter {
 void utf8_filter_init(struct utf8_filter *f, int (*write)(void *, const char *, size_t), void *ctx,
                       int64_t limit);
 
+/* ERR_PERMANENT "too_large", with the setting that raises the limit. */
+int utf8_too_long(int64_t limit);
+
 /* 0, "too_large", or what write returned. */
 int utf8_filter_feed(struct utf8_filter *f, const void *bytes, size_t length);
 

@@ -159,6 +159,8 @@ struct result_info {
     enum result_outcome outcome;
     bool draft;          /* transcript of a draft-quality model */
     int64_t duration_ms; /* recordings and subtitles; -1 for documents */
+    int64_t missing_ms;  /* of a recording that ends early or is damaged, beyond duration_ms or
+                          * within it; 0: it is whole, -1: how much cannot be told */
     int64_t text_bytes;
     int64_t summary_coverage_permille; /* 1000: the whole text was summarised */
     const char *stages_json; /* {"transcribe":{"provider":..,"model":..},...}: what made it */
@@ -236,7 +238,8 @@ struct media_row {
     const char *kind, *format, *language, *title, *stages_json;
     enum result_outcome outcome;
     bool draft;
-    int64_t duration_ms, text_bytes, chunk_count, segment_count, summary_coverage_permille;
+    int64_t duration_ms, missing_ms, text_bytes, chunk_count, segment_count;
+    int64_t summary_coverage_permille;
     int64_t cost_nanousd; /* of all calls made for this medium */
     bool cost_known;      /* false: some call had no known price */
 };
@@ -306,7 +309,7 @@ struct passage {
     int64_t chunk_id, media_id;
     const char *bucket, *key, *collection, *kind, *language, *title, *text;
     int64_t start_ms, end_ms, offset, uploaded_ms;
-    bool draft;
+    bool draft, incomplete;
 };
 
 /* A space that current results use, with how many chunks are in it. */

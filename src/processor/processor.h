@@ -57,6 +57,9 @@ struct processor_settings {
     int transcribe_window;    /* transcription calls of one recording at a time */
     size_t summary_max_bytes; /* text read for one summary; beyond it evenly spread excerpts are */
     int64_t budget_nanousd;   /* total cost at which the pipeline pauses; 0: none */
+    int64_t text_bytes;       /* longest text of one medium; 0: CAP_TEXT_BYTES */
+    int64_t parser_ms;        /* a sandboxed parser silent for so long hangs; 0: two minutes */
+    bool accept_truncated;    /* recordings that end early are kept as far as they go */
 };
 
 /* Tells an observer in this process what happens. Called from worker threads: must not block. */

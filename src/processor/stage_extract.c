@@ -12,12 +12,19 @@ static int write_text(void *ctx, const char *text, size_t length)
     return text_source_write(ctx, text, length);
 }
 
+static struct media_limits limits_of(const struct job *job)
+{
+    const struct processor_settings *s = &job->processor->settings;
+    return (struct media_limits){.text_bytes = s->text_bytes, .parser_ms = s->parser_ms};
+}
+
 static int extract_document(struct job *job)
 {
     struct text_info info;
     struct text_sink sink = {.write = write_text, .ctx = &job->text};
-    int rc = media_extract_text(job->object.fd, job->object.info.size, &job->identity, job->cancel,
-                                &sink, &info);
+    struct media_limits limits = limits_of(job);
+    int rc = media_extract_text(job->object.fd, job->object.info.size, &job->identity, &limits,
+                                job->cancel, &sink, &info);
     if (!rc)
         rc = text_source_finish(&job->text);
     if (rc)
@@ -38,7 +45,8 @@ static int extract_subtitles(struct job *job)
     struct segment_list list;
     segments_init(&list, &job->arena);
     struct subtitle_sink sink = {.cue = add_cue, .ctx = &list};
-    int rc = media_extract_subtitles(job->object.fd, job->object.info.size, &job->identity,
+    struct media_limits limits = limits_of(job);
+    int rc = media_extract_subtitles(job->object.fd, job->object.info.size, &job->identity, &limits,
                                      job->cancel, &sink);
     if (!rc)
         rc = job_take_segments(job, &list);

@@ -50,16 +50,17 @@ struct recording {
 
 /* ---- one piece, on its own thread ---- */
 
-static int digest_piece(const struct audio_piece *audio, struct arena *arena, struct digest *out)
+/* Not from the piece's arena, which stays until the whole recording is done. */
+static int digest_piece(const struct audio_piece *audio, struct digest *out)
 {
-    char *bytes = arena_alloc(arena, KIB(64));
-    struct digest_stream *stream = bytes ? digest_begin(false) : NULL;
+    char bytes[KIB(64)];
+    struct digest_stream *stream = digest_begin(false);
     if (!stream)
         return ERR_NO_MEMORY;
     size_t got = 1;
     int rc = OK;
     for (int64_t at = 0; !rc && got > 0; at += (int64_t)got) {
-        rc = file_read_at(audio->fd, "audio piece", bytes, KIB(64), at, &got);
+        rc = file_read_at(audio->fd, "audio piece", bytes, sizeof bytes, at, &got);
         if (!rc)
             digest_update(stream, bytes, got);
     }
@@ -104,7 +105,7 @@ static int transcribe_piece(struct piece *piece)
     struct model_calls calls = {.arena = &piece->arena};
     void *bytes;
     size_t length;
-    int rc = digest_piece(&piece->audio, &piece->arena, &key.input);
+    int rc = digest_piece(&piece->audio, &key.input);
     if (rc)
         return rc;
     rc = db->ops->checkpoint_get(db->ctx, &key, &piece->arena, &bytes, &length);
@@ -244,7 +245,9 @@ static int decode(struct recording *r, struct audio_info *info)
     struct audio_options options = {.spool_directory = job->processor->settings.spool_directory,
                                     .max_bytes = r->model.max_bytes,
                                     .max_ms = longest,
-                                    .min_ms = MIN_PIECE_MS < longest ? MIN_PIECE_MS : longest / 2};
+                                    .min_ms = MIN_PIECE_MS < longest ? MIN_PIECE_MS : longest / 2,
+                                    .parser_ms = job->processor->settings.parser_ms,
+                                    .accept_truncated = job->processor->settings.accept_truncated};
     struct audio_sink sink = {.piece = on_piece, .progress = on_progress, .ctx = r};
     int rc = slots_hold(&job->processor->cpu, job->cancel);
     if (rc)
@@ -322,6 +325,7 @@ static int describe(struct job *job, const struct recording *r, const struct aud
     job->info.format = arena_strdup(&job->arena, audio->format);
     job->info.title = arena_strdup(&job->arena, audio->title);
     job->info.duration_ms = audio->duration_ms;
+    job->info.missing_ms = audio->missing_ms;
     job->info.draft = r->model.draft && job->segment_count > 0;
     if (!audio->has_audio)
         job->info.outcome = OUTCOME_NO_AUDIO;

@@ -34,7 +34,7 @@
 
 /* what a sandboxed child may send back */
 #define CAP_CHILD_FRAME    MIB(1)   /* one frame on its pipe */
-#define CAP_TEXT_BYTES     GIB(8)   /* text extracted from one document */
+#define CAP_TEXT_BYTES     GIB(8)   /* text of one medium; media.max_text is 1 GiB unless set */
 #define CAP_ARCHIVE_MEMBER MIB(512) /* one unpacked member of a DOCX */
 #define CAP_MARKUP_DEPTH   256      /* nested elements in HTML or XML */
 #define CAP_CHILD_MEMORY   GIB(1)   /* RLIMIT_AS of a parsing child */

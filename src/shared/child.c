@@ -31,6 +31,7 @@ struct child {
     pid_t pid; /* 0 once reaped */
     int fd;    /* read end, non-blocking */
     int64_t idle_timeout_ms;
+    int64_t stood_still_ms; /* of the wait for one frame: the machine did, and the child with it */
     int64_t peak_rss;
     bool killed; /* by us */
     bool ended;
@@ -382,7 +383,8 @@ static int wait_readable(struct child *child, const struct cancel *cancel, int64
     for (;;) {
         if (cancel_requested(cancel))
             return error_set(ERR_CANCELLED, NULL, "the parser '%s' was cancelled", child->name);
-        int64_t left = deadline ? deadline - clock_monotonic_ms() : CANCEL_POLL_MS;
+        int64_t before = clock_monotonic_ms();
+        int64_t left = deadline ? deadline + child->stood_still_ms - before : CANCEL_POLL_MS;
         if (left <= 0)
             return hang(child);
         struct pollfd p = {.fd = child->fd, .events = POLLIN};
@@ -391,6 +393,9 @@ static int wait_readable(struct child *child, const struct cancel *cancel, int64
             return OK;
         if (n < 0 && errno != EINTR)
             return error_set_errno(errno, "cannot wait for the parser '%s'", child->name);
+        int64_t waited = clock_monotonic_ms() - before;
+        if (waited > 2 * CANCEL_POLL_MS) /* a virtual machine that was stopped and goes on */
+            child->stood_still_ms += waited - CANCEL_POLL_MS;
     }
 }
 
@@ -460,6 +465,7 @@ static int receive_frame(struct child *child, const struct cancel *cancel, uint3
     size_t got;
     int64_t deadline = child->idle_timeout_ms ? clock_monotonic_ms() + child->idle_timeout_ms : 0;
     buffer_clear(payload);
+    child->stood_still_ms = 0;
     *type = 0;
     int rc = read_exactly(child, cancel, deadline, (char *)&header, sizeof header, &got);
     child->cut = !rc && got > 0 && got < sizeof header;

@@ -69,7 +69,7 @@ int child_spawn(const char *name, const char *const *args, int input,
  * the text), "parser_timeout" (hung or used up its CPU time), "parser_memory" (its memory cap),
  * ERR_CANCELLED; ERR_TRANSIENT "parser_killed" if somebody else killed it (the kernel short of
  * memory). `idle_timeout_ms` runs from each call anew: a parent that is slow to receive does not
- * count. */
+ * count, nor does time in which the machine stood still. */
 int child_receive(struct child *child, const struct cancel *cancel, uint32_t *type,
                   struct buffer *payload);
 

@@ -5,6 +5,7 @@
  * them), and run `make docs`; --help, `aegis config`, the man page and docs/configuration.md
  * follow.
  */
+#include "shared/caps.h"
 #include "shared/config_internal.h"
 
 #define SECONDS INT64_C(1000)
@@ -24,6 +25,10 @@
     {                                                                                              \
         .key = (k), .type = SETTING_CHOICE, .fallback = (d), .env = (e), .choices = (c),           \
         .help = (h)                                                                                \
+    }
+#define BOOL(k, d, e, h)                                                                           \
+    {                                                                                              \
+        .key = (k), .type = SETTING_BOOL, .fallback = (d), .env = (e), .help = (h)                 \
     }
 #define RANGE(t, k, d, e, lo, hi, h)                                                               \
     {                                                                                              \
@@ -115,6 +120,14 @@ static const struct setting table[] = {
              "ceiling of the delay before any retry"),
     INT("retry.max_attempts", "6", "AEGIS_RETRY_MAX_ATTEMPTS", 1, 1000,
         "attempts in all; the last failure makes a dead letter"),
+
+    BYTES("media.max_text", "1GiB", "AEGIS_MAX_TEXT", 1024, (int64_t)CAP_TEXT_BYTES,
+          "longest text of one medium; a longer one is a dead letter before anything is paid for"),
+    BOOL("media.accept_truncated", "false", "AEGIS_ACCEPT_TRUNCATED",
+         "keep what there is of a recording that ends early, labelled incomplete, rather than "
+         "making it a dead letter"),
+    DURATION("media.parser_timeout", "2m", "AEGIS_PARSER_TIMEOUT", 1 * SECONDS, 1 * HOURS,
+             "a sandboxed parser that says nothing for so long hangs and is killed"),
 
     BYTES("chunk.bytes", "1400", "AEGIS_CHUNK_BYTES", 200, 16384,
           "target size of one passage of text"),

@@ -82,6 +82,41 @@ requests() {
 # field KEY NAME: one member of `aegis show --json`
 field() { aegis show --json "$1" | jq -r ".$2"; }
 
+# peak_of PID: watches it and its descendants until it ends; leaves the sum of their highest VmHWM in KiB in
+# $work/peak, children that run one after the other counted by the largest
+peak_of() {
+    python3 - "$1" >"$work/peak" <<'PY'
+import os, sys, time
+root, most, own = int(sys.argv[1]), 0, {}
+def high(pid):
+    try:
+        with open(f"/proc/{pid}/status") as f:
+            return next((int(l.split()[1]) for l in f if l.startswith("VmHWM")), 0)
+    except OSError:
+        return 0
+def children(pid):
+    found = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children") as f:
+                found += [int(c) for c in f.read().split()]
+    except OSError:
+        pass
+    return found
+while os.path.exists(f"/proc/{root}"):
+    total, waiting = 0, [root]
+    while waiting:
+        pid = waiting.pop()
+        total += high(pid)
+        waiting += children(pid)
+    if total == 0:
+        break  # a zombie: it waits for the shell
+    most = max(most, total)
+    time.sleep(0.02)
+print(most)
+PY
+}
+
 done_testing() {
     echo "1..$count"
     [ "$failed" = 0 ]

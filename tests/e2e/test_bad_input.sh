@@ -23,7 +23,8 @@ speak "$work/words.wav" "the quick brown fox"
 quiet ffmpeg -i "$work/words.wav" "$work/words.m4a"
 head -c $(($(stat -c %s "$work/words.m4a") / 2)) "$work/words.m4a" >"$in/truncated.m4a"
 quiet ffmpeg -i "$work/words.wav" "$work/words.mp3"
-head -c 100 "$work/words.mp3" >"$in/truncated.mp3"
+head -c $(($(stat -c %s "$work/words.mp3") / 2)) "$work/words.mp3" >"$in/truncated.mp3"
+head -c 60 "$work/words.mp3" >"$in/stump.mp3"
 python3 - "$in/bomb.docx" 2>/dev/null <<'PY' || true
 import sys, zipfile
 z = zipfile.ZipFile(sys.argv[1], "w", zipfile.ZIP_DEFLATED)
@@ -54,19 +55,26 @@ equal "a silent recording is an outcome" no_speech "$(outcome silence.wav)"
 equal "a video without audio is an outcome" no_audio "$(outcome no-audio.mp4)"
 equal "invalid UTF-8 is mended and published" succeeded "$(state invalid-utf8.txt)"
 for row in random.mp3:unsupported_type list.m3u8:playlist concat.mp3:playlist deep.html:too_deep \
-    truncated.m4a:unreadable locked.pdf:password_protected broken.pdf:unreadable \
+    truncated.mp3:truncated truncated.m4a:truncated stump.mp3:unreadable locked.pdf:password_protected broken.pdf:unreadable \
     bomb.docx:archive_bomb; do
     file=${row%%:*}
     [ -e "$in/$file" ] || continue
     equal "$file is dead with its reason" "dead ${row##*:}" "$(state "$file") $(reason "$file")"
 done
-equal "a stump of an MP3 is dead" dead "$(state truncated.mp3)"
 
 out=$(aegis search --json bicycle)
 contains "the mended text is found" "invalid-utf8.txt" "$out"
 out=$(aegis dead list)
 contains "dead letters are listed with their reason" "password_protected" "$out"
 equal "no file of the machine was read" "" "$(aegis search --json root:x:0:0 | jq -r '.hits[]?.key' | grep -v good | grep passwd)"
+
+# A text over the limit: what to raise is told, and once it is, the text goes through.
+exits "a text over the limit" 4 aegis --set media.max_text=1KiB add --prefix in "$AEGIS_SOURCE/LICENSE"
+equal "is a dead letter with its reason" "dead too_large" "$(aegis show --json in/LICENSE | jq -r '"\(.state) \(.reason)"')"
+contains "that names the setting" "limit of 1024 bytes; split it, or raise the setting media.max_text" "$(aegis show --json in/LICENSE | jq -r .message)"
+exits "it is redriven" 0 aegis dead redrive "$(aegis show --json in/LICENSE | jq .job)"
+exits "with a higher limit" 0 aegis serve --until-idle
+equal "it succeeds" succeeded "$(field in/LICENSE state)"
 
 # Deleted between the event and the fetch: its bytes, or the object of an event document.
 head -c 300000 /dev/urandom | base64 >"$work/gone.txt"

@@ -50,7 +50,7 @@ contains "and the error says where to look" "aegis list" "$out"
 # ---- summary, transcript ----
 exits "a summary" 0 aegis summary lighthouse.txt
 equal "its JSON has all members" \
-    "abstract action_items draft entities key key_points language media title topics" \
+    "abstract action_items draft entities incomplete key key_points language media title topics" \
     "$(aegis summary --json lighthouse.txt | jq -r 'keys | join(" ")')"
 equal "subtitles keep their times" "187000 192500" \
     "$(aegis transcript --json tour.srt | jq -r '.segments[1] | "\(.start_ms) \(.end_ms)"')"

@@ -21,41 +21,7 @@ espeak-ng -w "$work/one.wav" "The quick brown fox jumps over the lazy dog. The h
 ffmpeg -loglevel error -stream_loop -1 -i "$work/one.wav" -t 1800 -ac 1 -ar 22050 -c:a pcm_s16le "$work/half-hour.wav"
 ffmpeg -loglevel error -i "$work/half-hour.wav" -c:a libmp3lame -b:a 32k "$work/half-hour.mp3"
 
-# ---- memory: the sum of the peaks of the process and its children ----
-# peak_of PID: watches it and its descendants until it ends; leaves the sum of their highest VmHWM in KiB in
-# $work/peak, children that run one after the other counted by the largest
-peak_of() {
-    python3 - "$1" >"$work/peak" <<'PY'
-import os, sys, time
-root, most, own = int(sys.argv[1]), 0, {}
-def high(pid):
-    try:
-        with open(f"/proc/{pid}/status") as f:
-            return next((int(l.split()[1]) for l in f if l.startswith("VmHWM")), 0)
-    except OSError:
-        return 0
-def children(pid):
-    found = []
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children") as f:
-                found += [int(c) for c in f.read().split()]
-    except OSError:
-        pass
-    return found
-while os.path.exists(f"/proc/{root}"):
-    total, waiting = 0, [root]
-    while waiting:
-        pid = waiting.pop()
-        total += high(pid)
-        waiting += children(pid)
-    if total == 0:
-        break  # a zombie: it waits for the shell
-    most = max(most, total)
-    time.sleep(0.02)
-print(most)
-PY
-}
+# ---- memory ----
 # long_add DESCRIPTION ARGUMENT...: adds, measures
 long_add() {
     local description=$1 peak

@@ -100,7 +100,7 @@ dies() {
 dies "a refusal" refused "{\"path\":\"$chat\",\"times\":-1,\"fault\":\"refusal\"}" "1 chats, 0 embeds"
 dies "a content filter" refused "{\"path\":\"$chat\",\"times\":-1,\"fault\":\"content_filter\"}" "1 chats, 0 embeds"
 add_with "{\"path\":\"$chat\",\"times\":-1,\"fault\":\"truncated\"}"
-equal "a truncated answer is a dead letter" "dead truncated after 1" "$(summary)"
+equal "a truncated answer is a dead letter" "dead truncated_reply after 1" "$(summary)"
 control '{"reset":true}'
 
 # ---- systemic: the pipeline pauses, no attempt is burnt ----

@@ -40,8 +40,14 @@ static void put_frame(struct out *out, uint32_t type, const void *payload, uint3
 
 static void put_info(struct out *out, uint8_t how)
 {
-    struct audio_info_frame info = {
-        .has_audio = how & 1, .has_video = how >> 1 & 1, .total_ms = how};
+    struct audio_info_frame info = {.has_audio = how & 1,
+                                    .has_video = how >> 1 & 1,
+                                    .total_ms = how,
+                                    .extent = {.verdict = how >> 2 & 3,
+                                               .size = how,
+                                               .stated = how * 2 - 9,
+                                               .stated_ms = how - 3,
+                                               .present_ms = how / 2 - 2}};
     memset(info.title, how, how % sizeof info.title);
     put_frame(out, FRAME_AUDIO_INFO, &info, sizeof info);
 }
@@ -58,7 +64,7 @@ static void compose(const uint8_t *data, size_t size, struct out *out)
 {
     for (size_t i = 0; i + 2 <= size;) {
         uint8_t what = data[i], how = data[i + 1];
-        struct audio_end_frame end = {.undecodable = how};
+        struct audio_end_frame end = {.missing_ms = how - 2, .truncated = how >> 7};
         int64_t gap = (int64_t)(UINT64_C(1) << (how & 63));
         uint32_t n = how < size - i - 2 ? how : (uint32_t)(size - i - 2);
         i += 2;

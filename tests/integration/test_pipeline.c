@@ -333,6 +333,20 @@ static void a_permanent_failure_is_dead_at_once(void **state)
     wait_for_state(w, other.job_id, JOB_SUCCEEDED);
 }
 
+static void a_text_over_the_limit_is_dead_before_anything_is_paid(void **state)
+{
+    struct world *w = world_of(state);
+    w->settings.text_bytes = (int64_t)sizeof TEXT - 2;
+    start(w);
+    struct job_row row = wait_for_state(w, add(w, "long.txt", TEXT).job_id, JOB_DEAD);
+    assert_string_equal("too_large", row.reason);
+    assert_string_equal("extract", row.stage);
+    assert_int_equal(1, row.attempts);
+    assert_int_equal(0, scripted_counts(w->provider, MODEL_SUMMARISE).calls);
+    assert_int_equal(0, scripted_counts(w->provider, MODEL_EMBED).calls);
+    wait_for_state(w, add(w, "short.txt", TEXT + 20).job_id, JOB_SUCCEEDED);
+}
+
 static void a_systemic_failure_pauses_and_burns_no_attempt(void **state)
 {
     struct world *w = world_of(state);
@@ -542,6 +556,7 @@ int main(int argc, char **argv)
         TEST(a_transient_failure_is_retried_from_its_stage),
         TEST(attempts_run_out_into_the_dead_letters_and_redrive),
         TEST(a_permanent_failure_is_dead_at_once),
+        TEST(a_text_over_the_limit_is_dead_before_anything_is_paid),
         TEST(a_systemic_failure_pauses_and_burns_no_attempt),
         TEST(draining_gives_back_what_does_not_finish),
         TEST(a_newer_version_replaces_the_older_when_ready),

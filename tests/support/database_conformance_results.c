@@ -359,6 +359,51 @@ static void large_result_is_made_in_pieces(void **state)
     assert_int_equal(DB(f, chunks_each, 424242, see_chunk, &walk), ERR_NOT_FOUND);
 }
 
+/* "Draft" and "incomplete" reach everything that shows a transcript, however it was published. */
+static void labels_of_a_recording(void **state)
+{
+    struct fixture *f = *state;
+    struct result_info info = INFO;
+    struct result_key key = key_of("whole"), made = key_of("in pieces");
+    struct passage *passages;
+    struct arm_hit *hits;
+    size_t n;
+    int64_t result, chunks, segments;
+    info.draft = true;
+    info.missing_ms = 4200;
+    struct event_outcome out = upload(f, "a", "e", 1);
+    struct job_work w = start(f, out.job_id);
+    struct publication p = bare(&w, &key, &info);
+    p.batch = batch_of(f, 0, 2, false);
+    OKAY(DB(f, publish, &p));
+    assert_true(media_of(f, out.media_id).draft);
+    assert_int_equal(media_of(f, out.media_id).missing_ms, 4200);
+    OKAY(DB(f, search_lexical, "number1", NULL, 10, &f->arena, &hits, &n));
+    OKAY(DB(f, passages, &hits[0].chunk_id, 1, NULL, &f->arena, &passages, &n));
+    assert_int_equal(n, 1);
+    assert_true(passages[0].draft && passages[0].incomplete);
+
+    info = INFO;
+    info.missing_ms = -1;
+    out = upload(f, "b", "e", 1);
+    w = start(f, out.job_id);
+    OKAY(DB(f, result_begin, w.job_id, &made, &result, &chunks, &segments));
+    p = bare(&w, &made, &info);
+    p.result_id = result;
+    p.batch = batch_of(f, 0, 7, false);
+    OKAY(DB(f, publish, &p));
+    assert_false(media_of(f, out.media_id).draft);
+    assert_int_equal(media_of(f, out.media_id).missing_ms, -1);
+    OKAY(DB(f, search_lexical, "number6", NULL, 10, &f->arena, &hits, &n));
+    OKAY(DB(f, passages, &hits[0].chunk_id, 1, NULL, &f->arena, &passages, &n));
+    assert_true(!passages[0].draft && passages[0].incomplete);
+
+    assert_int_equal(media_of(f, put_text(f, "c", "all of it")).missing_ms, 0);
+    OKAY(DB(f, search_lexical, "\"all of it\"", NULL, 10, &f->arena, &hits, &n));
+    OKAY(DB(f, passages, &hits[0].chunk_id, 1, NULL, &f->arena, &passages, &n));
+    assert_false(passages[0].incomplete);
+}
+
 static void embeddings_of_the_same_text_are_found(void **state)
 {
     struct fixture *f = *state;
@@ -598,6 +643,7 @@ const struct suite_test database_result_tests[] = {
     SUITE_TEST(result_that_went_meanwhile_is_transient),
     SUITE_TEST(large_result_is_made_in_pieces),
     SUITE_TEST(embeddings_of_the_same_text_are_found),
+    SUITE_TEST(labels_of_a_recording),
     SUITE_TEST(large_result_goes_away_whole),
     SUITE_TEST(result_in_the_making_outlives_its_attempt),
     SUITE_TEST(result_in_the_making_is_collected_with_its_job),

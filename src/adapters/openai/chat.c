@@ -189,7 +189,7 @@ static int read_content(const json_t *content, struct arena *arena, const char *
     }
     *out = rc ? NULL : arena_strdup(arena, buffer_string(&joined));
     buffer_free(&joined);
-    return *out ? OK : ERR_NO_MEMORY;
+    return rc || *out ? rc : ERR_NO_MEMORY;
 }
 
 int chat_read_completion(const json_t *root, struct arena *arena, struct chat_reply *out)

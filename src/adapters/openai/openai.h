@@ -34,7 +34,7 @@
  *   400 or 413 about the audio                      ERR_PERMANENT unsupported_audio, too_large
  *   any other 4xx                                   ERR_PERMANENT bad_request
  *   a refusal, content_filter                       ERR_PERMANENT refused
- *   cut off even at the higher limit                ERR_PERMANENT truncated
+ *   cut off even at the higher limit                ERR_PERMANENT truncated_reply
  *   not the JSON that was asked for; missing, odd   ERR_TRANSIENT malformed_reply (models are not
  *   or not finite embeddings                        deterministic: the next attempt may do better)
  *   embeddings of another dimension than set        ERR_SYSTEMIC  wrong_dimension

@@ -177,6 +177,32 @@ static void test_txt(void **state)
                "1:01:01  Ann: A --> B  not a cue\n");
 }
 
+static void test_labels(void **state)
+{
+    (void)state;
+    static const struct {
+        bool draft, incomplete;
+        const char *txt, *vtt;
+    } rows[] = {
+        {false, false, "", "WEBVTT\n\n"},
+        {false, true, "[incomplete transcript]\n", "WEBVTT\n\nNOTE incomplete transcript\n\n"},
+        {true, true, "[draft, incomplete transcript]\n",
+         "WEBVTT\n\nNOTE draft, incomplete transcript\n\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (int vtt = 0; vtt < 2; vtt++) {
+            char *text = NULL;
+            size_t length;
+            struct subtitle_writer w = {.out = open_memstream(&text, &length),
+                                        .draft = rows[i].draft,
+                                        .incomplete = rows[i].incomplete};
+            subtitles_begin(&w, vtt ? subtitles_vtt : subtitles_txt);
+            fclose(w.out);
+            assert_string_equal(text, vtt ? rows[i].vtt : rows[i].txt);
+            free(text);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +215,7 @@ int main(void)
         cmocka_unit_test(test_srt),
         cmocka_unit_test(test_vtt),
         cmocka_unit_test(test_txt),
+        cmocka_unit_test(test_labels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

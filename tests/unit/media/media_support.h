@@ -126,7 +126,7 @@ static inline struct extracted extract(const char *name)
     buffer_init(&x.text, MIB(64));
     x.rc = media_identify(fd, size, name, &x.identity);
     if (!x.rc)
-        x.rc = media_extract_text(fd, size, &x.identity, NULL, &sink, &x.info);
+        x.rc = media_extract_text(fd, size, &x.identity, NULL, NULL, &sink, &x.info);
     if (x.rc)
         x.error = *error_last();
     close(fd);

@@ -313,7 +313,7 @@ static void expect_cues(const char *name, const char *expected)
     int64_t size = open_file(name, &fd);
     buffer_init(&out, MIB(1));
     assert_int_equal(media_identify(fd, size, name, &id), OK);
-    int rc = media_extract_subtitles(fd, size, &id, NULL, &sink);
+    int rc = media_extract_subtitles(fd, size, &id, NULL, NULL, &sink);
     if (rc)
         fail_msg("%s: %s", name, error_last()->message);
     assert_string_equal(buffer_string(&out), expected);
@@ -382,10 +382,11 @@ static void a_cue_sink_may_stop(void **state)
                         "00:01.000 --> 00:02.000\nc\n");
     int64_t size = open_file("s.vtt", &fd);
     assert_int_equal(media_identify(fd, size, "s.vtt", &id), OK);
-    assert_int_equal(media_extract_subtitles(fd, size, &id, NULL, &sink), ERR_BUSY);
+    assert_int_equal(media_extract_subtitles(fd, size, &id, NULL, NULL, &sink), ERR_BUSY);
     assert_int_equal(calls, 2);
-    assert_int_equal(media_extract_subtitles(fd, (int64_t)CAP_SUBTITLES + 1, &id, NULL, &sink),
-                     ERR_PERMANENT);
+    assert_int_equal(
+        media_extract_subtitles(fd, (int64_t)CAP_SUBTITLES + 1, &id, NULL, NULL, &sink),
+        ERR_PERMANENT);
     assert_string_equal(error_last()->reason, "too_large");
     close(fd);
 }

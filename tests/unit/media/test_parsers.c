@@ -11,6 +11,13 @@
 
 /* ---- the children ---- */
 
+/* Until it is killed; the sandbox allows no sleep. */
+static void hang(void)
+{
+    for (volatile int on = 1; on;)
+        ;
+}
+
 static int send_info(void)
 {
     struct audio_info_frame info = {.has_audio = 1, .total_ms = 1000};
@@ -50,6 +57,8 @@ static int run_audio(int argc, char **argv)
         child_send(FRAME_AUDIO, loud, 7);
     if (!strncmp(how, "RIFFtype-", 9) && !send_info())
         child_send(77, "?", 1);
+    if (!strncmp(how, "RIFFhang-", 9) && !send_info())
+        hang();
     return 0;
 }
 
@@ -57,9 +66,12 @@ static int run_html(int argc, char **argv)
 {
     (void)argc, (void)argv;
     struct text_info_frame info = {.invalid = 0};
+    char how[16] = "";
     memset(info.title, 0xff, sizeof info.title);
-    if (child_lock_down(CHILD_PURE))
+    if (child_lock_down(CHILD_PURE) || read(0, how, sizeof how - 1) < 4)
         return 1;
+    if (!strncmp(how, "<html>hang", 10))
+        hang();
     child_send(FRAME_TEXT, "a\xff\0b\r\nc\xc3", 8); /* not what the contract promises */
     child_send(FRAME_TEXT_INFO, &info, sizeof info);
     return 0;
@@ -113,6 +125,8 @@ static int run_subtitles(int argc, char **argv)
         cue.text[5] = '\xff';
     if (how[0] == '5')
         cue.head.end_ms = -1;
+    if (how[0] == '6')
+        hang();
     child_send(FRAME_CUE, &cue, whole);
     return 0;
 }
@@ -127,7 +141,10 @@ static const struct child_main table[] = {
 static void expect_audio_failure(const char *how, const char *reason, int pieces)
 {
     struct media_identity identity = {.kind = MEDIA_AUDIO, .format = "wav"};
-    struct audio_options options = {.spool_directory = ".", .max_ms = 10000, .min_ms = 1000};
+    struct audio_options options = {.spool_directory = ".",
+                                    .max_ms = 10000,
+                                    .min_ms = 1000,
+                                    .parser_ms = strstr(how, "hang") ? 300 : 0};
     struct decoded d = {0};
     struct audio_sink sink = {.piece = take_piece, .ctx = &d};
     int fd;
@@ -154,6 +171,47 @@ static void a_decoder_that_crashes_or_cheats(void **state)
     expect_audio_failure("RIFFodd--", "parser_crashed", 0);
     expect_audio_failure("RIFFtype-", "parser_crashed", 0);
     expect_audio_failure("RIFFempty", "parser_crashed", 0);
+}
+
+static int count_cue(void *ctx, int64_t start_ms, int64_t end_ms, const char *speaker,
+                     const char *text)
+{
+    assert_int_equal(start_ms, 1);
+    assert_int_equal(end_ms, 2);
+    assert_string_equal(speaker, "Bob");
+    assert_string_equal(text, "Hello");
+    ++*(int *)ctx;
+    return OK;
+}
+
+/* For as long as the caller allows. */
+static void parsers_that_hang(void **state)
+{
+    (void)state;
+    struct media_limits limits = {.parser_ms = 300};
+    struct media_identity html = {.kind = MEDIA_HTML, .format = "utf-8"},
+                          srt = {.kind = MEDIA_SRT, .format = "utf-8"};
+    struct text_info info;
+    struct buffer out;
+    int fd, cues = 0;
+    expect_audio_failure("RIFFhang-", "parser_timeout", 0);
+
+    struct text_sink text = {.write = take_text, .ctx = &out};
+    buffer_init(&out, MIB(1));
+    write_text("hang.html", "<html>hang");
+    int64_t size = open_file("hang.html", &fd);
+    assert_int_equal(media_extract_text(fd, size, &html, &limits, NULL, &text, &info),
+                     ERR_PERMANENT);
+    assert_string_equal(error_last()->reason, "parser_timeout");
+    buffer_free(&out);
+    close(fd);
+
+    struct subtitle_sink sink = {.cue = count_cue, .ctx = &cues};
+    write_text("hang.srt", "6");
+    size = open_file("hang.srt", &fd);
+    assert_int_equal(media_extract_subtitles(fd, size, &srt, &limits, NULL, &sink), ERR_PERMANENT);
+    assert_string_equal(error_last()->reason, "parser_timeout");
+    close(fd);
 }
 
 static void text_of_a_cheating_parser_is_clean(void **state)
@@ -194,21 +252,10 @@ static void a_parser_that_eats_memory(void **state)
     buffer_init(&out, MIB(1));
     write_text("x.docx", "PK");
     open_file("x.docx", &fd);
-    assert_int_equal(media_extract_text(fd, 2, &identity, NULL, &sink, &info), ERR_PERMANENT);
+    assert_int_equal(media_extract_text(fd, 2, &identity, NULL, NULL, &sink, &info), ERR_PERMANENT);
     assert_string_equal(error_last()->reason, "parser_memory");
     buffer_free(&out);
     close(fd);
-}
-
-static int count_cue(void *ctx, int64_t start_ms, int64_t end_ms, const char *speaker,
-                     const char *text)
-{
-    assert_int_equal(start_ms, 1);
-    assert_int_equal(end_ms, 2);
-    assert_string_equal(speaker, "Bob");
-    assert_string_equal(text, "Hello");
-    ++*(int *)ctx;
-    return OK;
 }
 
 static void malformed_cues(void **state)
@@ -220,7 +267,7 @@ static void malformed_cues(void **state)
         struct subtitle_sink sink = {.cue = count_cue, .ctx = &cues};
         write_file("x.srt", &how, 1);
         open_file("x.srt", &fd);
-        int rc = media_extract_subtitles(fd, 1, &identity, NULL, &sink);
+        int rc = media_extract_subtitles(fd, 1, &identity, NULL, NULL, &sink);
         assert_int_equal(rc, how == '0' ? OK : ERR_PERMANENT);
         assert_int_equal(cues, how == '0' ? 2 : 1);
         close(fd);
@@ -232,6 +279,7 @@ int main(int argc, char **argv)
     child_dispatch(argc, argv, table);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_decoder_that_crashes_or_cheats),
+        cmocka_unit_test(parsers_that_hang),
         cmocka_unit_test(text_of_a_cheating_parser_is_clean),
         cmocka_unit_test(a_parser_that_wants_the_network),
         cmocka_unit_test(a_parser_that_eats_memory),

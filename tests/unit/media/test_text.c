@@ -207,7 +207,8 @@ static void the_sinks_failure_is_returned(void **state)
         struct text_sink sink = {.write = refuse, .ctx = &calls};
         int64_t size = open_file(names[i], &fd);
         assert_int_equal(media_identify(fd, size, names[i], &id), OK);
-        assert_int_equal(media_extract_text(fd, size, &id, NULL, &sink, &info), ERR_DISK_FULL);
+        assert_int_equal(media_extract_text(fd, size, &id, NULL, NULL, &sink, &info),
+                         ERR_DISK_FULL);
         assert_int_equal(calls, 1);
         close(fd);
     }
@@ -230,7 +231,41 @@ static void cancelled(void **state)
         struct text_sink sink = {.write = take_text, .ctx = &out};
         int64_t size = open_file(names[i], &fd);
         assert_int_equal(media_identify(fd, size, names[i], &id), OK);
-        assert_int_equal(media_extract_text(fd, size, &id, &cancel, &sink, &info), ERR_CANCELLED);
+        assert_int_equal(media_extract_text(fd, size, &id, NULL, &cancel, &sink, &info),
+                         ERR_CANCELLED);
+        close(fd);
+        buffer_free(&out);
+    }
+}
+
+/* Plain text before a byte of it is handed on; what grows while it is converted, when it has grown.
+ */
+static void text_over_the_limit(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool plain;
+    } files[] = {{"over.txt", true}, {"over.html", false}, {"over-16.txt", false}};
+    struct media_limits limits = {.text_bytes = 2000};
+    run("yes 'a line of text' | head -c 2001 > over.txt; "
+        "{ printf '<html><p>'; cat over.txt; printf 'and an end'; } > over.html; "
+        "{ printf '\\377\\376'; iconv -t utf-16le over.txt; } > over-16.txt");
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        struct media_identity id;
+        struct text_info info;
+        struct buffer out;
+        int fd;
+        buffer_init(&out, MIB(1));
+        struct text_sink sink = {.write = take_text, .ctx = &out};
+        int64_t size = open_file(files[i].name, &fd);
+        assert_int_equal(media_identify(fd, size, files[i].name, &id), OK);
+        assert_int_equal(media_extract_text(fd, size, &id, &limits, NULL, &sink, &info),
+                         ERR_PERMANENT);
+        assert_string_equal(error_last()->reason, "too_large");
+        assert_non_null(strstr(error_last()->message, "limit of 2000 bytes"));
+        assert_non_null(strstr(error_last()->message, "media.max_text"));
+        assert_true(out.length <= (files[i].plain ? 0 : 2000));
         close(fd);
         buffer_free(&out);
     }
@@ -490,6 +525,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(another_encoding_far_behind),
         cmocka_unit_test(the_sinks_failure_is_returned),
         cmocka_unit_test(cancelled),
+        cmocka_unit_test(text_over_the_limit),
         cmocka_unit_test(encodings),
         cmocka_unit_test(broken_encodings),
         cmocka_unit_test(declared_encodings),

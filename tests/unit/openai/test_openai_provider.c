@@ -202,7 +202,7 @@ static void test_summary_by_responses(void **state)
     fault("{\"fault\":\"refusal\"}");
     expect(summarise(&f, &s), ERR_PERMANENT, "refused");
     fault("{\"fault\":\"truncated\",\"times\":2}");
-    expect(summarise(&f, &s), ERR_PERMANENT, "truncated");
+    expect(summarise(&f, &s), ERR_PERMANENT, "truncated_reply");
     fault("{\"fault\":\"content_filter\"}");
     expect(summarise(&f, &s), ERR_PERMANENT, "refused");
     close_fixture(&f);
@@ -249,7 +249,7 @@ static void test_truncation_is_retried_once(void **state)
     assert_int_equal(json_int_at(sent, "max_completion_tokens", 0), 32768);
     json_decref(sent);
     fault("{\"fault\":\"truncated\",\"times\":2}");
-    expect(summarise(&f, &s), ERR_PERMANENT, "truncated");
+    expect(summarise(&f, &s), ERR_PERMANENT, "truncated_reply");
     assert_int_equal(f.calls.count, 4);
     close_fixture(&f);
 }

@@ -368,6 +368,57 @@ static void hangs_are_ended(void **state)
     assert_non_null(strstr(error_last()->message, "CPU"));
 }
 
+/* Stands for a machine that stops and goes on: stops its parent for longer than a parser may be
+ * silent, and only then gives the parser something to answer. */
+static bool is_asleep(pid_t pid)
+{
+    char path[32], line[128] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = read(fd, line, sizeof line - 1);
+    close(fd);
+    const char *name_ends = n > 0 ? strrchr(line, ')') : NULL;
+    return name_ends && name_ends[2] == 'S';
+}
+
+static void stop_the_parent(int input)
+{
+    pid_t parent = getppid();
+    while (!is_asleep(parent)) /* it waits for the parser */
+        usleep(1000);
+    kill(parent, SIGSTOP);
+    usleep(1500000);
+    kill(parent, SIGCONT);
+    usleep(200000);
+    _exit(write(input, "late", 4) != 4);
+}
+
+static void a_machine_that_stands_still_is_no_hang(void **state)
+{
+    (void)state;
+    struct child_limits limits = {.idle_timeout_ms = 1000};
+    struct child *child;
+    struct buffer payload;
+    uint32_t type;
+    int ends[2], status;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(child_spawn("echo", NULL, ends[0], &limits, &child), OK);
+    pid_t helper = fork();
+    assert_true(helper >= 0);
+    if (helper == 0)
+        stop_the_parent(ends[1]);
+    close(ends[0]);
+    close(ends[1]);
+    buffer_init(&payload, CAP_CHILD_FRAME);
+    assert_int_equal(child_receive(child, NULL, &type, &payload), OK);
+    assert_int_equal(type, FRAME_DATA);
+    assert_string_equal(buffer_string(&payload), "late");
+    assert_int_equal(waitpid(helper, &status, 0), helper);
+    assert_int_equal(status, 0);
+    buffer_free(&payload);
+    child_close(child, NULL);
+}
+
 static void memory_is_bounded(void **state)
 {
     (void)state;
@@ -604,6 +655,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(starts_with_nothing_of_the_parents),
         cmocka_unit_test(deaths_have_names),
         cmocka_unit_test(hangs_are_ended),
+        cmocka_unit_test(a_machine_that_stands_still_is_no_hang),
         cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(forbidden_calls_kill),
         cmocka_unit_test(exec_profile_refuses),

@@ -1,0 +1,6 @@
+# Decoding: seconds of sound a second (more is better)
+# rows: ^decode [A-Za-z0-9]*$
+# label: ^decode (?<of>.*)
+set title "Decoding: seconds of sound a second (more is better)" left offset -26, 0
+plot data using ($2 / 2):0:($2 / 2):(0.35):(colour($3)):ytic(1) with boxxyerror linecolor rgb variable, \
+     data using 2:0:(" " . figure($2)) with labels left
