@@ -1,4 +1,4 @@
-# bench/inputs.sh - recordings and long texts, made once and kept in $BUILD/bench/inputs (make clean
+# bench/inputs.sh - recordings and long texts, made once and kept in $BUILD/bench/inputs, 2 GB (make clean
 # removes them). Each function prints a path. Sourced by bench/lib.sh.
 
 inputs="$BUILD/bench/inputs"

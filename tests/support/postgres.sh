@@ -5,11 +5,19 @@
 # against Debian's keys. Root runs the server as nobody.
 #
 #   postgres.sh fetch               makes the folder if it is not there; prints its path
-#   postgres.sh start DIRECTORY     makes and starts a cluster there on a free port of 127.0.0.1;
-#                                   prints its URL (user and database "postgres", no password)
+#   postgres.sh start DIRECTORY     makes and starts a cluster there on a free port of 127.0.0.1, or
+#                                   starts the one that is there on the port it had; prints its URL
+#                                   (user and database "postgres", no password)
+#   postgres.sh halt DIRECTORY      stops it; it can be started again
 #   postgres.sh stop DIRECTORY      stops it and removes the directory
+#   postgres.sh share BUILD         starts one server for all tests of a build directory, if none runs:
+#                                   BUILD/postgres/url, or BUILD/postgres/why says why there is none
+#   postgres.sh unshare BUILD       stops and removes it
 #
-# AEGIS_TEST_POSTGRES=URL: `start` prints this instead and `stop` does nothing.
+# AEGIS_TEST_DATABASE_URL=URL: tests use that server, as a login that may create databases and
+# extensions; `start` and `share` give this URL and `stop` does nothing. Without a server tests are
+# skipped, but with AEGIS_REQUIRE_POSTGRES or CI set they fail.
+# AEGIS_POSTGRES_FOR=PID: what `start` made is stopped and removed when that process is no more.
 # Further arguments of `start` are passed to postgres (such as -c shared_buffers=256MB).
 set -euo pipefail
 
@@ -32,7 +40,7 @@ mirror() {
     [ -f "$list" ] && uri=$(awk '$1 == "URIs:" { print $2; exit }' "$list")
     [ -z "$uri" ] && [ -f /etc/apt/sources.list ] &&
         uri=$(awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; exit } }' /etc/apt/sources.list)
-    [ -n "$uri" ] || fail "no Debian mirror is named in /etc/apt: set AEGIS_TEST_POSTGRES to the URL of a PostgreSQL with pgvector"
+    [ -n "$uri" ] || fail "no Debian mirror is named in /etc/apt: set AEGIS_TEST_DATABASE_URL to the URL of a PostgreSQL with pgvector"
     echo "$uri"
 }
 
@@ -118,8 +126,8 @@ free_port() {
 }
 
 start() {
-    if [ -n "${AEGIS_TEST_POSTGRES:-}" ]; then
-        echo "$AEGIS_TEST_POSTGRES"
+    if [ -n "${AEGIS_TEST_DATABASE_URL:-}" ]; then
+        echo "$AEGIS_TEST_DATABASE_URL"
         return
     fi
     local directory=$1 root bin port
@@ -131,18 +139,23 @@ start() {
     unprivileged test -w "$directory" || fail "nobody cannot reach '$directory': put it where others may enter"
     cd "$directory"
     export LC_ALL=C.UTF-8 TZ=UTC
-    unprivileged "$bin/initdb" -D "$directory/data" -U postgres -A trust --locale=C.UTF-8 -E UTF8 \
-        -L "$root/usr/share/postgresql/17" --no-sync >"$directory/initdb.log" 2>&1 ||
-        fail "initdb failed: $(tail -n 3 "$directory/initdb.log")"
-    for _ in 1 2 3 4 5; do
-        port=$(free_port)
+    if [ ! -f "$directory/data/PG_VERSION" ]; then
+        unprivileged "$bin/initdb" -D "$directory/data" -U postgres -A trust --locale=C.UTF-8 -E UTF8 \
+            -L "$root/usr/share/postgresql/17" --no-sync >"$directory/initdb.log" 2>&1 ||
+            fail "initdb failed: $(tail -n 3 "$directory/initdb.log")"
+    fi
+    for _ in $(seq 20); do # a port may be taken meanwhile, a killed server's backends take a moment to end
+        port=$(cat "$directory/port" 2>/dev/null || free_port)
+        : >"$directory/log"
         unprivileged "$bin/postgres" -D "$directory/data" -p "$port" -c listen_addresses=127.0.0.1 \
             -c unix_socket_directories= -c jit=off -c "dynamic_library_path=$root/usr/lib/postgresql/17/lib" "$@" \
-            >"$directory/log" 2>&1 9>&- &
+            >>"$directory/log" 2>&1 9>&- &
         local child=$!
         disown
         for _ in $(seq 300); do
             if grep -q "ready to accept connections" "$directory/log"; then
+                echo "$port" >"$directory/port"
+                [ -z "${AEGIS_POSTGRES_FOR:-}" ] || watch "$directory" "$AEGIS_POSTGRES_FOR" "$child"
                 echo "postgresql://postgres@127.0.0.1:$port/postgres"
                 return
             fi
@@ -153,10 +166,25 @@ start() {
     fail "PostgreSQL did not start: $(tail -n 3 "$directory/log")"
 }
 
-stop() {
-    [ -z "${AEGIS_TEST_POSTGRES:-}" ] || return 0
+# The pid of the directory's server, if it runs (the file outlives one that was killed).
+postmaster() {
+    local pid
+    pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null || true)
+    [ -z "$pid" ] || ! grep -qaF "$1/data" "/proc/$pid/cmdline" 2>/dev/null || echo "$pid"
+}
+
+# In the background, until the server itself has ended.
+watch() {
+    (
+        while kill -0 "$3" && kill -0 "$2"; do sleep 1; done
+        kill -0 "$2" || stop "$1"
+    ) >/dev/null 2>&1 9>&- </dev/null &
+    disown
+}
+
+halt() {
     local directory=$1 pid
-    pid=$(head -n 1 "$directory/data/postmaster.pid" 2>/dev/null || true)
+    pid=$(postmaster "$directory")
     if [ -n "$pid" ]; then
         kill -INT "$pid" 2>/dev/null || true
         for _ in $(seq 300); do
@@ -164,14 +192,52 @@ stop() {
             sleep 0.1
         done
     fi
-    rm -rf "$directory"
+}
+
+stop() {
+    [ -z "${AEGIS_TEST_DATABASE_URL:-}" ] || return 0
+    halt "$1"
+    rm -rf "$1"
+}
+
+required() {
+    [ "${AEGIS_REQUIRE_POSTGRES:-0}" != 0 ] || { [ -n "${CI:-}" ] && [ "$CI" != 0 ] && [ "$CI" != false ]; }
+}
+
+# No test needs what survives a power cut: without fsync a database is made in a tenth of the time.
+share() {
+    local place="$1/postgres" directory
+    mkdir -p "$place"
+    directory=$(cat "$place/directory" 2>/dev/null || true)
+    if [ -s "$place/url" ] && [ -n "$directory" ] && [ -n "$(postmaster "$directory")" ]; then return; fi
+    rm -f "$place/url" "$place/why"
+    if [ -z "${AEGIS_TEST_DATABASE_URL:-}" ]; then
+        directory=$(mktemp -d "${TMPDIR:-/tmp}/aegis-postgres-XXXXXX")
+        echo "$directory" >"$place/directory"
+    fi
+    if ! "$0" start "$directory" -c fsync=off -c full_page_writes=off -c max_connections=300 \
+        -c log_min_messages=log >"$place/url.new" 2>"$place/why"; then
+        rm -rf "$directory" "$place/url.new" "$place/directory"
+        cat "$place/why" >&2
+        required && exit 1
+        return 0
+    fi
+    mv "$place/url.new" "$place/url"
+    rm -f "$place/why"
+}
+
+unshare() {
+    local directory
+    directory=$(cat "$1/postgres/directory" 2>/dev/null || true)
+    [ -z "$directory" ] || stop "$directory"
+    rm -rf "$1/postgres"
 }
 
 case "${1:-}" in
 fetch) fetch ;;
-start | stop)
+start | halt | stop | share | unshare)
     [ $# -ge 2 ] || fail "usage: postgres.sh $1 DIRECTORY"
     "$@"
     ;;
-*) fail "usage: postgres.sh fetch | start DIRECTORY [ARGUMENT...] | stop DIRECTORY" ;;
+*) fail "usage: postgres.sh fetch | start DIRECTORY [ARGUMENT...] | halt DIRECTORY | stop DIRECTORY | share BUILD | unshare BUILD" ;;
 esac

@@ -1,0 +1,41 @@
+-- What each role may do: exactly this. It is run again after every migration and takes away what an
+-- earlier version gave. All roles exist, the schema too.
+REVOKE ALL ON ALL TABLES IN SCHEMA aegis FROM aegis_ingest, aegis_process, aegis_read;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA aegis FROM aegis_ingest, aegis_process, aegis_read;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA aegis FROM aegis_ingest, aegis_process, aegis_read;
+REVOKE ALL ON SCHEMA aegis FROM PUBLIC, aegis_ingest, aegis_process, aegis_read;
+GRANT USAGE ON SCHEMA aegis TO aegis_ingest, aegis_process, aegis_read;
+
+-- Everyone sees everything but contents: those are for process and read.
+GRANT SELECT ON ALL TABLES IN SCHEMA aegis TO aegis_process, aegis_read;
+GRANT SELECT ON aegis.schema_migration, aegis.media, aegis.version, aegis.job, aegis.attempt, aegis.life_event,
+    aegis.result, aegis.total, aegis.pipeline, aegis.garbage TO aegis_ingest;
+
+-- ingest: an upload becomes a medium, a version and a job; a removal takes the result out of sight.
+GRANT INSERT, UPDATE ON aegis.media, aegis.version, aegis.job, aegis.total TO aegis_ingest;
+GRANT INSERT ON aegis.attempt, aegis.life_event, aegis.garbage TO aegis_ingest;
+GRANT UPDATE ON aegis.result TO aegis_ingest;
+
+-- process: all rows, but not the record of the schema.
+GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA aegis TO aegis_process;
+REVOKE INSERT, UPDATE, DELETE ON aegis.schema_migration FROM aegis_process;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA aegis TO aegis_process, aegis_ingest;
+GRANT EXECUTE ON ALL ROUTINES IN SCHEMA aegis TO aegis_process;
+
+-- read: what its own questions cost is recorded, for no medium.
+GRANT INSERT ON aegis.model_call, aegis.usage_day TO aegis_read;
+GRANT UPDATE (calls, input_tokens, cached_tokens, output_tokens, audio_ms, cost_nanousd, unpriced_calls)
+    ON aegis.usage_day TO aegis_read;
+GRANT UPDATE (cost_nanousd, unpriced_calls) ON aegis.total TO aegis_read;
+GRANT USAGE ON SEQUENCE aegis.model_call_call_id_seq TO aegis_read;
+
+-- The queue's tables all begin with queue_: ingest sends, process receives too.
+DO $$
+DECLARE
+    t regclass;
+BEGIN
+    FOR t IN SELECT oid FROM pg_class WHERE relnamespace = to_regnamespace('aegis')
+             AND relkind IN ('r', 'p') AND relname LIKE 'queue\_%' LOOP
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %s TO aegis_ingest', t);
+    END LOOP;
+END $$;
