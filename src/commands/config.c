@@ -7,12 +7,26 @@
 #include "commands/columns.h"
 #include "commands/commands.h"
 #include "shared/error.h"
+#include "shared/pg.h"
+
+/* Without the password, wherever it stands in the URL. */
+static const char *shown_url(struct app *app, const char *url)
+{
+    struct pg_pool *pool; /* does not connect */
+    if (pg_pool_open(url, NULL, &pool))
+        return "********";
+    const char *text = arena_printf(&app->arena, "postgresql://%s", pg_pool_name(pool));
+    pg_pool_close(pool);
+    return text_clean(&app->arena, text ? text : "");
+}
 
 /* A secret shows that it is there and, if it is long enough not to matter, how it ends. */
 static const char *shown(struct app *app, const struct setting *s)
 {
     const char *text = config_text(app->config, s->key);
     size_t length = strlen(text);
+    if (length && !strcmp(s->key, "database.url"))
+        return shown_url(app, text);
     if (s->type != SETTING_SECRET || length == 0)
         return text_clean(&app->arena, text);
     if (length < 16)

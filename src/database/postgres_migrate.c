@@ -15,7 +15,7 @@ enum { WAIT_MS = 120000, DDL_LOCK_MS = 5000 };
 struct migrating {
     const struct migration *migrations;
     size_t count;
-    bool dry_run;
+    bool dry_run, no_grants;
     struct postgres_migrated *out;
 };
 
@@ -64,10 +64,12 @@ static int may_create(struct pg *c, bool *out)
     return rc;
 }
 
-/* Not into the schema aegis, which is ours to drop; relocatable servers' rules decide otherwise. */
+/* Not into the schema aegis, which is ours to drop. */
 static const char CREATE_VECTOR[] =
-    "DO $$ BEGIN EXECUTE format('CREATE EXTENSION vector SCHEMA %I', CASE WHEN "
-    "to_regnamespace('public') IS NULL THEN current_schema() ELSE 'public' END); END $$";
+    "DO $$ BEGIN "
+    "IF to_regnamespace('public') IS NOT NULL THEN CREATE EXTENSION vector SCHEMA public; "
+    "ELSE CREATE SCHEMA IF NOT EXISTS extensions; GRANT USAGE ON SCHEMA extensions TO PUBLIC; "
+    "CREATE EXTENSION vector SCHEMA extensions; END IF; END $$";
 
 static int ensure_vector(struct pg *c, const struct migrating *m, const struct postgres_schema *s)
 {
@@ -187,7 +189,7 @@ static int apply_missing(struct pg *c, const struct migrating *m, int from)
                           "true)");
     for (size_t i = (size_t)from; !rc && i < m->count; i++)
         rc = apply(c, &m->migrations[i]);
-    return rc ? rc : postgres_grants_renew(c, &m->out->grants);
+    return rc || m->no_grants ? rc : postgres_grants_renew(c, &m->out->grants);
 }
 
 /* Judges what is there as far as its steps go: too old is what this is here to mend. */
@@ -250,8 +252,11 @@ int postgres_migrate(const char *url, const struct migration *migrations, size_t
 {
     struct pg_settings settings = {
         .connections = 1, .statement_timeout_ms = -1, .lock_timeout_ms = DDL_LOCK_MS};
-    struct migrating m = {
-        .migrations = migrations, .count = count, .dry_run = options->dry_run, .out = out};
+    struct migrating m = {.migrations = migrations,
+                          .count = count,
+                          .dry_run = options->dry_run,
+                          .no_grants = options->no_grants,
+                          .out = out};
     int64_t wait_ms = options->wait_ms > 0 ? options->wait_ms : WAIT_MS;
     int64_t deadline = clock_monotonic_ms() + wait_ms;
     unsigned flags = options->dry_run ? PG_SNAPSHOT : PG_READ_WRITE;

@@ -39,17 +39,17 @@ struct postgres_step {
     int version;
     const char *name;
     bool known, applied;
-    bool altered;         /* applied with another SQL than the program's */
-    int lowest_program;   /* as its first line says */
-    int64_t applied_ms;   /* 0: not applied */
-    int64_t duration_ms;  /* of its SQL */
+    bool altered;           /* applied with another SQL than the program's */
+    int lowest_program;     /* as its first line says */
+    int64_t applied_ms;     /* 0: not applied */
+    int64_t duration_ms;    /* of its SQL */
     const char *applied_by; /* role; "" if not applied */
 };
 
 struct postgres_schema {
-    int version;  /* the newest step applied; 0: none */
-    int known;    /* the newest step the program knows */
-    bool usable;  /* by this program; else `problem` says why not */
+    int version;         /* the newest step applied; 0: none */
+    int known;           /* the newest step the program knows */
+    bool usable;         /* by this program; else `problem` says why not */
     const char *problem; /* one line, "" */
     int server_version;  /* 170004 */
     const char *vector;  /* version of the extension in the database, "" if it is not there */
@@ -63,14 +63,15 @@ int postgres_schema_read(struct pg *c, const struct migration *migrations, size_
 
 struct postgres_migrate_options {
     bool dry_run;    /* finds out what would be done, and does nothing */
+    bool no_grants;  /* for migrations whose tables are not those of grants.sql */
     int64_t wait_ms; /* for another migrator and for locks; 0: 2 min */
     const struct cancel *cancel;
 };
 
 struct postgres_migrated {
-    bool extension;  /* CREATE EXTENSION vector was, or would be, run */
-    int from, to;    /* versions; equal: there was nothing to do */
-    bool grants;     /* the roles' rights were renewed (postgres_roles.h) */
+    bool extension; /* CREATE EXTENSION vector was, or would be, run */
+    int from, to;   /* versions; equal: there was nothing to do */
+    bool grants;    /* the roles' rights were renewed (postgres_roles.h) */
 };
 
 /*
@@ -80,7 +81,6 @@ struct postgres_migrated {
  * ERR_SYSTEMIC "vector_missing", "vector_rights" or "vector_too_old" with what to do; else as pg.h.
  */
 int postgres_migrate(const char *url, const struct migration *migrations, size_t count,
-                     const struct postgres_migrate_options *options,
-                     struct postgres_migrated *out);
+                     const struct postgres_migrate_options *options, struct postgres_migrated *out);
 
 #endif

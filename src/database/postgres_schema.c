@@ -25,12 +25,12 @@ static int known_steps(const struct migration *migrations, size_t count, struct 
     if (!out->steps)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++)
-        out->steps[i] = (struct postgres_step){.version = migrations[i].version,
-                                               .name = migrations[i].name,
-                                               .known = true,
-                                               .lowest_program =
-                                                   postgres_lowest_program(&migrations[i]),
-                                               .applied_by = ""};
+        out->steps[i] =
+            (struct postgres_step){.version = migrations[i].version,
+                                   .name = migrations[i].name,
+                                   .known = true,
+                                   .lowest_program = postgres_lowest_program(&migrations[i]),
+                                   .applied_by = ""};
     out->step_count = count;
     out->known = (int)count;
     return OK;

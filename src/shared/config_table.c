@@ -47,6 +47,10 @@ static const struct setting table[] = {
     STRING("collection", "", "AEGIS_COLLECTION",
            "collection of new media; empty: the bucket's name"),
 
+    SECRET("database.url", "DATABASE_URL",
+           "PostgreSQL, as postgresql://user:password@host/database; empty: SQLite in the data "
+           "directory"),
+
     CHOICE("provider", "auto", "AEGIS_PROVIDER", PROVIDERS,
            "who does the model work; auto: openai where a key or base URL is set, else offline"),
     CHOICE("provider.transcribe", "auto", "AEGIS_PROVIDER_TRANSCRIBE", PROVIDERS,

@@ -5,8 +5,9 @@
  * Round trips are what a networked database costs, so everything here is sent late and together:
  * BEGIN travels with the first statement, a statement is prepared by the message before its first
  * use, pg_send only queues, and pg_commit_sync sends the last statements and COMMIT as one.
- * Statements run in libpq's pipeline mode (https://www.postgresql.org/docs/15/libpq-pipeline-mode.html):
- * what lies between two pg_sync outside of a transaction is one implicit transaction.
+ * Statements run in libpq's pipeline mode
+ * (https://www.postgresql.org/docs/15/libpq-pipeline-mode.html): what lies between two pg_sync
+ * outside of a transaction is one implicit transaction.
  *
  * Errors. Each carries a reason code:
  *   ERR_SYSTEMIC   database_unreachable (refused, lost, shut down, starting), database_read_only,
@@ -126,7 +127,7 @@ struct pg_bytes {
 struct pg_value {
     enum pg_type type;
     bool null;
-    int64_t number;   /* or the length of a text, -1: its strlen; or of a bytea */
+    int64_t number; /* or the length of a text, -1: its strlen; or of a bytea */
     double real;
     const void *data; /* of anything but numbers; NULL is NULL but for empty arrays */
     size_t count;     /* of an array */
@@ -143,9 +144,9 @@ struct pg_value {
 #define P_VECTOR(v, d)  ((struct pg_value){.type = PG_VECTOR, .data = (v), .dimension = (d)})
 #define P_HALFVEC(v, d) ((struct pg_value){.type = PG_HALFVEC, .data = (v), .dimension = (d)})
 /* int64_t[n], double[n], const char *[n] (NULL: NULL), struct pg_bytes[n] (of texts or byteas) */
-#define P_INTS(a, n)   ((struct pg_value){.type = PG_INT8_ARRAY, .data = (a), .count = (n)})
-#define P_REALS(a, n)  ((struct pg_value){.type = PG_FLOAT8_ARRAY, .data = (a), .count = (n)})
-#define P_TEXTS(a, n)  ((struct pg_value){.type = PG_TEXT_ARRAY, .data = (a), .count = (n)})
+#define P_INTS(a, n)  ((struct pg_value){.type = PG_INT8_ARRAY, .data = (a), .count = (n)})
+#define P_REALS(a, n) ((struct pg_value){.type = PG_FLOAT8_ARRAY, .data = (a), .count = (n)})
+#define P_TEXTS(a, n) ((struct pg_value){.type = PG_TEXT_ARRAY, .data = (a), .count = (n)})
 #define P_TEXTNS(a, n)                                                                             \
     ((struct pg_value){.type = PG_TEXT_ARRAY, .data = (a), .count = (n), .number = 1})
 #define P_BYTEAS(a, n) ((struct pg_value){.type = PG_BYTEA_ARRAY, .data = (a), .count = (n)})
@@ -207,10 +208,11 @@ int pg_number(struct pg *c, int64_t *out, int64_t fallback, const char *sql,
 int pg_query_once(struct pg *c, struct pg_rows *rows, const char *sql,
                   const struct pg_value *values, size_t count);
 
-#define PG_QUERY(c, rows, sql, ...)       pg_query((c), (rows), (sql), PG_VALUES(__VA_ARGS__))
-#define PG_RUN(c, sql, ...)               pg_query((c), NULL, (sql), PG_VALUES(__VA_ARGS__))
-#define PG_NUMBER(c, out, fall, sql, ...) pg_number((c), (out), (fall), (sql), PG_VALUES(__VA_ARGS__))
-#define PG_SEND(c, sql, ...)              pg_send((c), (sql), PG_VALUES(__VA_ARGS__))
+#define PG_QUERY(c, rows, sql, ...) pg_query((c), (rows), (sql), PG_VALUES(__VA_ARGS__))
+#define PG_RUN(c, sql, ...)         pg_query((c), NULL, (sql), PG_VALUES(__VA_ARGS__))
+#define PG_NUMBER(c, out, fall, sql, ...)                                                          \
+    pg_number((c), (out), (fall), (sql), PG_VALUES(__VA_ARGS__))
+#define PG_SEND(c, sql, ...) pg_send((c), (sql), PG_VALUES(__VA_ARGS__))
 
 /* A script: any number of statements without parameters or rows (simple query protocol), one
  * implicit transaction unless it says otherwise. For migrations and SET. */
@@ -235,7 +237,8 @@ int pg_send(struct pg *c, const char *sql, const struct pg_value *values, size_t
 int pg_send_once(struct pg *c, const char *sql, const struct pg_value *values, size_t count);
 
 /* Sends all that is queued and reads the answers. rows[i]: those of the i-th pg_send since the last
- * sync, for i < count; NULL and 0: not wanted. Returns the first error (all rows are then empty). */
+ * sync, for i < count; NULL and 0: not wanted. Returns the first error (all rows are then empty).
+ */
 int pg_sync(struct pg *c, struct pg_rows *rows, size_t count);
 /* The same with COMMIT behind it: ends the transaction, for good or (on an error) rolled back. */
 int pg_commit_sync(struct pg *c, struct pg_rows *rows, size_t count);

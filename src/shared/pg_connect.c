@@ -7,8 +7,8 @@
 
 /* pg_type.dat: these never change */
 static const Oid fixed_types[PG_TYPES] = {
-    [PG_INT8] = 20,         [PG_BOOL] = 16,           [PG_FLOAT8] = 701,
-    [PG_TEXT] = 25,         [PG_BYTEA] = 17,          [PG_INT8_ARRAY] = 1016,
+    [PG_INT8] = 20,           [PG_BOOL] = 16,         [PG_FLOAT8] = 701,
+    [PG_TEXT] = 25,           [PG_BYTEA] = 17,        [PG_INT8_ARRAY] = 1016,
     [PG_FLOAT8_ARRAY] = 1022, [PG_TEXT_ARRAY] = 1009, [PG_BYTEA_ARRAY] = 1001,
 };
 
@@ -188,7 +188,9 @@ void pg_disconnect(struct pg *c)
 bool pg_ping(struct pg *c)
 {
     struct error kept = *error_last();
+    c->pinging = true;
     int rc = pg_sync(c, NULL, 0);
+    c->pinging = false;
     error_restore(&kept);
     return rc == OK && !c->lost;
 }

@@ -9,11 +9,11 @@
 #include "shared/pg.h"
 
 enum {
-    PG_SLOTS = 256,         /* statements prepared at a time on a connection */
-    PG_PARAMETERS = 64,     /* of one statement */
-    PG_OPTIONS = 64,        /* of a URL; libpq knows some 45 */
-    PG_QUEUE_FIRST = 64,    /* statements a queue first has room for */
-    PG_HOSTS = 16,          /* of a URL */
+    PG_SLOTS = 256,      /* statements prepared at a time on a connection */
+    PG_PARAMETERS = 64,  /* of one statement */
+    PG_OPTIONS = 64,     /* of a URL; libpq knows some 45 */
+    PG_QUEUE_FIRST = 64, /* statements a queue first has room for */
+    PG_HOSTS = 16,       /* of a URL */
     PG_TRANSACTION_TRIES = 10,
 };
 
@@ -48,6 +48,7 @@ struct pg {
     bool begin_waits; /* BEGIN goes out with the next statement */
     bool lost;        /* not to be used again */
     bool listened;
+    bool pinging; /* asked whether it lives: silence is an answer, and soon */
     char sqlstate[6];
     unsigned char *scratch; /* encoded parameters */
     size_t scratch_size;

@@ -29,8 +29,7 @@ bool pg_is_null(const struct pg_rows *rows, int row, int column)
 
 size_t pg_length(const struct pg_rows *rows, int row, int column)
 {
-    return pg_is_null(rows, row, column) ? 0
-                                         : (size_t)PQgetlength(pg_result(rows), row, column);
+    return pg_is_null(rows, row, column) ? 0 : (size_t)PQgetlength(pg_result(rows), row, column);
 }
 
 const char *pg_peek(const struct pg_rows *rows, int row, int column)

@@ -16,6 +16,8 @@
 static int64_t silence_limit(const struct pg *c)
 {
     int64_t limit = c->pool->settings.statement_timeout_ms;
+    if (c->pinging)
+        return c->pool->settings.connect_timeout_ms;
     return limit < 0 ? INT64_MAX : limit + c->pool->settings.grace_ms;
 }
 
@@ -81,18 +83,16 @@ static int sent(struct pg *c, int ok)
 static int send_text(struct pg *c, const char *sql, struct pg_queued entry)
 {
     int rc = push(c, entry);
-    return rc ? rc
-              : sent(c, PQsendQueryParams(c->conn, sql, 0, NULL, NULL, NULL, NULL, 1));
+    return rc ? rc : sent(c, PQsendQueryParams(c->conn, sql, 0, NULL, NULL, NULL, NULL, 1));
 }
 
 static int send_begin(struct pg *c)
 {
     static const struct pg_queued setup = {.kind = QUEUED_SETUP};
     c->begin_waits = false;
-    int rc = send_text(c,
-                       c->flags & PG_SNAPSHOT ? "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-                                              : "BEGIN",
-                       setup);
+    int rc = send_text(
+        c, c->flags & PG_SNAPSHOT ? "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY" : "BEGIN",
+        setup);
     if (!rc && (c->flags & PG_NOT_DURABLE))
         rc = send_text(c, "SET LOCAL synchronous_commit TO off", setup);
     return rc;

@@ -9,9 +9,11 @@
 
 /* Parameters of other clients (Prisma, node-postgres), which share DATABASE_URL. */
 static const char *const foreign[] = {
-    "schema",          "connection_limit",     "pool_timeout", "socket_timeout",
-    "pgbouncer",       "statement_cache_size", "sslaccept",    "single_use_connections",
-    "uselibpqcompat",  "pool_mode",
+    "schema",         "connection_limit",
+    "pool_timeout",   "socket_timeout",
+    "pgbouncer",      "statement_cache_size",
+    "sslaccept",      "single_use_connections",
+    "uselibpqcompat", "pool_mode",
 };
 
 static bool is_foreign(const char *parameter, size_t length)
@@ -224,10 +226,8 @@ static const char *part(const char *list, int i, char *out, size_t size)
 void pg_url_host(const struct pg_url *url, int i, struct pg_host *hold, const char **values)
 {
     memcpy(values, url->values, sizeof url->values);
-    values[url->host_at] =
-        part(url->values[url->host_at], i, hold->host, sizeof hold->host);
+    values[url->host_at] = part(url->values[url->host_at], i, hold->host, sizeof hold->host);
     values[url->hostaddr_at] =
         part(url->values[url->hostaddr_at], i, hold->hostaddr, sizeof hold->hostaddr);
-    values[url->port_at] =
-        part(url->values[url->port_at], i, hold->port, sizeof hold->port);
+    values[url->port_at] = part(url->values[url->port_at], i, hold->port, sizeof hold->port);
 }

@@ -403,7 +403,8 @@ static void test_several_hosts(void **state)
     if (!pg_own_start(&standby, "-c default_transaction_read_only=on") ||
         !pg_own_start(&primary, NULL))
         skip();
-    snprintf(url, sizeof url, "postgresql://postgres@127.0.0.1:1,127.0.0.1:%d,127.0.0.1:%d/postgres",
+    snprintf(url, sizeof url,
+             "postgresql://postgres@127.0.0.1:1,127.0.0.1:%d,127.0.0.1:%d/postgres",
              port_of(standby.url), port_of(primary.url));
     struct pg_pool *pool = open_pool(url, (struct pg_settings){0});
     ok(pg_acquire(pool, 0, NULL, &c));
@@ -440,14 +441,24 @@ static void test_silence(void **state)
     (void)state;
     tcp_proxy_start(&proxy, port_of(pg_fixture_server()));
     proxied(&proxy, url, sizeof url);
-    struct pg_pool *pool =
-        open_pool(url, (struct pg_settings){.connect_timeout_ms = 300,
-                                            .statement_timeout_ms = 100,
-                                            .grace_ms = 200,
-                                            .check_idle_ms = 1});
+    struct pg_pool *pool = open_pool(url, (struct pg_settings){.connect_timeout_ms = 300,
+                                                               .statement_timeout_ms = 100,
+                                                               .grace_ms = 200,
+                                                               .check_idle_ms = 1});
     ok(pg_acquire(pool, 5000, NULL, &c));
+    /* one that idles when the line goes dead is given up after connect_timeout, not handed out */
+    struct pg_pool *patient =
+        open_pool(url, (struct pg_settings){.connect_timeout_ms = 300, .check_idle_ms = 1});
+    struct pg *idle;
+    ok(pg_acquire(patient, 5000, NULL, &idle));
+    pg_release(idle);
+    usleep(2000);
     tcp_proxy_stall(&proxy, true);
     int64_t start = clock_monotonic_ms();
+    fails(pg_acquire(patient, 0, NULL, &idle), ERR_SYSTEMIC, "database_unreachable");
+    assert_in_range(clock_monotonic_ms() - start, 600, 15000);
+    pg_pool_close(patient);
+    start = clock_monotonic_ms();
     fails(pg_query(c, NULL, "SELECT 1", NULL, 0), ERR_SYSTEMIC, "database_unreachable");
     assert_in_range(clock_monotonic_ms() - start, 300, 15000);
     assert_non_null(strstr(error_last()->message, "no answer"));

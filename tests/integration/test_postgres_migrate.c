@@ -46,13 +46,13 @@ static int64_t number(const char *sql)
 
 static struct migration step(int version, const char *name, const char *sql)
 {
-    return (struct migration){
-        .version = version, .name = name, .sql = sql, .length = strlen(sql)};
+    return (struct migration){.version = version, .name = name, .sql = sql, .length = strlen(sql)};
 }
 
 static int run(const struct migration *migrations, size_t count, struct postgres_migrated *done)
 {
-    struct postgres_migrate_options options = {.wait_ms = 20000};
+    struct postgres_migrate_options options = {.wait_ms = 20000,
+                                               .no_grants = migrations != migrations_postgres};
     return postgres_migrate(fixture.url, migrations, count, &options, done);
 }
 
@@ -268,7 +268,7 @@ static void test_locked(void **state)
 {
     const struct migration all[] = {step(1, "0001_one", "CREATE TABLE one (n int);"),
                                     step(2, "0002_two", "ALTER TABLE one ADD m int;")};
-    struct postgres_migrate_options options = {.wait_ms = 300};
+    struct postgres_migrate_options options = {.wait_ms = 300, .no_grants = true};
     struct postgres_migrated done;
     (void)state;
     ok(run(all, 1, &done));
@@ -287,9 +287,10 @@ static void test_locked(void **state)
 static void login(const char *name, const char *more, char *url, size_t size)
 {
     char sql[512];
-    snprintf(sql, sizeof sql,
-             "DO $$ BEGIN IF to_regrole('%s') IS NULL THEN CREATE ROLE %s LOGIN; END IF; END $$; %s",
-             name, name, more);
+    snprintf(
+        sql, sizeof sql,
+        "DO $$ BEGIN IF to_regrole('%s') IS NULL THEN CREATE ROLE %s LOGIN; END IF; END $$; %s",
+        name, name, more);
     pg_fixture_script(&fixture, sql);
     pg_fixture_url_for(&fixture, name, "", url, size);
 }
@@ -316,7 +317,7 @@ static void test_extension_rights(void **state)
           "have an administrator");
     options.dry_run = false;
     assert_int_equal(number("SELECT count(*) FROM pg_namespace WHERE nspname = 'aegis'"), 0);
-    ok(pg_script(c, "CREATE EXTENSION vector"));
+    ok(pg_script(c, "CREATE EXTENSION vector SCHEMA public"));
     ok(postgres_migrate(url, OWN, &options, &done));
     assert_false(done.extension);
     /* without the right to make a schema */
@@ -331,8 +332,8 @@ static void test_extension_rights(void **state)
 static void pretend_version(const char *version)
 {
     char sql[160];
-    snprintf(sql, sizeof sql,
-             "UPDATE pg_extension SET extversion = '%s' WHERE extname = 'vector'", version);
+    snprintf(sql, sizeof sql, "UPDATE pg_extension SET extversion = '%s' WHERE extname = 'vector'",
+             version);
     ok(pg_script(c, sql));
 }
 
@@ -340,7 +341,7 @@ static void test_old_vector(void **state)
 {
     struct postgres_migrated done;
     (void)state;
-    ok(pg_script(c, "CREATE EXTENSION vector"));
+    ok(pg_script(c, "CREATE EXTENSION vector SCHEMA public"));
     pretend_version("0.4.4");
     fails(run_own(&done), ERR_SYSTEMIC, "vector_too_old", "ALTER EXTENSION vector UPDATE");
     pretend_version("0.5.0");
@@ -368,8 +369,9 @@ static void test_missing_vector(void **state)
     /* pg_available_extensions reads the server's folder, which all tests share: a function in front
      * of it that finds nothing stands in for an empty folder */
     ok(pg_script(b, "CREATE OR REPLACE VIEW pg_catalog.pg_available_extensions AS SELECT "
-                    "name::name, NULL::text AS default_version, NULL::text AS installed_version, "
-                    "NULL::text AS comment FROM (VALUES ('plpgsql')) v(name)"));
+                    "name::name COLLATE \"C\" AS name, NULL::text AS default_version, NULL::text "
+                    "COLLATE \"C\" AS "
+                    "installed_version, NULL::text AS comment FROM (VALUES ('plpgsql')) v(name)"));
     ok(pg_query(b, &rows, "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'", NULL, 0));
     assert_int_equal(rows.count, 0);
     pg_rows_free(&rows);
@@ -389,7 +391,8 @@ static void test_vector_elsewhere(void **state)
     struct pg *f;
     int64_t n;
     (void)state;
-    ok(pg_script(c, "CREATE SCHEMA \"Other Place\"; CREATE EXTENSION vector SCHEMA \"Other Place\""));
+    ok(pg_script(c,
+                 "CREATE SCHEMA \"Other Place\"; CREATE EXTENSION vector SCHEMA \"Other Place\""));
     ok(run_own(&done));
     ok(pg_pool_open(fixture.url, NULL, &fresh));
     ok(pg_acquire(fresh, 5000, NULL, &f));
@@ -406,6 +409,19 @@ static void test_vector_elsewhere(void **state)
               P_VECTOR(v, 3)));
     pg_release(f);
     pg_pool_close(fresh);
+}
+
+/* Administrators who dropped the schema public get one for extensions. */
+static void test_no_public_schema(void **state)
+{
+    struct postgres_migrated done;
+    (void)state;
+    ok(pg_script(c, "DROP SCHEMA public"));
+    ok(run_own(&done));
+    assert_int_equal(number("SELECT 1 FROM pg_extension e JOIN pg_namespace n ON n.oid = "
+                            "e.extnamespace WHERE e.extname = 'vector' AND n.nspname = "
+                            "'extensions'"),
+                     1);
 }
 
 static int set_up(void **state)
@@ -431,13 +447,20 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_from_nothing),     TEST(test_comments),
-        TEST(test_dry_run),          TEST(test_many_at_once),
-        TEST(test_steps),            TEST(test_checksum),
-        TEST(test_failure),          TEST(test_foreign_schema),
-        TEST(test_locked),           TEST(test_extension_rights),
-        TEST(test_old_vector),       TEST(test_missing_vector),
+        TEST(test_from_nothing),
+        TEST(test_comments),
+        TEST(test_dry_run),
+        TEST(test_many_at_once),
+        TEST(test_steps),
+        TEST(test_checksum),
+        TEST(test_failure),
+        TEST(test_foreign_schema),
+        TEST(test_locked),
+        TEST(test_extension_rights),
+        TEST(test_old_vector),
+        TEST(test_missing_vector),
         TEST(test_vector_elsewhere),
+        TEST(test_no_public_schema),
     };
     int status = pg_fixture_start();
     return status ? status : cmocka_run_group_tests(tests, NULL, NULL);

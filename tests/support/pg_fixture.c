@@ -1,10 +1,10 @@
 #include "support/pg_fixture.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +119,8 @@ static void url_of(const char *database, char *out, size_t size)
 {
     const char *query = strchr(server, '?');
     size_t length = query ? (size_t)(query - server) : strlen(server);
-    const char *host = strstr(server, "://") + 3, *slash = memchr(host, '/', length - (size_t)(host - server));
+    const char *host = strstr(server, "://") + 3,
+               *slash = memchr(host, '/', length - (size_t)(host - server));
     if (slash)
         length = (size_t)(slash - server);
     snprintf(out, size, "%.*s/%s%s", (int)length, server, database, query ? query : "");

@@ -109,15 +109,14 @@ static void wake(struct tcp_proxy *p, char byte)
 
 void tcp_proxy_start(struct tcp_proxy *p, int target_port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
     memset(p, 0, sizeof *p);
     p->target = target_port;
     p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (p->listener < 0 || bind(p->listener, (struct sockaddr *)&address, length) ||
-        listen(p->listener, 64) ||
-        getsockname(p->listener, (struct sockaddr *)&address, &length) || pipe(p->wake))
+        listen(p->listener, 64) || getsockname(p->listener, (struct sockaddr *)&address, &length) ||
+        pipe(p->wake))
         fail("the proxy's socket");
     p->port = ntohs(address.sin_port);
     if (pthread_create(&p->thread, NULL, run, p))

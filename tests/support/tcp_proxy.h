@@ -9,7 +9,7 @@
 enum { TCP_PROXY_PAIRS = 64 };
 
 struct tcp_proxy {
-    int port; /* of 127.0.0.1: where clients connect */
+    int port;   /* of 127.0.0.1: where clients connect */
     int target; /* port of the server */
     int listener, wake[2];
     pthread_t thread;

@@ -105,7 +105,8 @@ static void test_unknown_host(void **state)
     struct pg_pool *pool;
     struct pg *c;
     (void)state;
-    assert_int_equal(pg_pool_open("postgresql://u:hunter2@no-such-host.invalid/d", NULL, &pool), OK);
+    assert_int_equal(pg_pool_open("postgresql://u:hunter2@no-such-host.invalid/d", NULL, &pool),
+                     OK);
     assert_int_equal(pg_acquire(pool, 0, NULL, &c), ERR_SYSTEMIC);
     assert_string_equal(error_last()->reason, "database_unreachable");
     assert_null(strstr(error_last()->message, "hunter2"));
@@ -114,7 +115,7 @@ static void test_unknown_host(void **state)
 
 int main(void)
 {
-    static const char *const ours[] = {"PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE",
+    static const char *const ours[] = {"PGHOST", "PGHOSTADDR", "PGPORT",    "PGDATABASE",
                                        "PGUSER", "PGSERVICE",  "PGPASSWORD"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         unsetenv(ours[i]);

@@ -5,7 +5,11 @@ DECLARE
 BEGIN
     FOREACH name IN ARRAY ARRAY['aegis_migrate', 'aegis_ingest', 'aegis_process', 'aegis_read'] LOOP
         IF to_regrole(name) IS NULL THEN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL; -- made from another database at the same moment
+            END;
         END IF;
     END LOOP;
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO aegis_migrate, aegis_ingest, aegis_process, aegis_read',
