@@ -48,8 +48,8 @@ static const struct setting table[] = {
            "collection of new media; empty: the bucket's name"),
 
     SECRET("database.url", "DATABASE_URL",
-           "PostgreSQL, as postgresql://user:password@host/database; empty: SQLite in the data "
-           "directory"),
+           "PostgreSQL, as postgresql://user:password@host/database; so far for `aegis db` only: "
+           "everything else keeps to SQLite in the data directory"),
 
     CHOICE("provider", "auto", "AEGIS_PROVIDER", PROVIDERS,
            "who does the model work; auto: openai where a key or base URL is set, else offline"),
