@@ -280,7 +280,8 @@ static void test_deadlock_is_run_again(void **state)
         pthread_join(threads[i], NULL);
     assert_int_equal(x[0].rc, OK);
     assert_int_equal(x[1].rc, OK);
-    assert_int_equal(x[0].tries + x[1].tries, 3);
+    /* One gives way at least; it may take the row again before the one it gave way to wakes up. */
+    assert_true(x[0].tries + x[1].tries >= 3);
     int64_t both;
     ok(pg_number(c, &both, 0, "SELECT count(*) FROM t WHERE s = 'xx'", NULL, 0));
     assert_int_equal(both, 2);
