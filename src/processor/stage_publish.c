@@ -92,6 +92,7 @@ int stage_publish(struct job *job)
         if (!job->result_id)
             rc = publish_new(job, &publication);
     }
+    pending_drop(job);
     publication.batch.calls = job->calls.items;
     publication.batch.call_count = job->calls.count;
     if (rc || !publication.stage_times_json)
