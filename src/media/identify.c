@@ -20,7 +20,7 @@ struct look {
     int64_t size;
     const char *name;
     struct head head;
-    unsigned char *bytes; /* TEXT_LOOK of them */
+    unsigned char *bytes; /* TEXT_LOOK of them, and room for VIEW characters */
 };
 
 const char *media_kind_name(enum media_kind kind)
@@ -196,7 +196,7 @@ static int identify_tagged(const struct look *look, struct media_identity *out)
 
 static int identify_text(struct look *look, struct media_identity *out)
 {
-    char view[VIEW];
+    char *view = (char *)look->bytes + TEXT_LOOK; /* a worker's stack stays small */
     const char *format, *playlist;
     size_t got = 0;
     if (!look->head.whole) {
@@ -209,7 +209,7 @@ static int identify_text(struct look *look, struct media_identity *out)
     enum text_shape shape = sniff_encoding(&look->head, &format);
     if (shape == SHAPE_BINARY)
         return unknown(look);
-    sniff_ascii(&look->head, format, view, sizeof view);
+    sniff_ascii(&look->head, format, view, VIEW);
     playlist = sniff_playlist(view);
     if (playlist)
         return error_set(ERR_PERMANENT, "playlist",
@@ -257,7 +257,7 @@ static int look_at(struct look *look, struct media_identity *out)
     memset(out, 0, sizeof *out);
     if (look->size == 0)
         return is(out, MEDIA_EMPTY, "empty");
-    look->bytes = malloc(TEXT_LOOK);
+    look->bytes = malloc(TEXT_LOOK + VIEW);
     if (!look->bytes)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory to look at '%.200s'", look->name);
     int rc = read_at(look, look->bytes, FIRST_LOOK, 0, &got);

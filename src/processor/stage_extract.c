@@ -101,5 +101,8 @@ int stage_extract(struct job *job)
         return OK;
     }
     bool subtitles = job->identity.kind == MEDIA_SRT || job->identity.kind == MEDIA_VTT;
-    return extract_in_slot(job, subtitles ? extract_subtitles : extract_document);
+    int rc = extract_in_slot(job, subtitles ? extract_subtitles : extract_document);
+    if (!rc) /* while models are waited for, a thousand jobs need not hold their files */
+        object_close(&job->object);
+    return rc;
 }
