@@ -79,6 +79,30 @@ struct spaces {
 
 /* ---- the store ---- */
 
+struct change;
+struct keeper;
+
+/* Publications whose COMMIT was sent and never answered, until they are sent again
+ * (postgres_publish.c). */
+enum { DOUBTS = 256 };
+struct doubts {
+    pthread_mutex_t lock;
+    struct doubt {
+        int64_t job_id;
+        int attempt;
+    } items[DOUBTS];
+    size_t count, next;
+};
+
+enum { LEADERS = 2 };
+
+/* Changes that wait to be taken into a transaction (postgres_batch.h). */
+struct writer {
+    pthread_mutex_t lock;
+    struct change *head, *tail;
+    bool leading[LEADERS];
+};
+
 struct store {
     struct pg_pool *pool;
     const struct clock *clock;
@@ -88,6 +112,9 @@ struct store {
     atomic_llong server_offset; /* server's time - clock_monotonic_ms() */
     int slot;                   /* of the tables of sums */
     struct spaces spaces;
+    struct writer writer;
+    struct keeper *keeper; /* NULL: no background */
+    struct doubts doubts;
 };
 
 /* The server's time. */
@@ -102,6 +129,8 @@ int store_hold(struct store *s, struct pg **out);
 /* A transaction with pg_transaction's rules. PG_SNAPSHOT for reads of several statements. */
 int store_run(struct store *s, unsigned flags, int (*body)(struct pg *c, void *arg), void *arg);
 
+/* From memory alone; false: not seen yet. */
+bool space_recall(struct store *s, int64_t space_id, struct space_known *out);
 /* ERR_INVALID if there is no such space. One round trip the first time. */
 int space_known(struct store *s, struct pg *c, int64_t space_id, struct space_known *out);
 /* `format` (a string constant) with each "%lld" replaced by the space's number, at most four:
@@ -112,6 +141,11 @@ void spaces_free(struct store *s);
 static inline const char *text_or_empty(const char *text)
 {
     return text ? text : "";
+}
+/* Columns of digests that may be unknown and are NOT NULL hold no bytes then. */
+static inline struct pg_value digest_value(const struct digest *d)
+{
+    return P_BYTES(d->bytes, digest_known(d) ? DIGEST_BYTES : 0);
 }
 static inline bool job_unfinished(enum job_state state)
 {

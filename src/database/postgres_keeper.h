@@ -1,0 +1,23 @@
+/*
+ * postgres_keeper.h - the background thread of a store: deletes what nothing points to any more,
+ * moves new embeddings to the table with the index, trims the outbox, and measures the server's
+ * clock. All of it can be repeated, and one process does it at a time (an advisory lock).
+ */
+#ifndef AEGIS_DATABASE_POSTGRES_KEEPER_H
+#define AEGIS_DATABASE_POSTGRES_KEEPER_H
+
+#include "database/postgres_internal.h"
+
+int keeper_start(struct store *s);
+void keeper_stop(struct store *s);   /* nothing if it does not run */
+void keeper_notify(struct store *s); /* there is garbage; thread-safe */
+int keeper_settle(struct store *s);
+
+/* One step each; *more: there is more to do. Another process at it: nothing is done, *more false.
+ */
+int collect_step(struct store *s, bool *more);
+int outbox_trim(struct store *s, bool *more);
+/* Moves the oldest of at most `limit` embeddings of each space. */
+int embeddings_settle_step(struct store *s, size_t limit, bool *more);
+
+#endif
