@@ -156,10 +156,8 @@ static inline bool job_open(enum job_state state) /* an attempt is under way */
     return state == JOB_RUNNING || state == JOB_PAUSED;
 }
 
-/* SQL of chunk.words out of the columns heading ("" but for a result's first chunk) and body of c;
- * search_lexical asks in the same configuration. */
-#define CHUNK_WORDS                                                                                \
-    "setweight(to_tsvector('english', c.heading), 'A') || to_tsvector('english', c.body)"
+/* chunk.words is made by this program (postgres_words.h): passage_words_write of each chunk, sent as
+ * text and cast with ::tsvector. */
 
 /* ---- reads that writing needs too (postgres_job_reads.c, postgres_media_reads.c) ---- */
 
