@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "database/lexical_terms.h"
-#include "database/postgres_filter.h"
+#include "database/postgres_query.h"
 #include "database/postgres_words.h"
 
 /* Added to the score of passages that hold all words, so that they rank before the others, whose
@@ -143,44 +143,44 @@ static int find_languages(struct pg *c, struct lexical *l)
 /* ---- the search ---- */
 
 /* "|| ''": a stored value is unpacked once and not for each term. */
-static void write_search(struct filter_sql *q, struct lexical *l, const char *match,
+static void write_search(struct query_sql *q, struct lexical *l, const char *match,
                          const char *without)
 {
-    filter_begin(q, "WITH term AS MATERIALIZED (SELECT q::tsquery AS q, n FROM unnest(");
-    filter_value(q, P_TEXTS(l->rank_text, l->rank_count));
-    filter_both(q, "::text[], ", P_INTS(l->rank_term, l->rank_count));
-    filter_both(q,
-                "::bigint[]) t (q, n)), hit AS MATERIALIZED ("
-                "SELECT c.chunk_id, c.words || ''::tsvector AS words FROM chunk c "
-                "WHERE c.words @@ ",
-                P_TEXT(match));
-    filter_text(q, "::text::tsquery");
+    query_begin(q, "WITH term AS MATERIALIZED (SELECT q::tsquery AS q, n FROM unnest(");
+    query_value(q, P_TEXTS(l->rank_text, l->rank_count));
+    query_both(q, "::text[], ", P_INTS(l->rank_term, l->rank_count));
+    query_both(q,
+               "::bigint[]) t (q, n)), hit AS MATERIALIZED ("
+               "SELECT c.chunk_id, c.words || ''::tsvector AS words FROM chunk c "
+               "WHERE c.words @@ ",
+               P_TEXT(match));
+    query_text(q, "::text::tsquery");
     if (without) {
-        filter_both(q, " AND NOT c.words @@ ", P_TEXT(without));
-        filter_text(q, "::text::tsquery");
+        query_both(q, " AND NOT c.words @@ ", P_TEXT(without));
+        query_text(q, "::text::tsquery");
     }
-    filter_text(q, " AND EXISTS (SELECT 1 FROM media m WHERE m.result_id = c.result_id AND NOT "
-                   "m.removed");
-    filter_add(q, l->filter);
-    filter_both(q, ") LIMIT ", P_INT(RANKED));
-    filter_text(q,
-                "), part AS (SELECT h.chunk_id, t.n, max(ts_rank('{0.3, 0.3, 0.3, 0.9}', h.words, "
-                "t.q, 1)) AS rank FROM hit h JOIN term t ON h.words @@ t.q GROUP BY 1, 2), "
-                "rarity AS (SELECT n, ln(1 + (SELECT greatest(sum(chunks), 1) FROM "
-                "total)::float8 / count(*)) AS weight FROM part GROUP BY n) "
-                "SELECT h.chunk_id, coalesce(sum(p.rank * r.weight), 0)::float8 AS score FROM hit "
-                "h LEFT JOIN part p ON p.chunk_id = h.chunk_id LEFT JOIN rarity r ON r.n = p.n "
-                "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ");
-    filter_value(q, P_INT((int64_t)(l->k - l->count)));
+    query_text(q, " AND EXISTS (SELECT 1 FROM media m WHERE m.result_id = c.result_id AND NOT "
+                  "m.removed");
+    query_add_filter(q, l->filter);
+    query_both(q, ") LIMIT ", P_INT(RANKED));
+    query_text(q,
+               "), part AS (SELECT h.chunk_id, t.n, max(ts_rank('{0.3, 0.3, 0.3, 0.9}', h.words, "
+               "t.q, 1)) AS rank FROM hit h JOIN term t ON h.words @@ t.q GROUP BY 1, 2), "
+               "rarity AS (SELECT n, ln(1 + (SELECT greatest(sum(chunks), 1) FROM "
+               "total)::float8 / count(*)) AS weight FROM part GROUP BY n) "
+               "SELECT h.chunk_id, coalesce(sum(p.rank * r.weight), 0)::float8 AS score FROM hit "
+               "h LEFT JOIN part p ON p.chunk_id = h.chunk_id LEFT JOIN rarity r ON r.n = p.n "
+               "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ");
+    query_value(q, P_INT((int64_t)(l->k - l->count)));
 }
 
 static int search_pass(struct pg *c, struct lexical *l, const char *match, const char *without,
                        double bonus)
 {
-    struct filter_sql q;
+    struct query_sql q;
     struct pg_rows rows;
     write_search(&q, l, match, without);
-    int rc = filter_query(&q, c, &rows);
+    int rc = query_run(&q, c, &rows);
     for (int i = 0; !rc && i < rows.count; i++) {
         double score = pg_real(&rows, i, 1);
         if (!bonus && score >= ALL_WORDS)
@@ -189,7 +189,7 @@ static int search_pass(struct pg *c, struct lexical *l, const char *match, const
             (struct arm_hit){.chunk_id = pg_int(&rows, i, 0), .score = score + bonus};
     }
     pg_rows_free(&rows);
-    filter_end(&q);
+    query_end(&q);
     return rc;
 }
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "database/postgres_filter.h"
+#include "database/postgres_query.h"
 #include "database/vector_half.h"
 
 const struct vector_tuning vector_tuning_default = {
@@ -44,111 +44,111 @@ static int count_rows(struct pg *c, struct vector_search *v)
 /* Counts as far as it matters: are there few enough for an exact search? */
 static int count_eligible(struct pg *c, struct vector_search *v)
 {
-    struct filter_sql q;
+    struct query_sql q;
     struct pg_rows rows;
     v->eligible = -1;
-    if (filter_any(v->filter))
+    if (filter_is_any(v->filter))
         return OK;
-    filter_begin(&q, "SELECT count(*), coalesce(sum(chunk_count), 0)::bigint FROM (SELECT "
-                     "r.chunk_count FROM media m JOIN result r ON r.result_id = m.result_id "
-                     "WHERE NOT m.removed AND r.space_id = ");
-    filter_value(&q, P_INT(v->space.id));
-    filter_add(&q, v->filter);
-    filter_both(&q, " LIMIT ", P_INT(MEDIA_COUNTED + 1));
-    filter_text(&q, ") x");
-    int rc = filter_query(&q, c, &rows);
+    query_begin(&q, "SELECT count(*), coalesce(sum(chunk_count), 0)::bigint FROM (SELECT "
+                    "r.chunk_count FROM media m JOIN result r ON r.result_id = m.result_id "
+                    "WHERE NOT m.removed AND r.space_id = ");
+    query_value(&q, P_INT(v->space.id));
+    query_add_filter(&q, v->filter);
+    query_both(&q, " LIMIT ", P_INT(MEDIA_COUNTED + 1));
+    query_text(&q, ") x");
+    int rc = query_run(&q, c, &rows);
     if (!rc)
         v->eligible = rows.count ? pg_int(&rows, 0, 1) : 0;
     if (!rc)
         v->few = (!rows.count || pg_int(&rows, 0, 0) <= MEDIA_COUNTED) &&
                  v->eligible <= v->tuning->exact_rows;
     pg_rows_free(&rows);
-    filter_end(&q);
+    query_end(&q);
     return rc;
 }
 
 /* ---- the statements ---- */
 
-static void add_number(struct filter_sql *q, int64_t n)
+static void add_number(struct query_sql *q, int64_t n)
 {
     if (!q->rc)
         q->rc = buffer_printf(&q->sql, "%lld", (long long)n);
 }
 
 /* One of the space's tables. */
-static void add_table(struct filter_sql *q, const struct vector_search *v, bool fresh)
+static void add_table(struct query_sql *q, const struct vector_search *v, bool fresh)
 {
-    filter_text(q, "embedding_");
+    query_text(q, "embedding_");
     add_number(q, v->space.id);
-    filter_text(q, fresh ? "_fresh" : "");
+    query_text(q, fresh ? "_fresh" : "");
 }
 
-static void add_order(struct filter_sql *q, const struct vector_search *v)
+static void add_order(struct query_sql *q, const struct vector_search *v)
 {
-    filter_both(q, "SELECT chunk_id, 1 - (embedding::vector <=> ",
-                P_VECTOR(v->query, (size_t)v->space.dimension));
-    filter_text(q, ") AS score FROM (");
+    query_both(q, "SELECT chunk_id, 1 - (embedding::vector <=> ",
+               P_VECTOR(v->query, (size_t)v->space.dimension));
+    query_text(q, ") AS score FROM (");
 }
 
-static void add_end(struct filter_sql *q, const struct vector_search *v)
+static void add_end(struct query_sql *q, const struct vector_search *v)
 {
-    filter_both(q, ") x ORDER BY score DESC, chunk_id LIMIT ", P_INT((int64_t)v->k));
+    query_both(q, ") x ORDER BY score DESC, chunk_id LIMIT ", P_INT((int64_t)v->k));
 }
 
 /* Every embedding whose medium passes. */
-static void write_exact(struct filter_sql *q, const struct vector_search *v)
+static void write_exact(struct query_sql *q, const struct vector_search *v)
 {
-    filter_begin(q, "");
+    query_begin(q, "");
     add_order(q, v);
     for (int fresh = 0; fresh < 2; fresh++) {
-        filter_text(q, fresh ? " UNION ALL " : "");
-        filter_text(q, "SELECT e.chunk_id, e.embedding FROM ");
+        query_text(q, fresh ? " UNION ALL " : "");
+        query_text(q, "SELECT e.chunk_id, e.embedding FROM ");
         add_table(q, v, fresh);
-        filter_text(q, " e WHERE EXISTS (SELECT 1 FROM media m WHERE m.result_id = e.result_id "
-                       "AND NOT m.removed");
-        filter_add(q, v->filter);
-        filter_text(q, ")");
+        query_text(q, " e WHERE EXISTS (SELECT 1 FROM media m WHERE m.result_id = e.result_id "
+                      "AND NOT m.removed");
+        query_add_filter(q, v->filter);
+        query_text(q, ")");
     }
     add_end(q, v);
 }
 
 /* From the few media that pass to their embeddings, by the chunks' ids. */
-static void write_filtered(struct filter_sql *q, const struct vector_search *v)
+static void write_filtered(struct query_sql *q, const struct vector_search *v)
 {
-    filter_begin(q, "WITH shown AS MATERIALIZED (SELECT c.chunk_id FROM chunk c WHERE c.result_id "
-                    "IN (SELECT m.result_id FROM media m WHERE m.result_id IS NOT NULL AND NOT "
-                    "m.removed");
-    filter_add(q, v->filter);
-    filter_text(q, ")) ");
+    query_begin(q, "WITH shown AS MATERIALIZED (SELECT c.chunk_id FROM chunk c WHERE c.result_id "
+                   "IN (SELECT m.result_id FROM media m WHERE m.result_id IS NOT NULL AND NOT "
+                   "m.removed");
+    query_add_filter(q, v->filter);
+    query_text(q, ")) ");
     add_order(q, v);
     for (int fresh = 0; fresh < 2; fresh++) {
-        filter_text(q, fresh ? " UNION ALL " : "");
-        filter_text(q, "SELECT e.chunk_id, e.embedding FROM shown s JOIN ");
+        query_text(q, fresh ? " UNION ALL " : "");
+        query_text(q, "SELECT e.chunk_id, e.embedding FROM shown s JOIN ");
         add_table(q, v, fresh);
-        filter_text(q, " e ON e.chunk_id = s.chunk_id");
+        query_text(q, " e ON e.chunk_id = s.chunk_id");
     }
     add_end(q, v);
 }
 
 /* The condition is a scalar subquery because it is then never made into a join, for which the
  * order of the index would be lost. */
-static void write_index(struct filter_sql *q, const struct vector_search *v, const uint16_t *half)
+static void write_index(struct query_sql *q, const struct vector_search *v, const uint16_t *half)
 {
     size_t d = (size_t)v->space.dimension;
     int64_t candidates = 2 * (int64_t)v->k + EXTRA;
-    filter_begin(q, "");
+    query_begin(q, "");
     add_order(q, v);
     for (int fresh = 0; fresh < 2; fresh++) {
-        filter_text(q, fresh ? " UNION ALL " : "");
-        filter_text(q, "(SELECT e.chunk_id, e.embedding FROM ");
+        query_text(q, fresh ? " UNION ALL " : "");
+        query_text(q, "(SELECT e.chunk_id, e.embedding FROM ");
         add_table(q, v, fresh);
-        filter_text(q, " e WHERE (SELECT true FROM media m WHERE m.result_id = e.result_id AND NOT "
-                       "m.removed");
-        filter_add(q, v->filter);
-        filter_both(q, " LIMIT 1) ORDER BY e.embedding <=> ",
-                    v->space.half ? P_HALFVEC(half, d) : P_VECTOR(v->query, d));
-        filter_both(q, " LIMIT ", P_INT(candidates));
-        filter_text(q, ")");
+        query_text(q, " e WHERE (SELECT true FROM media m WHERE m.result_id = e.result_id AND NOT "
+                      "m.removed");
+        query_add_filter(q, v->filter);
+        query_both(q, " LIMIT 1) ORDER BY e.embedding <=> ",
+                   v->space.half ? P_HALFVEC(half, d) : P_VECTOR(v->query, d));
+        query_both(q, " LIMIT ", P_INT(candidates));
+        query_text(q, ")");
     }
     add_end(q, v);
 }
@@ -167,20 +167,20 @@ static int take_hits(const struct pg_rows *rows, struct vector_search *v)
     return OK;
 }
 
-static int run(struct pg *c, struct filter_sql *q, struct vector_search *v)
+static int run(struct pg *c, struct query_sql *q, struct vector_search *v)
 {
     struct pg_rows rows;
-    int rc = filter_query(q, c, &rows);
+    int rc = query_run(q, c, &rows);
     if (!rc)
         rc = take_hits(&rows, v);
     pg_rows_free(&rows);
-    filter_end(q);
+    query_end(q);
     return rc;
 }
 
 static int search_exact(struct pg *c, struct vector_search *v)
 {
-    struct filter_sql q;
+    struct query_sql q;
     if (v->few)
         write_filtered(&q, v);
     else
@@ -200,7 +200,7 @@ static int tune(struct pg *c, const struct vector_search *v)
     bool iterative = pg_server(c)->vector_version >= ITERATIVE_SCANS && !t->one_scan;
     int64_t ef = 2 * (int64_t)v->k + EXTRA;
     ef = ef > t->ef_search ? ef : t->ef_search;
-    if (!iterative && !filter_any(v->filter))
+    if (!iterative && !filter_is_any(v->filter))
         ef = EF_GREATEST;
     int rc = set_number(c, "SELECT set_config('hnsw.ef_search', $1::text, true)",
                         ef < EF_GREATEST ? ef : EF_GREATEST);
@@ -221,7 +221,7 @@ static size_t expected(const struct vector_search *v)
 
 static int search_index(struct pg *c, struct vector_search *v)
 {
-    struct filter_sql q;
+    struct query_sql q;
     size_t d = (size_t)v->space.dimension;
     uint16_t *half = arena_array(v->arena, d, sizeof *half);
     if (!half)
