@@ -3,9 +3,10 @@
  *
  * The index finds passages but does not rank them: that takes their words out of the table. A
  * passage's score is the sum over the terms of ts_rank (the term's frequency, dampened, the heading
- * three times the text, a long passage less) times the term's rarity, ln(1 + all passages / those
- * that have it), as BM25 would have it. Rarity is counted among the matches. A term counts once,
- * by whichever stem fits best, so that passages whose language has stems of its own gain nothing.
+ * three times the text, less in a long passage) times the term's rarity, ln(1 + all passages /
+ * those that have it), as BM25 would have it. Rarity is counted among the matches. A term counts
+ * once, by whichever stem fits best, so that passages whose language has stems of its own gain
+ * nothing.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -151,7 +152,8 @@ static void write_search(struct query_sql *q, struct lexical *l, const char *mat
     query_both(q, "::text[], ", P_INTS(l->rank_term, l->rank_count));
     query_both(q,
                "::bigint[]) t (q, n)), hit AS MATERIALIZED ("
-               "SELECT c.chunk_id, c.words || ''::tsvector AS words FROM chunk c "
+               "SELECT c.chunk_id, c.words || ''::tsvector AS words, 1 + ln(1 + "
+               "octet_length(c.text) / 6.0::float8) AS size FROM chunk c "
                "WHERE c.words @@ ",
                P_TEXT(match));
     query_text(q, "::text::tsquery");
@@ -165,7 +167,7 @@ static void write_search(struct query_sql *q, struct lexical *l, const char *mat
     query_both(q, ") LIMIT ", P_INT(RANKED));
     query_text(q,
                "), part AS (SELECT h.chunk_id, t.n, max(ts_rank('{0.3, 0.3, 0.3, 0.9}', h.words, "
-               "t.q, 1)) AS rank FROM hit h JOIN term t ON h.words @@ t.q GROUP BY 1, 2), "
+               "t.q) / h.size) AS rank FROM hit h JOIN term t ON h.words @@ t.q GROUP BY 1, 2), "
                "rarity AS (SELECT n, ln(1 + (SELECT greatest(sum(chunks), 1) FROM "
                "total)::float8 / count(*)) AS weight FROM part GROUP BY n) "
                "SELECT h.chunk_id, coalesce(sum(p.rank * r.weight), 0)::float8 AS score FROM hit "
