@@ -156,8 +156,8 @@ static inline bool job_open(enum job_state state) /* an attempt is under way */
     return state == JOB_RUNNING || state == JOB_PAUSED;
 }
 
-/* chunk.words is made by this program (postgres_words.h): passage_words_write of each chunk, sent as
- * text and cast with ::tsvector. */
+/* chunk.words is made by this program (postgres_words.h): passage_words_write of each chunk, sent
+ * as text and cast with ::tsvector. */
 
 /* ---- reads that writing needs too (postgres_job_reads.c, postgres_media_reads.c) ---- */
 

@@ -16,6 +16,7 @@ int keeper_settle(struct store *s);
 /* One step each; *more: there is more to do. Another process at it: nothing is done, *more false.
  */
 int collect_step(struct store *s, bool *more);
+int collect_now(struct store *s, bool *more); /* waits for the other process */
 int outbox_trim(struct store *s, bool *more);
 /* Moves the oldest of at most `limit` embeddings of each space. */
 int embeddings_settle_step(struct store *s, size_t limit, bool *more);

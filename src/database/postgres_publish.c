@@ -199,7 +199,8 @@ static int prepare(struct store *s, struct publishing *pub)
     if (!p->result_id && !p->info)
         return error_set(ERR_INVALID, NULL, "job %lld publishes a new result without its info",
                          (long long)p->job_id);
-    int rc = prepare_slice(s, &p->batch, &pub->slice);
+    int rc =
+        prepare_slice(s, &p->batch, p->info ? text_or_empty(p->info->language) : "", &pub->slice);
     if (!rc && !p->result_id && p->batch.chunk_count && p->batch.chunks[0].ordinal != 0)
         rc = error_set(ERR_INVALID, NULL, "a new result starts with chunk %d, not 0",
                        p->batch.chunks[0].ordinal);
