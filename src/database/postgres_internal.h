@@ -162,8 +162,8 @@ static inline bool job_open(enum job_state state) /* an attempt is under way */
 /* ---- reads that writing needs too (postgres_job_reads.c, postgres_media_reads.c) ---- */
 
 /* The rows of these jobs in the order of `ids`; those that are gone are left out. */
-int job_rows(struct store *s, struct pg *c, const int64_t *ids, size_t n, struct arena *arena,
-             struct job_row *out, size_t *count);
+int postgres_job_rows(struct store *s, struct pg *c, const int64_t *ids, size_t n,
+                      struct arena *arena, struct job_row *out, size_t *count);
 
 /* The ids of one page of matching media, removed ones left out. The caller frees *ids, also after
  * an error. */
@@ -174,8 +174,8 @@ struct media_page {
     size_t limit;
     bool idle_only; /* without those that have an unfinished job */
 };
-int media_ids(struct store *s, struct pg *c, const struct media_page *page, int64_t **ids,
-              size_t *count);
+int postgres_media_ids(struct store *s, struct pg *c, const struct media_page *page, int64_t **ids,
+                       size_t *count);
 
 /* ---- the verbs, by file ---- */
 

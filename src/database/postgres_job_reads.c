@@ -55,8 +55,8 @@ static int read_jobs(const struct pg_rows *rows, struct arena *arena, struct job
     return rc;
 }
 
-int job_rows(struct store *s, struct pg *c, const int64_t *ids, size_t n, struct arena *arena,
-             struct job_row *out, size_t *count)
+int postgres_job_rows(struct store *s, struct pg *c, const int64_t *ids, size_t n,
+                      struct arena *arena, struct job_row *out, size_t *count)
 {
     struct pg_rows rows;
     (void)s;

@@ -127,7 +127,7 @@ static int stranded(struct store *s, struct pg *c, int64_t before_ms, size_t lim
     for (size_t i = 0; ids && i < n; i++)
         ids[i] = pg_int(&rows, (int)i, 0);
     pg_rows_free(&rows);
-    return ids && *out ? job_rows(s, c, ids, n, arena, *out, count) : ERR_NO_MEMORY;
+    return ids && *out ? postgres_job_rows(s, c, ids, n, arena, *out, count) : ERR_NO_MEMORY;
 }
 
 int postgres_stranded(void *ctx, int64_t before_ms, size_t limit, struct arena *arena,

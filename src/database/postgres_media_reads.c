@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "database/postgres_filter.h"
+#include "database/postgres_query.h"
 #include "shared/summary_json.h"
 
 /* ---- rows ---- */
@@ -72,18 +72,17 @@ static int read_list(const struct pg_rows *rows, struct arena *arena, struct med
 /* ---- which media ---- */
 
 /* SELECT ... FROM media m of a page. */
-static void add_page(struct filter_sql *q, const struct media_page *page)
+static void add_page(struct query_sql *q, const struct media_page *page)
 {
-    filter_text(q, " FROM media m WHERE NOT m.removed");
-    filter_add(q, page->filter);
+    query_text(q, " FROM media m WHERE NOT m.removed");
+    query_add_filter(q, page->filter);
     if (page->idle_only)
-        filter_text(q, " AND (SELECT j.state FROM job j WHERE j.job_id = m.job_id) >= 4");
+        query_text(q, " AND (SELECT j.state FROM job j WHERE j.job_id = m.job_id) >= 4");
     if (page->from || page->rising)
-        filter_both(q, page->rising ? " AND m.media_id > " : " AND m.media_id < ",
-                    P_INT(page->from));
-    filter_both(q,
-                page->rising ? " ORDER BY m.media_id LIMIT " : " ORDER BY m.media_id DESC LIMIT ",
-                P_INT((int64_t)page->limit));
+        query_both(q, page->rising ? " AND m.media_id > " : " AND m.media_id < ",
+                   P_INT(page->from));
+    query_both(q, page->rising ? " ORDER BY m.media_id LIMIT " : " ORDER BY m.media_id DESC LIMIT ",
+               P_INT((int64_t)page->limit));
 }
 
 static int copy_ids(const struct pg_rows *rows, int64_t **ids, size_t *count)
@@ -97,21 +96,21 @@ static int copy_ids(const struct pg_rows *rows, int64_t **ids, size_t *count)
     return OK;
 }
 
-int media_ids(struct store *s, struct pg *c, const struct media_page *page, int64_t **ids,
-              size_t *count)
+int postgres_media_ids(struct store *s, struct pg *c, const struct media_page *page, int64_t **ids,
+                       size_t *count)
 {
     (void)s;
-    struct filter_sql q;
+    struct query_sql q;
     struct pg_rows rows;
     *ids = NULL;
     *count = 0;
-    filter_begin(&q, "SELECT m.media_id");
+    query_begin(&q, "SELECT m.media_id");
     add_page(&q, page);
-    int rc = filter_query(&q, c, &rows);
+    int rc = query_run(&q, c, &rows);
     if (!rc)
         rc = copy_ids(&rows, ids, count);
     pg_rows_free(&rows);
-    filter_end(&q);
+    query_end(&q);
     return rc;
 }
 
@@ -121,20 +120,20 @@ int postgres_media_list(void *ctx, const struct media_filter *filter, int64_t be
     struct store *s = ctx;
     struct pg *c;
     struct pg_rows rows = {0};
-    struct filter_sql q;
+    struct query_sql q;
     *out = NULL;
     *count = 0;
     int rc = store_hold(s, &c);
     if (rc)
         return rc;
-    filter_begin(&q, MEDIA_COLUMNS "FROM (SELECT m.*");
+    query_begin(&q, MEDIA_COLUMNS "FROM (SELECT m.*");
     add_page(&q, &(struct media_page){.filter = filter, .from = before_media_id, .limit = limit});
-    filter_text(&q, ") m" MEDIA_JOINS "ORDER BY m.media_id DESC");
-    rc = filter_query(&q, c, &rows);
+    query_text(&q, ") m" MEDIA_JOINS "ORDER BY m.media_id DESC");
+    rc = query_run(&q, c, &rows);
     if (!rc)
         rc = read_list(&rows, arena, out, count);
     pg_rows_free(&rows);
-    filter_end(&q);
+    query_end(&q);
     pg_release(c);
     return rc;
 }

@@ -1,4 +1,4 @@
-#include "database/postgres_filter.h"
+#include "database/postgres_query.h"
 
 /* Media that show the very same chunk: more are not listed. */
 static const char MEDIA_PER_CHUNK[] = "100";
@@ -40,22 +40,22 @@ static int read_passages(const struct pg_rows *rows, struct arena *arena, struct
     return rc;
 }
 
-static void write_query(struct filter_sql *q, const int64_t *ids, size_t n,
+static void write_query(struct query_sql *q, const int64_t *ids, size_t n,
                         const struct media_filter *filter)
 {
-    filter_begin(q, "SELECT c.chunk_id, m.media_id, m.bucket, m.key, m.collection, m.kind, "
-                    "m.language, r.title, c.text, c.start_ms, c.end_ms, c.byte_offset, "
-                    "m.uploaded_ms, r.draft, r.missing_ms FROM unnest(");
-    filter_value(q, P_INTS(ids, n));
-    filter_text(q, "::bigint[]) WITH ORDINALITY AS i (chunk_id, n) "
-                   "JOIN chunk c ON c.chunk_id = i.chunk_id "
-                   "JOIN result r ON r.result_id = c.result_id "
-                   "CROSS JOIN LATERAL (SELECT * FROM media m WHERE m.result_id = c.result_id AND "
-                   "NOT m.removed");
-    filter_add(q, filter);
-    filter_text(q, " ORDER BY m.media_id LIMIT ");
-    filter_text(q, MEDIA_PER_CHUNK);
-    filter_text(q, ") m ORDER BY i.n, m.media_id");
+    query_begin(q, "SELECT c.chunk_id, m.media_id, m.bucket, m.key, m.collection, m.kind, "
+                   "m.language, r.title, c.text, c.start_ms, c.end_ms, c.byte_offset, "
+                   "m.uploaded_ms, r.draft, r.missing_ms FROM unnest(");
+    query_value(q, P_INTS(ids, n));
+    query_text(q, "::bigint[]) WITH ORDINALITY AS i (chunk_id, n) "
+                  "JOIN chunk c ON c.chunk_id = i.chunk_id "
+                  "JOIN result r ON r.result_id = c.result_id "
+                  "CROSS JOIN LATERAL (SELECT * FROM media m WHERE m.result_id = c.result_id AND "
+                  "NOT m.removed");
+    query_add_filter(q, filter);
+    query_text(q, " ORDER BY m.media_id LIMIT ");
+    query_text(q, MEDIA_PER_CHUNK);
+    query_text(q, ") m ORDER BY i.n, m.media_id");
 }
 
 int postgres_passages(void *ctx, const int64_t *chunk_ids, size_t n,
@@ -64,7 +64,7 @@ int postgres_passages(void *ctx, const int64_t *chunk_ids, size_t n,
 {
     struct pg *c;
     struct pg_rows rows;
-    struct filter_sql q;
+    struct query_sql q;
     *out = NULL;
     *count = 0;
     if (!n)
@@ -73,11 +73,11 @@ int postgres_passages(void *ctx, const int64_t *chunk_ids, size_t n,
     if (rc)
         return rc;
     write_query(&q, chunk_ids, n, filter);
-    rc = filter_query(&q, c, &rows);
+    rc = query_run(&q, c, &rows);
     if (!rc)
         rc = read_passages(&rows, arena, out, count);
     pg_rows_free(&rows);
-    filter_end(&q);
+    query_end(&q);
     pg_release(c);
     return rc;
 }

@@ -49,7 +49,7 @@ static int find_page(struct store *s, const struct media_filter *filter, int64_t
     int rc = store_hold(s, &c);
     if (rc)
         return rc;
-    rc = media_ids(
+    rc = postgres_media_ids(
         s, c,
         &(struct media_page){
             .filter = filter, .rising = true, .from = after, .limit = limit, .idle_only = true},
@@ -96,7 +96,7 @@ int postgres_reprocess(void *ctx, const struct media_filter *filter, int64_t aft
     if (!rc)
         rc = store_hold(s, &c);
     if (!rc) {
-        rc = job_rows(s, c, job_ids, n, arena, *out, count);
+        rc = postgres_job_rows(s, c, job_ids, n, arena, *out, count);
         pg_release(c);
     }
     free(job_ids);

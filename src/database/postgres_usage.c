@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "database/postgres_filter.h"
+#include "database/postgres_query.h"
 
 enum { DAY_MS = 86400000, USAGE_ROWS = 100000 };
 
@@ -29,70 +29,70 @@ static bool needs_calls(const struct media_filter *f, unsigned group_by)
 }
 
 /* What a call and a day's sum are told apart by. */
-static void add_groups(struct filter_sql *q, unsigned group_by, bool calls)
+static void add_groups(struct query_sql *q, unsigned group_by, bool calls)
 {
-    filter_text(q, !(group_by & USAGE_BY_DAY) ? "SELECT -1::bigint, "
-                   : calls                    ? "SELECT floor(u.at_ms / 86400000.0)::bigint, "
-                                              : "SELECT u.day::bigint, ");
-    filter_text(q, group_by & USAGE_BY_COLLECTION ? "u.collection, " : "''::text, ");
-    filter_text(q, group_by & USAGE_BY_MEDIA ? "u.media_id, coalesce(m.key, ''), "
-                                             : "0::bigint, ''::text, ");
-    filter_text(q, group_by & USAGE_BY_MODEL ? "u.provider, u.model, u.operation::bigint, "
-                                             : "''::text, ''::text, -1::bigint, ");
+    query_text(q, !(group_by & USAGE_BY_DAY) ? "SELECT -1::bigint, "
+                  : calls                    ? "SELECT floor(u.at_ms / 86400000.0)::bigint, "
+                                             : "SELECT u.day::bigint, ");
+    query_text(q, group_by & USAGE_BY_COLLECTION ? "u.collection, " : "''::text, ");
+    query_text(q, group_by & USAGE_BY_MEDIA ? "u.media_id, coalesce(m.key, ''), "
+                                            : "0::bigint, ''::text, ");
+    query_text(q, group_by & USAGE_BY_MODEL ? "u.provider, u.model, u.operation::bigint, "
+                                            : "''::text, ''::text, -1::bigint, ");
 }
 
-static void add_sums(struct filter_sql *q, bool calls)
+static void add_sums(struct query_sql *q, bool calls)
 {
-    filter_text(q, calls ? "count(*)" : "sum(u.calls)::bigint");
-    filter_text(q, ", sum(u.input_tokens)::bigint, sum(u.cached_tokens)::bigint, "
-                   "sum(u.output_tokens)::bigint, sum(u.audio_ms)::bigint, ");
-    filter_text(q, calls ? "sum(greatest(u.cost_nanousd, 0))::bigint, "
-                           "count(*) FILTER (WHERE u.cost_nanousd < 0) FROM model_call u "
-                           "LEFT JOIN media m ON m.media_id = u.media_id WHERE true"
-                         : "sum(u.cost_nanousd)::bigint, sum(u.unpriced_calls)::bigint "
-                           "FROM usage_day u WHERE true");
+    query_text(q, calls ? "count(*)" : "sum(u.calls)::bigint");
+    query_text(q, ", sum(u.input_tokens)::bigint, sum(u.cached_tokens)::bigint, "
+                  "sum(u.output_tokens)::bigint, sum(u.audio_ms)::bigint, ");
+    query_text(q, calls ? "sum(greatest(u.cost_nanousd, 0))::bigint, "
+                          "count(*) FILTER (WHERE u.cost_nanousd < 0) FROM model_call u "
+                          "LEFT JOIN media m ON m.media_id = u.media_id WHERE true"
+                        : "sum(u.cost_nanousd)::bigint, sum(u.unpriced_calls)::bigint "
+                          "FROM usage_day u WHERE true");
 }
 
 /* Whole days: also that which until_ms cuts. */
-static void add_days(struct filter_sql *q, const struct media_filter *f, bool calls)
+static void add_days(struct query_sql *q, const struct media_filter *f, bool calls)
 {
     int64_t unit = calls ? DAY_MS : 1;
     if (f->since_ms)
-        filter_both(
+        query_both(
             q, calls ? " AND u.at_ms >= " : " AND u.day >= ", P_INT(day_of(f->since_ms) * unit));
     if (f->until_ms)
-        filter_both(q, calls ? " AND u.at_ms < " : " AND u.day < ",
-                    P_INT((day_of(f->until_ms - 1) + 1) * unit));
+        query_both(q, calls ? " AND u.at_ms < " : " AND u.day < ",
+                   P_INT((day_of(f->until_ms - 1) + 1) * unit));
 }
 
 /* The collection is the one at the time of the call; kind, language and prefix are the medium's. */
-static void add_conditions(struct filter_sql *q, const struct media_filter *filter, bool calls)
+static void add_conditions(struct query_sql *q, const struct media_filter *filter, bool calls)
 {
     if (!filter)
         return;
     add_days(q, filter, calls);
     if (filter->collection && *filter->collection) {
         q->nothing |= !text_valid(filter->collection);
-        filter_both(q, " AND u.collection = ", P_TEXT(filter->collection));
+        query_both(q, " AND u.collection = ", P_TEXT(filter->collection));
     }
     struct media_filter media = *filter;
     media.collection = NULL;
     media.since_ms = media.until_ms = 0;
     if (calls)
-        filter_add(q, &media);
+        query_add_filter(q, &media);
 }
 
 /* Without a group there is one row, and none if there was no call. A day's sum may stand at 0. */
-static void write_usage(struct filter_sql *q, const struct media_filter *filter, unsigned group_by)
+static void write_usage(struct query_sql *q, const struct media_filter *filter, unsigned group_by)
 {
     bool calls = needs_calls(filter, group_by);
-    filter_begin(q, "");
+    query_begin(q, "");
     add_groups(q, group_by, calls);
     add_sums(q, calls);
     add_conditions(q, filter, calls);
-    filter_text(q, " GROUP BY 1, 2, 3, 4, 5, 6, 7");
-    filter_text(q, calls ? "" : " HAVING sum(u.calls) <> 0");
-    filter_both(q, " ORDER BY 1, 2, 3, 4, 5, 6, 7 LIMIT ", P_INT(USAGE_ROWS + 1));
+    query_text(q, " GROUP BY 1, 2, 3, 4, 5, 6, 7");
+    query_text(q, calls ? "" : " HAVING sum(u.calls) <> 0");
+    query_both(q, " ORDER BY 1, 2, 3, 4, 5, 6, 7 LIMIT ", P_INT(USAGE_ROWS + 1));
 }
 
 static void day_text(int64_t day, char out[16])
@@ -149,18 +149,18 @@ int postgres_usage(void *ctx, const struct media_filter *filter, unsigned group_
 {
     struct pg *c;
     struct pg_rows rows;
-    struct filter_sql q;
+    struct query_sql q;
     *out = NULL;
     *count = 0;
     int rc = store_hold(ctx, &c);
     if (rc)
         return rc;
     write_usage(&q, filter, group_by);
-    rc = filter_query(&q, c, &rows);
+    rc = query_run(&q, c, &rows);
     if (!rc)
         rc = read_list(&rows, arena, out, count);
     pg_rows_free(&rows);
-    filter_end(&q);
+    query_end(&q);
     pg_release(c);
     return rc;
 }

@@ -40,16 +40,21 @@ int passage_words_write(struct passage_words *w, const char *heading, const char
 /* Has this language lexemes of its own beside Porter's? */
 bool words_stemmed_apart(const char *language);
 
-/* The stemmers of one query, of which the first 256 words count. Languages without lexemes of their
+/* The stemmers of one query; of a term the first 64 words count. Languages without lexemes of their
  * own are passed over, as are further ones beyond QUERY_LANGUAGES. */
 enum { QUERY_LANGUAGES = 16 };
 struct query_words;
 int query_words_open(const char *const *languages, size_t count, struct query_words **out);
 void query_words_close(struct query_words *q);
 
+/* Porter's is number 0, the languages follow. */
+size_t query_words_languages(const struct query_words *q);
+
 /* Appends a word or phrase as a tsquery in parentheses; nothing at all, with *empty, if it holds no
- * word. ERR_NO_MEMORY, ERR_TOO_LARGE. */
-int query_words_write(struct query_words *q, const char *term, size_t length, struct buffer *out,
-                      bool *empty);
+ * word. `language` QUERY_ANY: each word by any of the stems; else by those of one language.
+ * ERR_NO_MEMORY, ERR_TOO_LARGE. */
+enum { QUERY_ANY = -1 };
+int query_words_write(struct query_words *q, int language, const char *term, size_t length,
+                      struct buffer *out, bool *empty);
 
 #endif

@@ -1,41 +1,41 @@
-#include "database/postgres_filter.h"
+#include "database/postgres_query.h"
 
 #include <string.h>
 #include <unistr.h>
 
-void filter_begin(struct filter_sql *f, const char *sql)
+void query_begin(struct query_sql *f, const char *sql)
 {
     f->count = 0;
     f->rc = OK;
     f->nothing = false;
     buffer_init(&f->sql, KIB(64));
-    filter_text(f, sql);
+    query_text(f, sql);
 }
 
-int filter_text(struct filter_sql *f, const char *sql)
+int query_text(struct query_sql *f, const char *sql)
 {
     if (!f->rc)
         f->rc = buffer_append_string(&f->sql, sql);
     return f->rc;
 }
 
-int filter_value(struct filter_sql *f, struct pg_value value)
+int query_value(struct query_sql *f, struct pg_value value)
 {
     if (f->rc)
         return f->rc;
-    if (f->count == FILTER_VALUES)
+    if (f->count == QUERY_VALUES)
         return f->rc = error_set(ERR_SYSTEMIC, "database_error", "a query has too many conditions");
     f->values[f->count++] = value;
     return f->rc = buffer_printf(&f->sql, "$%zu", f->count);
 }
 
-int filter_both(struct filter_sql *f, const char *sql, struct pg_value value)
+int query_both(struct query_sql *f, const char *sql, struct pg_value value)
 {
-    filter_text(f, sql);
-    return filter_value(f, value);
+    query_text(f, sql);
+    return query_value(f, value);
 }
 
-int filter_query(struct filter_sql *f, struct pg *c, struct pg_rows *rows)
+int query_run(struct query_sql *f, struct pg *c, struct pg_rows *rows)
 {
     *rows = (struct pg_rows){0};
     if (f->rc || f->nothing)
@@ -43,7 +43,7 @@ int filter_query(struct filter_sql *f, struct pg *c, struct pg_rows *rows)
     return pg_query_once(c, rows, buffer_string(&f->sql), f->values, f->count);
 }
 
-void filter_end(struct filter_sql *f)
+void query_end(struct query_sql *f)
 {
     buffer_free(&f->sql);
 }
@@ -55,7 +55,7 @@ static bool given(const char *text)
     return text && *text;
 }
 
-bool filter_any(const struct media_filter *f)
+bool filter_is_any(const struct media_filter *f)
 {
     return !f || (!given(f->collection) && !given(f->kind) && !given(f->language) &&
                   !given(f->prefix) && !f->since_ms && !f->until_ms && !f->media_id);
@@ -67,7 +67,7 @@ bool text_valid(const char *text)
 }
 
 /* The last character that has a successor gets it; what follows is cut. */
-bool prefix_upper(const char *prefix, char *out, size_t size)
+bool prefix_end(const char *prefix, char *out, size_t size)
 {
     size_t n = strlen(prefix);
     while (n > 0) {
@@ -87,18 +87,18 @@ bool prefix_upper(const char *prefix, char *out, size_t size)
     return false;
 }
 
-static void text_condition(struct filter_sql *f, const char *sql, const char *text)
+static void text_condition(struct query_sql *f, const char *sql, const char *text)
 {
     if (!given(text))
         return;
     f->nothing |= !text_valid(text);
-    filter_both(f, sql, P_TEXT(text));
+    query_both(f, sql, P_TEXT(text));
 }
 
-static void number_condition(struct filter_sql *f, const char *sql, int64_t value)
+static void number_condition(struct query_sql *f, const char *sql, int64_t value)
 {
     if (value)
-        filter_both(f, sql, P_INT(value));
+        query_both(f, sql, P_INT(value));
 }
 
 /* The index of keys begins with the bucket: it is searched in each bucket, and these are found by
@@ -108,14 +108,14 @@ static const char IN_EACH_BUCKET[] =
     "ALL SELECT (SELECT min(n.bucket) FROM media n WHERE n.bucket > b.bucket) FROM b WHERE "
     "b.bucket IS NOT NULL) SELECT bucket FROM b WHERE bucket IS NOT NULL)) AND m.key >= ";
 
-static void prefix_condition(struct filter_sql *f, const char *prefix)
+static void prefix_condition(struct query_sql *f, const char *prefix)
 {
     text_condition(f, IN_EACH_BUCKET, prefix);
-    if (given(prefix) && !f->nothing && prefix_upper(prefix, f->upper, sizeof f->upper))
-        filter_both(f, " AND m.key < ", P_TEXT(f->upper));
+    if (given(prefix) && !f->nothing && prefix_end(prefix, f->upper, sizeof f->upper))
+        query_both(f, " AND m.key < ", P_TEXT(f->upper));
 }
 
-int filter_add(struct filter_sql *f, const struct media_filter *filter)
+int query_add_filter(struct query_sql *f, const struct media_filter *filter)
 {
     if (!filter)
         return f->rc;
