@@ -155,17 +155,17 @@ static int collect(struct pg *c, void *arg)
 static int collect_with(struct store *s, bool wait, bool *more)
 {
     struct collecting g = {.s = s, .wait = wait};
-    int rc = store_run(s, PG_READ_WRITE, collect, &g);
+    int rc = store_transaction(s, PG_READ_WRITE, collect, &g);
     *more = g.more;
     return rc;
 }
 
-int collect_step(struct store *s, bool *more)
+int garbage_collect(struct store *s, bool *more)
 {
     return collect_with(s, false, more);
 }
 
-int collect_now(struct store *s, bool *more)
+int garbage_collect_now(struct store *s, bool *more)
 {
     return collect_with(s, true, more);
 }
@@ -198,10 +198,10 @@ static int trim(struct pg *c, void *arg)
     return rc;
 }
 
-int outbox_trim(struct store *s, bool *more)
+int garbage_trim(struct store *s, bool *more)
 {
     struct trim t = {.rows = s->outbox_rows, .before_ms = store_now(s) - s->outbox_ms};
-    int rc = store_run(s, PG_READ_WRITE, trim, &t);
+    int rc = store_transaction(s, PG_READ_WRITE, trim, &t);
     *more = t.more;
     return rc;
 }
@@ -253,7 +253,7 @@ static int move(struct pg *c, void *arg)
 int embeddings_settle_step(struct store *s, size_t limit, bool *more)
 {
     struct moving m = {.s = s, .limit = limit};
-    int rc = store_run(s, PG_NOT_DURABLE, move, &m);
+    int rc = store_transaction(s, PG_NOT_DURABLE, move, &m);
     *more = m.more;
     return rc;
 }

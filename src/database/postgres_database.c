@@ -43,7 +43,8 @@ int store_hold(struct store *s, struct pg **out)
     return pg_acquire(s->pool, s->wait_ms, NULL, out);
 }
 
-int store_run(struct store *s, unsigned flags, int (*body)(struct pg *c, void *arg), void *arg)
+int store_transaction(struct store *s, unsigned flags, int (*body)(struct pg *c, void *arg),
+                      void *arg)
 {
     return pg_transaction(s->pool, flags, s->wait_ms, NULL, body, arg);
 }
@@ -53,7 +54,7 @@ int store_run(struct store *s, unsigned flags, int (*body)(struct pg *c, void *a
 static void store_close(void *ctx)
 {
     struct store *s = ctx;
-    keeper_stop(s);
+    background_stop(s);
     pg_pool_close(s->pool);
     spaces_free(s);
     pthread_mutex_destroy(&s->writer.lock);
@@ -128,7 +129,7 @@ static int open_parts(struct store *s, const struct postgres_database_options *o
     int rc = pg_pool_open(o->url, &settings, &s->pool);
     if (!rc)
         rc = check(s);
-    return rc || o->no_background ? rc : keeper_start(s);
+    return rc || o->no_background ? rc : background_start(s);
 }
 
 int postgres_database_open(const struct postgres_database_options *options, struct database *out)
@@ -157,5 +158,5 @@ int postgres_database_open(const struct postgres_database_options *options, stru
 
 int postgres_database_settle(struct database *database)
 {
-    return keeper_settle(database->ctx);
+    return background_settle(database->ctx);
 }

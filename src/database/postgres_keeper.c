@@ -64,9 +64,9 @@ static int do_chores(struct store *s, const struct chores *todo)
 {
     int rc = todo->clock ? measure(s) : OK;
     if (!rc && todo->collect)
-        rc = until_done(s, collect_step);
+        rc = until_done(s, garbage_collect);
     if (!rc && todo->trim)
-        rc = until_done(s, outbox_trim);
+        rc = until_done(s, garbage_trim);
     if (!rc && todo->move)
         rc = until_done(s, move_some);
     return rc;
@@ -123,7 +123,7 @@ static void *keeper_main(void *arg)
 
 /* ---- starting and stopping ---- */
 
-int keeper_start(struct store *s)
+int background_start(struct store *s)
 {
     struct keeper *k = calloc(1, sizeof *k);
     if (!k)
@@ -142,7 +142,7 @@ int keeper_start(struct store *s)
     return error_set_errno(e, "cannot start the database's background thread");
 }
 
-void keeper_stop(struct store *s)
+void background_stop(struct store *s)
 {
     struct keeper *k = s->keeper;
     if (!k)
@@ -158,7 +158,7 @@ void keeper_stop(struct store *s)
     s->keeper = NULL;
 }
 
-void keeper_notify(struct store *s)
+void background_notify(struct store *s)
 {
     struct keeper *k = s->keeper;
     if (!k)
@@ -170,14 +170,14 @@ void keeper_notify(struct store *s)
 }
 
 /* The thread may be at it: its lock is waited for, so that nothing is left when this returns. */
-int keeper_settle(struct store *s)
+int background_settle(struct store *s)
 {
     bool more = true;
     int rc = OK;
     while (!rc && more)
-        rc = collect_now(s, &more);
+        rc = garbage_collect_now(s, &more);
     for (more = true; !rc && more;)
-        rc = outbox_trim(s, &more);
+        rc = garbage_trim(s, &more);
     for (more = true; !rc && more;)
         rc = embeddings_settle_step(s, MOVE_ROWS, &more);
     return rc;

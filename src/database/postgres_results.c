@@ -226,7 +226,7 @@ static int skip_stored(struct prepared *p, const struct result_image *result)
     return OK;
 }
 
-int staged_append(struct batch *b, struct result_image *result, const struct prepared *prepared)
+int slice_append(struct batch *b, struct result_image *result, const struct prepared *prepared)
 {
     struct prepared p = *prepared; /* the change may be applied again */
     int rc = skip_stored(&p, result);
@@ -273,7 +273,7 @@ static struct result_image *keep_one(struct batch *b, const struct beginning *be
         }
         r->state = RESULT_GARBAGE;
         r->counts_dirty = true;
-        garbage_add(b, GARBAGE_RESULT, r->result_id, 0);
+        garbage_note(b, GARBAGE_RESULT, r->result_id, 0);
     }
     return kept;
 }
@@ -347,9 +347,9 @@ static int append(struct batch *b, void *arg)
     struct result_image *r = result_image(b, a->result_id);
     bool ours = r && r->state == RESULT_STAGED && r->job_id == a->job_id;
     if (ours)
-        rc = staged_append(b, r, &a->slice);
+        rc = slice_append(b, r, &a->slice);
     if (!rc) /* made in any case */
-        calls_write(b, media, job->job_id, a->slice.calls, a->slice.call_count);
+        calls_add(b, media, job->job_id, a->slice.calls, a->slice.call_count);
     if (!ours)
         rc = error_set(ERR_CONFLICT, "attempt_over",
                        "result %lld is not in the making by job %lld any more",

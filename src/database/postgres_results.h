@@ -30,6 +30,6 @@ void prepared_free(struct prepared *p);
 void slice_insert(struct batch *b, struct result_image *result, const struct prepared *p);
 /* The same for a result in the making, leaving out what is stored already. ERR_INVALID, and nothing
  * is added: there is a gap, or embeddings of another space. */
-int staged_append(struct batch *b, struct result_image *result, const struct prepared *p);
+int slice_append(struct batch *b, struct result_image *result, const struct prepared *p);
 
 #endif
