@@ -66,7 +66,7 @@ static void begin_attempt(struct batch *b, const struct start *s, const struct j
                           struct job_image *job, const struct digest *content)
 {
     if (job_open((enum job_state)job->state))
-        attempt_close(
+        job_attempt_end(
             b, job, CLOSED_LOST,
             &(struct job_end){.reason = "lost", .message = "the worker stopped without a word"});
     job->attempt++;
@@ -79,7 +79,7 @@ static void begin_attempt(struct batch *b, const struct start *s, const struct j
     job->worker = s->worker;
     content_hold(b, job, content);
     job_move(b, job, JOB_RUNNING);
-    life_write(b, LIFE_JOB_STARTED, job, NULL);
+    event_note(b, LIFE_JOB_STARTED, job, NULL);
 }
 
 /* A refusal stands in start->rc; what is returned is a failure of the database. */
@@ -149,7 +149,7 @@ int postgres_extend_leases(void *ctx, const int64_t *job_ids, size_t count, int6
     struct store *s = ctx;
     struct leases l = {
         .job_ids = job_ids, .count = count, .until_ms = store_time(s, lease_until_ms)};
-    return count ? store_run(s, PG_NOT_DURABLE, extend, &l) : OK;
+    return count ? store_transaction(s, PG_NOT_DURABLE, extend, &l) : OK;
 }
 
 /* ---- set_content, set_paused ---- */
@@ -222,7 +222,7 @@ static int set_paused(struct batch *b, void *arg)
         return rc;
     job->reason = change->reason;
     job->message = change->message;
-    life_write(b, change->paused ? LIFE_JOB_PAUSED : LIFE_JOB_RESUMED, job, change->detail);
+    event_note(b, change->paused ? LIFE_JOB_PAUSED : LIFE_JOB_RESUMED, job, change->detail);
     job_move(b, job, state);
     return OK;
 }
@@ -236,7 +236,7 @@ int postgres_set_paused(void *ctx, int64_t job_id, bool paused, const char *reas
                                   .paused = paused,
                                   .reason = paused ? text_or_empty(reason) : "",
                                   .message = paused ? text_or_empty(message) : ""};
-    int rc = life_detail(&detail, "", change.reason, change.message, 0);
+    int rc = event_detail(&detail, "", change.reason, change.message, 0);
     change.detail = paused ? buffer_string(&detail) : NULL;
     if (!rc)
         rc = change_run(ctx, &verbs, &change, 1024, NULL);
@@ -299,11 +299,11 @@ static int end_attempt(struct batch *b, void *arg)
     int rc = job_find(b, end->job_id, &job, &media);
     if (rc)
         return rc;
-    calls_write(b, media, job->job_id, end->calls, end->call_count); /* made in any case */
+    calls_add(b, media, job->job_id, end->calls, end->call_count); /* made in any case */
     if (!job_open((enum job_state)job->state) || job->attempt != end->attempt)
         return not_open(job);
     struct job_end close = ending_of(ending);
-    job_close(b, job, &close);
+    job_finish(b, job, &close);
     return OK;
 }
 
@@ -315,7 +315,7 @@ int postgres_end_attempt(void *ctx, const struct attempt_end *end)
     struct ending ending = {.end = end};
     if (end->outcome == ATTEMPT_RETRY)
         ending.due_ms = store_time(s, end->due_ms);
-    int rc = life_detail(&detail, end->stage, end->reason, end->message, ending.due_ms);
+    int rc = event_detail(&detail, end->stage, end->reason, end->message, ending.due_ms);
     ending.detail = buffer_string(&detail);
     if (!rc)
         rc = change_run(s, &verbs, &ending, 2048, NULL);

@@ -275,7 +275,7 @@ static void run_batch(struct store *s, int slot, struct change *const *changes, 
         for (size_t i = 0; i < count; i++)
             run_batch(s, slot, &changes[i], 1);
     if (garbage)
-        keeper_notify(s);
+        background_notify(s);
 }
 
 /* ---- the queue ---- */

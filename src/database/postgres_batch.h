@@ -106,8 +106,8 @@ struct segment_insert {
 };
 struct chunk_insert {
     int64_t chunk_id, result_id, start_ms, end_ms, offset, ordinal;
-    const char *heading;
-    struct pg_bytes text;
+    const char *heading_words; /* as a tsvector, "" if it has no heading */
+    struct pg_bytes text, words;
 };
 struct embedding_insert { /* of one space: rows in its own list */
     struct space_known space;
@@ -272,26 +272,26 @@ struct job_end {
 };
 /* Closes the open attempt, moves the job to its new state, writes the outbox row, and gives the
  * rows of results in the making to the collector if the job is over. */
-void job_close(struct batch *b, struct job_image *job, const struct job_end *end);
+void job_finish(struct batch *b, struct job_image *job, const struct job_end *end);
 void job_move(struct batch *b, struct job_image *job, enum job_state state); /* and counts it */
 /* A queued job of this medium and version, the medium's newest. */
-struct job_image *job_insert(struct batch *b, struct media_image *media, int64_t version_id,
-                             struct pg_bytes trace);
-void attempt_close(struct batch *b, const struct job_image *job, enum closed_as closed,
-                   const struct job_end *end);
-void life_write(struct batch *b, enum life_type type, const struct job_image *job,
+struct job_image *job_make(struct batch *b, struct media_image *media, int64_t version_id,
+                           struct pg_bytes trace);
+void job_attempt_end(struct batch *b, const struct job_image *job, enum closed_as closed,
+                     const struct job_end *end);
+void event_note(struct batch *b, enum life_type type, const struct job_image *job,
                 const char *detail);
 /* {"stage":..,"reason":..,"message":..,"due_ms":..} of what is not empty or 0. Initialises `out`;
  * the caller frees it. Needs no batch. */
-int life_detail(struct buffer *out, const char *stage, const char *reason, const char *message,
-                int64_t due_ms);
+int event_detail(struct buffer *out, const char *stage, const char *reason, const char *message,
+                 int64_t due_ms);
 int not_open(const struct job_image *job); /* ERR_CONFLICT "attempt_over" */
 
 /* Records calls for a medium (NULL: none) and adds them to its money. */
-void calls_write(struct batch *b, struct media_image *media, int64_t job_id,
-                 const struct model_call *calls, size_t count);
-void garbage_add(struct batch *b, enum garbage_kind kind, int64_t id, int64_t arg);
-void space_add(struct batch *b, int64_t space_id, int64_t chunks);
+void calls_add(struct batch *b, struct media_image *media, int64_t job_id,
+               const struct model_call *calls, size_t count);
+void garbage_note(struct batch *b, enum garbage_kind kind, int64_t id, int64_t arg);
+void space_count(struct batch *b, int64_t space_id, int64_t chunks);
 
 /* 0 or ERR_BUSY: another job works on this content under a live lease. */
 int content_free(struct batch *b, const struct job_image *job, const struct digest *content);

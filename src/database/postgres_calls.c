@@ -9,7 +9,7 @@ struct loose_calls {
 static int record_loose(struct batch *b, void *arg)
 {
     const struct loose_calls *loose = arg;
-    calls_write(b, NULL, 0, loose->calls, loose->count);
+    calls_add(b, NULL, 0, loose->calls, loose->count);
     return OK;
 }
 

@@ -14,8 +14,8 @@ static int detail_member(struct buffer *out, const char *name, const char *text)
     return rc ? rc : json_append_string(out, text, strlen(text));
 }
 
-int life_detail(struct buffer *out, const char *stage, const char *reason, const char *message,
-                int64_t due_ms)
+int event_detail(struct buffer *out, const char *stage, const char *reason, const char *message,
+                 int64_t due_ms)
 {
     buffer_init(out, KIB(64));
     int rc = buffer_append_char(out, '{');
@@ -30,7 +30,7 @@ int life_detail(struct buffer *out, const char *stage, const char *reason, const
     return rc ? rc : buffer_append_char(out, '}');
 }
 
-void life_write(struct batch *b, enum life_type type, const struct job_image *job,
+void event_note(struct batch *b, enum life_type type, const struct job_image *job,
                 const char *detail)
 {
     struct life_insert *row = list_add(b, &b->life, sizeof *row);
@@ -58,8 +58,8 @@ void job_move(struct batch *b, struct job_image *job, enum job_state state)
     job->dirty = true;
 }
 
-struct job_image *job_insert(struct batch *b, struct media_image *media, int64_t version_id,
-                             struct pg_bytes trace)
+struct job_image *job_make(struct batch *b, struct media_image *media, int64_t version_id,
+                           struct pg_bytes trace)
 {
     struct job_image *job = job_new(b);
     job->media_id = media->media_id;
@@ -69,12 +69,12 @@ struct job_image *job_insert(struct batch *b, struct media_image *media, int64_t
     b->sums.jobs[JOB_QUEUED]++;
     media->job_id = job->job_id;
     media->dirty = true;
-    life_write(b, LIFE_JOB_QUEUED, job, NULL);
+    event_note(b, LIFE_JOB_QUEUED, job, NULL);
     return job;
 }
 
-void attempt_close(struct batch *b, const struct job_image *job, enum closed_as closed,
-                   const struct job_end *end)
+void job_attempt_end(struct batch *b, const struct job_image *job, enum closed_as closed,
+                     const struct job_end *end)
 {
     struct attempt_insert *row = list_add(b, &b->attempts, sizeof *row);
     *row = (struct attempt_insert){.job_id = job->job_id,
@@ -99,12 +99,12 @@ static void content_release(struct batch *b, struct job_image *job)
     memset(&job->content, 0, sizeof job->content);
 }
 
-void job_close(struct batch *b, struct job_image *job, const struct job_end *end)
+void job_finish(struct batch *b, struct job_image *job, const struct job_end *end)
 {
     bool open = job_open((enum job_state)job->state), over = !job_unfinished(end->state);
     if (open)
-        attempt_close(b, job, end->closed, end);
-    life_write(b, end->event, job, end->detail);
+        job_attempt_end(b, job, end->closed, end);
+    event_note(b, end->event, job, end->detail);
     if (end->uncounted && open)
         job->attempt--;
     job->finished_ms = over ? b->now_ms : 0;
@@ -214,8 +214,8 @@ static void usage_add(struct batch *b, const char *collection, const struct mode
     b->sums.unpriced += !priced;
 }
 
-void calls_write(struct batch *b, struct media_image *media, int64_t job_id,
-                 const struct model_call *calls, size_t count)
+void calls_add(struct batch *b, struct media_image *media, int64_t job_id,
+               const struct model_call *calls, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const struct model_call *call = &calls[i];
@@ -245,13 +245,13 @@ void calls_write(struct batch *b, struct media_image *media, int64_t job_id,
 
 /* ---- results ---- */
 
-void garbage_add(struct batch *b, enum garbage_kind kind, int64_t id, int64_t arg)
+void garbage_note(struct batch *b, enum garbage_kind kind, int64_t id, int64_t arg)
 {
     struct garbage_insert *row = list_add(b, &b->garbage, sizeof *row);
     *row = (struct garbage_insert){.kind = kind, .id = id, .arg = arg};
 }
 
-void space_add(struct batch *b, int64_t space_id, int64_t chunks)
+void space_count(struct batch *b, int64_t space_id, int64_t chunks)
 {
     struct space_sum *rows = b->spaces.items;
     if (!space_id || !chunks)
@@ -298,7 +298,7 @@ void results_settle(struct batch *b)
         b->sums.results--;
         b->sums.chunks -= r->chunks;
         b->sums.segments -= r->segments;
-        space_add(b, r->space_id, -r->chunks);
-        garbage_add(b, GARBAGE_RESULT, r->result_id, 0);
+        space_count(b, r->space_id, -r->chunks);
+        garbage_note(b, GARBAGE_RESULT, r->result_id, 0);
     }
 }

@@ -64,7 +64,7 @@ static int put_one(struct batch *b, struct checkpoint *item)
     int rc = item->rc = job_find(b, item->job_id, &job, &media);
     if (rc)
         return rc == ERR_NOT_FOUND ? OK : rc;
-    calls_write(b, media, job->job_id, item->calls, item->call_count);
+    calls_add(b, media, job->job_id, item->calls, item->call_count);
     if (media->removed)
         return OK;
     struct checkpoint_insert *row = list_add(b, &b->checkpoints, sizeof *row);

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "database/migrations.h"
-#include "database/postgres_internal.h"
+#include "database/postgres_keeper.h"
 #include "database/postgres_migrate.h"
 #include "shared/random.h"
 
@@ -43,7 +43,8 @@ int store_hold(struct store *s, struct pg **out)
     return pg_acquire(s->pool, s->wait_ms, NULL, out);
 }
 
-int store_run(struct store *s, unsigned flags, int (*body)(struct pg *c, void *arg), void *arg)
+int store_transaction(struct store *s, unsigned flags, int (*body)(struct pg *c, void *arg),
+                      void *arg)
 {
     return pg_transaction(s->pool, flags, s->wait_ms, NULL, body, arg);
 }
@@ -53,17 +54,58 @@ int store_run(struct store *s, unsigned flags, int (*body)(struct pg *c, void *a
 static void store_close(void *ctx)
 {
     struct store *s = ctx;
-    spaces_free(s);
+    background_stop(s);
     pg_pool_close(s->pool);
+    spaces_free(s);
+    pthread_mutex_destroy(&s->writer.lock);
+    pthread_mutex_destroy(&s->doubts.lock);
     free(s);
 }
 
 static const struct database_ops ops = {
-    .name = "postgres", .close = store_close,
+    .name = "postgres",
+    .close = store_close,
 
     /* writing */
+    .record_events = postgres_record_events,
+    .start_attempts = postgres_start_attempts,
+    .extend_leases = postgres_extend_leases,
+    .set_content = postgres_set_content,
+    .set_paused = postgres_set_paused,
+    .end_attempt = postgres_end_attempt,
+    .checkpoint_get = postgres_checkpoint_get,
+    .checkpoints_put = postgres_checkpoints_put,
+    .calls_record = postgres_calls_record,
+    .space_ensure = postgres_space_ensure,
+    .spaces = postgres_spaces,
+    .result_find = postgres_result_find,
+    .result_begin = postgres_result_begin,
+    .result_append = postgres_result_append,
+    .embeddings_find = postgres_embeddings_find,
+    .summary_find = postgres_summary_find,
+    .publish = postgres_publish,
+    .reprocess = postgres_reprocess,
+    .redrive = postgres_redrive,
+    .drop = postgres_drop,
+    .mark_dead = postgres_mark_dead,
+    .stranded = postgres_stranded,
+    .touch = postgres_touch,
+    .pause_set = postgres_pause_set,
+    .pause_get = postgres_pause_get,
 
     /* reading */
+    .media_list = postgres_media_list,
+    .media_get = postgres_media_get,
+    .media_find = postgres_media_find,
+    .summary_get = postgres_summary_get,
+    .segments_each = postgres_segments_each,
+    .chunks_each = postgres_chunks_each,
+    .job_list = postgres_job_list,
+    .job_get = postgres_job_get,
+    .usage = postgres_usage,
+    .life_events = postgres_life_events,
+    .totals = postgres_totals,
+    .passages = postgres_passages,
 
 };
 
@@ -85,7 +127,9 @@ static int open_parts(struct store *s, const struct postgres_database_options *o
     struct pg_settings settings = {.connections =
                                        o->connections > 0 ? o->connections : DEFAULT_CONNECTIONS};
     int rc = pg_pool_open(o->url, &settings, &s->pool);
-    return rc ? rc : check(s);
+    if (!rc)
+        rc = check(s);
+    return rc || o->no_background ? rc : background_start(s);
 }
 
 int postgres_database_open(const struct postgres_database_options *options, struct database *out)
@@ -100,6 +144,8 @@ int postgres_database_open(const struct postgres_database_options *options, stru
     s->outbox_ms = options->outbox_ms > 0 ? options->outbox_ms : DEFAULT_OUTBOX_MS;
     s->slot = (int)random_below(TOTAL_SLOTS);
     pthread_mutex_init(&s->spaces.lock, NULL);
+    pthread_mutex_init(&s->writer.lock, NULL);
+    pthread_mutex_init(&s->doubts.lock, NULL);
     int rc = open_parts(s, options);
     if (rc) {
         struct error e = *error_last();
@@ -112,6 +158,5 @@ int postgres_database_open(const struct postgres_database_options *options, stru
 
 int postgres_database_settle(struct database *database)
 {
-    (void)database;
-    return OK;
+    return background_settle(database->ctx);
 }

@@ -85,13 +85,13 @@ static void cancel_unfinished(struct batch *b, int64_t job_id, const char *reaso
 {
     struct job_image *job = job_id ? job_image(b, job_id) : NULL;
     if (job && job_unfinished((enum job_state)job->state))
-        job_close(b, job,
-                  &(struct job_end){.state = JOB_CANCELLED,
-                                    .closed = CLOSED_CANCELLED,
-                                    .event = LIFE_JOB_CANCELLED,
-                                    .reason = reason,
-                                    .message = message,
-                                    .detail = detail});
+        job_finish(b, job,
+                   &(struct job_end){.state = JOB_CANCELLED,
+                                     .closed = CLOSED_CANCELLED,
+                                     .event = LIFE_JOB_CANCELLED,
+                                     .reason = reason,
+                                     .message = message,
+                                     .detail = detail});
 }
 
 /* ---- a creation ---- */
@@ -125,7 +125,7 @@ static void new_version(struct batch *b, const struct media_event *e, struct key
     m->uploaded_ms = e->event_ms;
     advance_order(e, m);
     m->version_id = add_version(b, e, m->media_id);
-    job_insert(b, m, m->version_id, trace_of(b, e));
+    job_make(b, m, m->version_id, trace_of(b, e));
     *out = (struct event_outcome){.result = EVENT_JOB_QUEUED,
                                   .media_id = m->media_id,
                                   .version_id = m->version_id,
@@ -189,7 +189,7 @@ static void remove_media(struct batch *b, const struct media_event *e, struct me
     media_show(b, m, NULL);
     m->removed = true;
     advance_order(e, m);
-    garbage_add(b, GARBAGE_CHECKPOINTS, m->media_id, INT64_MAX);
+    garbage_note(b, GARBAGE_CHECKPOINTS, m->media_id, INT64_MAX);
     struct life_insert *row = list_add(b, &b->life, sizeof *row);
     *row = (struct life_insert){
         .at_ms = b->now_ms, .media_id = m->media_id, .type = LIFE_MEDIA_REMOVED, .trace = trace};

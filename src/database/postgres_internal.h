@@ -127,7 +127,8 @@ int store_measure_clock(struct store *s, struct pg *c);
 /* A connection, waiting up to s->wait_ms; pg_release gives it back. */
 int store_hold(struct store *s, struct pg **out);
 /* A transaction with pg_transaction's rules. PG_SNAPSHOT for reads of several statements. */
-int store_run(struct store *s, unsigned flags, int (*body)(struct pg *c, void *arg), void *arg);
+int store_transaction(struct store *s, unsigned flags, int (*body)(struct pg *c, void *arg),
+                      void *arg);
 
 /* From memory alone; false: not seen yet. */
 bool space_recall(struct store *s, int64_t space_id, struct space_known *out);

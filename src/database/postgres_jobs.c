@@ -41,7 +41,7 @@ static int redrive(struct batch *b, void *arg)
     job->queued_ms = job->wake_ms = b->now_ms;
     job->wake_set = true;
     job->finished_ms = job->due_ms = 0;
-    life_write(b, LIFE_JOB_QUEUED, job, "{\"reason\":\"redriven\"}");
+    event_note(b, LIFE_JOB_QUEUED, job, "{\"reason\":\"redriven\"}");
     job_move(b, job, JOB_QUEUED);
     return OK;
 }
@@ -61,7 +61,7 @@ static int drop(struct batch *b, void *arg)
     int rc = find_dead(b, change->job_id, &job, &media);
     if (rc)
         return rc;
-    life_write(b, LIFE_JOB_CANCELLED, job, "{\"reason\":\"dropped\"}");
+    event_note(b, LIFE_JOB_CANCELLED, job, "{\"reason\":\"dropped\"}");
     job_move(b, job, JOB_CANCELLED);
     list_add_id(b, &b->closed, job->job_id);
     return OK;
@@ -81,13 +81,13 @@ static int mark_dead(struct batch *b, void *arg)
     int rc = job_find(b, change->job_id, &job, &media);
     if (rc || !job_unfinished((enum job_state)job->state))
         return rc;
-    job_close(b, job,
-              &(struct job_end){.state = JOB_DEAD,
-                                .closed = CLOSED_DEAD,
-                                .event = LIFE_JOB_DEAD,
-                                .reason = change->reason,
-                                .message = change->message,
-                                .detail = change->detail});
+    job_finish(b, job,
+               &(struct job_end){.state = JOB_DEAD,
+                                 .closed = CLOSED_DEAD,
+                                 .event = LIFE_JOB_DEAD,
+                                 .reason = change->reason,
+                                 .message = change->message,
+                                 .detail = change->detail});
     return OK;
 }
 
@@ -96,7 +96,7 @@ int postgres_mark_dead(void *ctx, int64_t job_id, const char *reason, const char
     static const struct change_verbs verbs = {.need = need_changed, .apply = mark_dead};
     struct buffer detail;
     struct job_change change = {.job_id = job_id, .reason = reason, .message = message};
-    int rc = life_detail(&detail, "", reason, message, 0);
+    int rc = event_detail(&detail, "", reason, message, 0);
     change.detail = buffer_string(&detail);
     if (!rc)
         rc = change_run(ctx, &verbs, &change, 1024, NULL);
@@ -166,5 +166,5 @@ int postgres_touch(void *ctx, const int64_t *job_ids, size_t count, int64_t due_
 {
     struct store *s = ctx;
     struct touch t = {.job_ids = job_ids, .count = count, .due_ms = store_time(s, due_ms)};
-    return count ? store_run(s, PG_NOT_DURABLE, touch, &t) : OK;
+    return count ? store_transaction(s, PG_NOT_DURABLE, touch, &t) : OK;
 }

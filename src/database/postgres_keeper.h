@@ -8,15 +8,16 @@
 
 #include "database/postgres_internal.h"
 
-int keeper_start(struct store *s);
-void keeper_stop(struct store *s);   /* nothing if it does not run */
-void keeper_notify(struct store *s); /* there is garbage; thread-safe */
-int keeper_settle(struct store *s);
+int background_start(struct store *s);
+void background_stop(struct store *s);   /* nothing if it does not run */
+void background_notify(struct store *s); /* there is garbage; thread-safe */
+int background_settle(struct store *s);
 
 /* One step each; *more: there is more to do. Another process at it: nothing is done, *more false.
  */
-int collect_step(struct store *s, bool *more);
-int outbox_trim(struct store *s, bool *more);
+int garbage_collect(struct store *s, bool *more);
+int garbage_collect_now(struct store *s, bool *more); /* waits for the other process */
+int garbage_trim(struct store *s, bool *more);
 /* Moves the oldest of at most `limit` embeddings of each space. */
 int embeddings_settle_step(struct store *s, size_t limit, bool *more);
 

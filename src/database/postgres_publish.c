@@ -70,7 +70,7 @@ static void count_ready(struct batch *b, const struct result_image *r)
     b->sums.results++;
     b->sums.chunks += r->chunks;
     b->sums.segments += r->segments;
-    space_add(b, r->space_id, r->chunks);
+    space_count(b, r->space_id, r->chunks);
 }
 
 static struct result_image *make_result(struct batch *b, const struct publishing *pub,
@@ -90,7 +90,7 @@ static struct result_image *make_result(struct batch *b, const struct publishing
 
 static int ready_staged(struct batch *b, const struct publishing *pub, struct result_image *r)
 {
-    int rc = staged_append(b, r, &pub->slice);
+    int rc = slice_append(b, r, &pub->slice);
     if (rc)
         return rc;
     describe(r, pub);
@@ -150,7 +150,7 @@ static int refuse(struct batch *b, const struct publishing *pub, const struct jo
 {
     if (pub->doubted && job->state == JOB_SUCCEEDED && job->attempt == pub->p->attempt)
         return OK;
-    calls_write(b, media, job->job_id, pub->slice.calls, pub->slice.call_count); /* made all the
+    calls_add(b, media, job->job_id, pub->slice.calls, pub->slice.call_count); /* made all the
                                                                                     same */
     return error_set(ERR_CONFLICT, "attempt_over",
                      "job %lld is %s, attempt %d is over: its results are not published",
@@ -181,15 +181,15 @@ static int publish(struct batch *b, void *arg)
     rc = resolve(b, pub, media, &result);
     if (rc)
         return rc;
-    calls_write(b, media, job->job_id, pub->slice.calls, pub->slice.call_count);
+    calls_add(b, media, job->job_id, pub->slice.calls, pub->slice.call_count);
     if (media->result_id)
         outdate_checkpoints(b, job);
     media_show(b, media, result);
-    job_close(b, job,
-              &(struct job_end){.state = JOB_SUCCEEDED,
-                                .closed = CLOSED_SUCCEEDED,
-                                .event = LIFE_JOB_SUCCEEDED,
-                                .stage_times = pub->p->stage_times_json});
+    job_finish(b, job,
+               &(struct job_end){.state = JOB_SUCCEEDED,
+                                 .closed = CLOSED_SUCCEEDED,
+                                 .event = LIFE_JOB_SUCCEEDED,
+                                 .stage_times = pub->p->stage_times_json});
     return OK;
 }
 
@@ -199,7 +199,8 @@ static int prepare(struct store *s, struct publishing *pub)
     if (!p->result_id && !p->info)
         return error_set(ERR_INVALID, NULL, "job %lld publishes a new result without its info",
                          (long long)p->job_id);
-    int rc = prepare_slice(s, &p->batch, &pub->slice);
+    int rc =
+        prepare_slice(s, &p->batch, p->info ? text_or_empty(p->info->language) : "", &pub->slice);
     if (!rc && !p->result_id && p->batch.chunk_count && p->batch.chunks[0].ordinal != 0)
         rc = error_set(ERR_INVALID, NULL, "a new result starts with chunk %d, not 0",
                        p->batch.chunks[0].ordinal);

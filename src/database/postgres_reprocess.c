@@ -37,7 +37,7 @@ static int reprocess_page(struct batch *b, void *arg)
         struct media_image *m = media_image(b, r->media_ids[i]);
         const struct job_image *newest = m ? job_image(b, m->job_id) : NULL;
         if (m && !m->removed && newest && !job_unfinished((enum job_state)newest->state))
-            r->job_ids[r->job_count++] = job_insert(b, m, m->version_id, new_trace(b))->job_id;
+            r->job_ids[r->job_count++] = job_make(b, m, m->version_id, new_trace(b))->job_id;
     }
     return OK;
 }

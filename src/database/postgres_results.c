@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "database/postgres_words.h"
 #include "database/vector_half.h"
 
 /* ---- finding ---- */
@@ -70,15 +71,42 @@ static int prepare_vectors(struct prepared *p, const float *embeddings)
     return OK;
 }
 
-int prepare_slice(struct store *s, const struct result_batch *slice, struct prepared *out)
+/* The words' places are known once the buffer has ceased to grow. */
+static int prepare_words(struct prepared *p)
+{
+    struct passage_words *w = NULL;
+    int rc = passage_words_open(p->language, &w);
+    size_t *ends = calloc(p->chunk_count + 1, sizeof *ends);
+    p->words = p->owned_words = calloc(p->chunk_count + 1, sizeof *p->owned_words);
+    if (!rc && (!ends || !p->words))
+        rc = error_set(ERR_NO_MEMORY, NULL, "out of memory for %zu chunks", p->chunk_count);
+    for (size_t i = 0; !rc && i < p->chunk_count; i++) {
+        rc = passage_words_write(w, "", text_or_empty(p->chunks[i].text), p->chunks[i].length,
+                                 &p->word_text);
+        ends[i + 1] = p->word_text.length;
+    }
+    for (size_t i = 0; !rc && i < p->chunk_count; i++)
+        p->owned_words[i] = (struct pg_bytes){.data = buffer_string(&p->word_text) + ends[i],
+                                              .length = ends[i + 1] - ends[i]};
+    passage_words_close(w);
+    free(ends);
+    return rc;
+}
+
+int prepare_slice(struct store *s, const struct result_batch *slice, const char *language,
+                  struct prepared *out)
 {
     *out = (struct prepared){.segments = slice->segments,
+                             .language = language,
                              .segment_count = slice->segment_count,
                              .chunks = slice->chunks,
                              .chunk_count = slice->chunk_count,
                              .calls = slice->calls,
                              .call_count = slice->call_count};
+    buffer_init(&out->word_text, GIB(1));
     int rc = check_order(slice);
+    if (!rc && slice->chunk_count)
+        rc = prepare_words(out);
     if (!rc && slice->embeddings && slice->chunk_count)
         rc = find_space(s, slice->space_id, &out->space);
     if (!rc && out->space.id)
@@ -93,7 +121,9 @@ int prepare_slice(struct store *s, const struct result_batch *slice, struct prep
 void prepared_free(struct prepared *p)
 {
     free(p->owned);
-    p->owned = NULL;
+    free(p->owned_words);
+    buffer_free(&p->word_text);
+    p->owned = p->owned_words = NULL;
 }
 
 /* ---- rows ---- */
@@ -107,6 +137,23 @@ static struct embedding_insert *embeddings_of(struct batch *b, const struct spac
     struct embedding_insert *e = list_add(b, &b->embeddings, sizeof *e);
     e->space = *space;
     return e;
+}
+
+/* Known only now, as the key is the medium's. */
+static const char *heading_words(struct batch *b, const char *heading, const char *language)
+{
+    struct passage_words *w = NULL;
+    struct buffer out;
+    buffer_init(&out, PASSAGE_WORDS_BYTES);
+    int rc = passage_words_open(language, &w);
+    if (!rc)
+        rc = passage_words_write(w, heading, "", 0, &out);
+    const char *words = rc ? NULL : arena_strndup(&b->arena, buffer_string(&out), out.length);
+    if (!words)
+        b->broken = ERR_NO_MEMORY;
+    passage_words_close(w);
+    buffer_free(&out);
+    return text_or_empty(words);
 }
 
 static void insert_chunks(struct batch *b, const struct result_image *result,
@@ -126,7 +173,8 @@ static void insert_chunks(struct batch *b, const struct result_image *result,
             .end_ms = chunk->end_ms,
             .offset = chunk->offset,
             .ordinal = chunk->ordinal,
-            .heading = chunk->ordinal ? "" : result->heading,
+            .heading_words = chunk->ordinal ? "" : heading_words(b, result->heading, p->language),
+            .words = p->words[i],
             .text = {.data = chunk->length ? chunk->text : "", .length = chunk->length}};
         if (e) {
             list_add_id(b, &e->chunk_ids, row->chunk_id);
@@ -160,6 +208,7 @@ static int skip_stored(struct prepared *p, const struct result_image *result)
 {
     while (p->chunk_count && p->chunks[0].ordinal < result->chunks) {
         p->chunks++;
+        p->words++;
         p->chunk_count--;
         if (p->space.id)
             p->vectors += p->vector_size;
@@ -177,7 +226,7 @@ static int skip_stored(struct prepared *p, const struct result_image *result)
     return OK;
 }
 
-int staged_append(struct batch *b, struct result_image *result, const struct prepared *prepared)
+int slice_append(struct batch *b, struct result_image *result, const struct prepared *prepared)
 {
     struct prepared p = *prepared; /* the change may be applied again */
     int rc = skip_stored(&p, result);
@@ -224,7 +273,7 @@ static struct result_image *keep_one(struct batch *b, const struct beginning *be
         }
         r->state = RESULT_GARBAGE;
         r->counts_dirty = true;
-        garbage_add(b, GARBAGE_RESULT, r->result_id, 0);
+        garbage_note(b, GARBAGE_RESULT, r->result_id, 0);
     }
     return kept;
 }
@@ -298,9 +347,9 @@ static int append(struct batch *b, void *arg)
     struct result_image *r = result_image(b, a->result_id);
     bool ours = r && r->state == RESULT_STAGED && r->job_id == a->job_id;
     if (ours)
-        rc = staged_append(b, r, &a->slice);
+        rc = slice_append(b, r, &a->slice);
     if (!rc) /* made in any case */
-        calls_write(b, media, job->job_id, a->slice.calls, a->slice.call_count);
+        calls_add(b, media, job->job_id, a->slice.calls, a->slice.call_count);
     if (!ours)
         rc = error_set(ERR_CONFLICT, "attempt_over",
                        "result %lld is not in the making by job %lld any more",
@@ -313,7 +362,7 @@ int postgres_result_append(void *ctx, int64_t job_id, int64_t result_id,
 {
     static const struct change_verbs verbs = {.need = need_appending, .apply = append};
     struct appending a = {.job_id = job_id, .result_id = result_id};
-    int rc = prepare_slice(ctx, batch, &a.slice);
+    int rc = prepare_slice(ctx, batch, "", &a.slice);
     if (!rc)
         rc = change_run(ctx, &verbs, &a, a.slice.bytes, NULL);
     prepared_free(&a.slice);
