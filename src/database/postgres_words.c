@@ -201,7 +201,8 @@ int passage_words_write(struct passage_words *w, const char *heading, const char
 {
     size_t position = 0;
     int rc = write_text(w, heading, strlen(heading), 'A', &position, out);
-    position += position ? 1 : 0; /* no phrase reaches from the heading into the text */
+    position++; /* no phrase reaches from the heading into the text, also if it is put before later
+                 */
     return rc ? rc : write_text(w, text, length, '\0', &position, out);
 }
 

@@ -29,7 +29,8 @@ void passage_words_close(struct passage_words *w); /* NULL is fine */
 
 /*
  * Appends a passage's words in the input form of a tsvector, to be sent as text and cast:
- * "'walk':1A 'on':2A 'glacier':3A,7". `heading` "" for all but a result's first passage. Words
+ * "'walk':1A 'on':2A 'glacier':3A 'a':5 'glacier':6 ". `heading` "" for all but a result's first
+ * passage; one written alone, with text "", can be put before a passage's with ||. Words
  * beyond the first PASSAGE_WORDS are left out (a tsvector has room for 1 MiB). ERR_NO_MEMORY,
  * ERR_TOO_LARGE (the buffer's cap).
  */

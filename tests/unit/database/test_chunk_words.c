@@ -44,8 +44,8 @@ static const char *query(const char *const *languages, size_t count, const char 
 static void words_are_folded_unaccented_and_stemmed(void **state)
 {
     (void)state;
-    assert_string_equal(passage("", "", "The RUNNING Éclairs"), "'the':1 'run':2 'eclair':3 ");
-    assert_string_equal(passage("en", "", "running"), "'run':1 ");
+    assert_string_equal(passage("", "", "The RUNNING Éclairs"), "'the':2 'run':3 'eclair':4 ");
+    assert_string_equal(passage("en", "", "running"), "'run':2 ");
     assert_string_equal(passage("", "", ""), "");
     assert_string_equal(passage("", "", "... !?"), "");
 }
@@ -54,8 +54,8 @@ static void what_joins_words_splits_them(void **state)
 {
     (void)state;
     assert_string_equal(passage("", "", "talks/keynote-2026.mp3"),
-                        "'talk':1 'keynot':2 '2026':3 'mp3':4 ");
-    assert_string_equal(passage("", "", "a.b don't x_y"), "'a':1 'b':2 'don':3 't':4 'x':5 'y':6 ");
+                        "'talk':2 'keynot':3 '2026':4 'mp3':5 ");
+    assert_string_equal(passage("", "", "a.b don't x_y"), "'a':2 'b':3 'don':4 't':5 'x':6 'y':7 ");
 }
 
 static void a_heading_has_its_weight_and_a_gap_behind_it(void **state)
@@ -67,8 +67,8 @@ static void a_heading_has_its_weight_and_a_gap_behind_it(void **state)
 static void a_language_adds_its_own_stems(void **state)
 {
     (void)state;
-    assert_string_equal(passage("de", "", "Häuser"), "'hauser':1 'de/haus':1 ");
-    assert_string_equal(passage("xx", "", "Häuser"), "'hauser':1 ");
+    assert_string_equal(passage("de", "", "Häuser"), "'hauser':2 'de/haus':2 ");
+    assert_string_equal(passage("xx", "", "Häuser"), "'hauser':2 ");
     assert_true(words_stemmed_apart("de"));
     assert_false(words_stemmed_apart("en"));
     assert_false(words_stemmed_apart(""));
@@ -111,7 +111,7 @@ static void what_unfolds_stays_quoted(void **state)
     const char *text = passage("", "", "\xef\xb7\xba"); /* U+FDFA: four Arabic words */
     assert_non_null(strchr(text, ' '));
     assert_int_equal(text[0], '\'');
-    assert_non_null(strstr(text, "':1 "));
+    assert_non_null(strstr(text, "':2 "));
     assert_null(strstr(passage("", "", "a\\b'c"), "\\"));
 }
 
