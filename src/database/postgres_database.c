@@ -106,6 +106,8 @@ static const struct database_ops ops = {
     .life_events = postgres_life_events,
     .totals = postgres_totals,
     .passages = postgres_passages,
+    .search_lexical = postgres_search_lexical,
+    .search_vector = postgres_search_vector,
 
 };
 
