@@ -283,6 +283,7 @@ static void measure(struct bench *b, int64_t ef)
     size_t same = 0;
     arena_init(&arena, MIB(64));
     tuning.ef_search = ef;
+    seed = 4711; /* the same queries for each */
     for (size_t q = 0; q < b->queries; q++) {
         vector(b, query);
         struct found e = ask_embedded(b, query, &arena, &embedded);
