@@ -117,10 +117,18 @@ static void apply_all(struct batch *b, struct change *const *changes, size_t cou
 
 enum phase { BEFORE_COMMIT, AT_COMMIT };
 
+static int standby(struct batch *b)
+{
+    return error_set(ERR_SYSTEMIC, "database_read_only",
+                     "PostgreSQL '%s' is a standby and takes no writes: name the primary in "
+                     "database.url",
+                     pg_pool_name(b->s->pool));
+}
+
 static int run_once(struct batch *b, struct change *const *changes, size_t count, enum phase *phase)
 {
     *phase = BEFORE_COMMIT;
-    int rc = pg_begin(b->c, PG_READ_WRITE);
+    int rc = pg_server(b->c)->in_recovery ? standby(b) : pg_begin(b->c, PG_READ_WRITE);
     ask_all(b, changes, count);
     if (!rc)
         rc = b->broken ? b->broken : batch_load(b);

@@ -9,7 +9,8 @@
 #include "database/postgres_batch.h"
 
 /* Small arrays against tables that may have been empty when a plan was made and are large now: the
- * planner is kept from reading whole tables. */
+ * planner is kept from reading whole tables. It also takes a partial index for small that was empty
+ * then: "state + 0" keeps it from reading one whole. */
 static const char BEGIN_BATCH[] =
     "SELECT pg_current_xact_id()::text::bigint, set_config('enable_seqscan', 'off', true), "
     "set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), "
@@ -64,7 +65,7 @@ static const char KEY_RESULTS[] =
     "SELECT " RESULT_COLUMNS " FROM result r WHERE r.result_id = ANY(ARRAY(SELECT f.result_id FROM "
     "unnest($1::bytea[], $2::bytea[]) k(content, settings), LATERAL (SELECT i.result_id FROM "
     "result i WHERE i.content = k.content AND i.settings = k.settings AND i.state = 1 OFFSET 0) "
-    "f)) AND r.state = 1 ORDER BY r.result_id FOR KEY SHARE";
+    "f)) AND r.state + 0 = 1 ORDER BY r.result_id FOR KEY SHARE";
 
 static const char STAGED_RESULTS[] =
     "SELECT " RESULT_COLUMNS " FROM result r WHERE r.job_id = ANY($1) AND r.state = 0";
