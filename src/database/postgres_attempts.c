@@ -129,7 +129,7 @@ int postgres_start_attempts(void *ctx, struct job_start *starts, size_t count, c
 /* In order of their ids, as all that lock several jobs. */
 static const char EXTEND[] =
     "UPDATE job SET lease_ms = $2, wake_ms = $2 WHERE job_id = ANY(ARRAY(SELECT job_id FROM job "
-    "WHERE job_id = ANY($1) AND state IN (1, 3) ORDER BY job_id FOR NO KEY UPDATE))";
+    "WHERE job_id = ANY($1) AND state + 0 IN (1, 3) ORDER BY job_id FOR NO KEY UPDATE))";
 
 struct leases {
     const int64_t *job_ids;

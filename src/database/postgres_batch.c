@@ -11,6 +11,7 @@ enum {
     BATCH_CHANGES = 256,   /* of one transaction: bounds how long its locks are held */
     BATCH_BYTES = 8 << 20, /* about, of what its changes send */
     TRIES = 12,            /* after conflicts with other processes */
+    SECOND_LEADER = 16,    /* changes that wait, to be worth a second transaction at a time */
 };
 
 struct change {
@@ -116,10 +117,18 @@ static void apply_all(struct batch *b, struct change *const *changes, size_t cou
 
 enum phase { BEFORE_COMMIT, AT_COMMIT };
 
+static int standby(struct batch *b)
+{
+    return error_set(ERR_SYSTEMIC, "database_read_only",
+                     "PostgreSQL '%s' is a standby and takes no writes: name the primary in "
+                     "database.url",
+                     pg_pool_name(b->s->pool));
+}
+
 static int run_once(struct batch *b, struct change *const *changes, size_t count, enum phase *phase)
 {
     *phase = BEFORE_COMMIT;
-    int rc = pg_begin(b->c, PG_READ_WRITE);
+    int rc = pg_server(b->c)->in_recovery ? standby(b) : pg_begin(b->c, PG_READ_WRITE);
     ask_all(b, changes, count);
     if (!rc)
         rc = b->broken ? b->broken : batch_load(b);
@@ -249,7 +258,7 @@ static enum next run_try(struct store *s, int slot, struct change *const *change
     b.c = c;
     rc = run_once(&b, changes, count, &phase);
     if (!rc)
-        *garbage |= b.garbage.count || b.outdated.count || b.closed.count;
+        *garbage |= b.garbage.count || b.outdated.count;
     else {
         if (lost(rc)) { /* back before another is taken: the pool may be small */
             struct error kept = *error_last();
@@ -288,17 +297,31 @@ static size_t take(struct writer *w, struct change **changes)
         changes[count++] = w->head;
         w->head = w->head->next;
     }
+    w->waiting -= count;
     if (!w->head)
         w->tail = NULL;
     return count;
 }
 
+/* While one is at work the others gather: few large transactions cost the server less than many
+ * small ones, and one that is under way does not make anybody wait for long. */
 static int free_leader(const struct writer *w)
 {
+    bool idle = true;
+    for (int i = 0; i < LEADERS; i++)
+        idle &= !w->leading[i];
+    if (!w->head || (!idle && w->waiting < SECOND_LEADER))
+        return -1;
     for (int i = 0; i < LEADERS; i++)
         if (!w->leading[i])
             return i;
     return -1;
+}
+
+static void call_leader(struct writer *w)
+{
+    if (free_leader(w) >= 0)
+        pthread_cond_signal(&w->head->woken);
 }
 
 /* With the lock held on entry and return. */
@@ -308,8 +331,7 @@ static void lead(struct store *s, int leader)
     struct change *changes[BATCH_CHANGES];
     w->leading[leader] = true;
     size_t count = take(w, changes);
-    if (w->head && free_leader(w) >= 0)
-        pthread_cond_signal(&w->head->woken);
+    call_leader(w);
     pthread_mutex_unlock(&w->lock);
     run_batch(s, (s->slot + leader) % TOTAL_SLOTS, changes, count);
     pthread_mutex_lock(&w->lock);
@@ -318,8 +340,7 @@ static void lead(struct store *s, int leader)
         changes[i]->done = true;
         pthread_cond_signal(&changes[i]->woken);
     }
-    if (w->head)
-        pthread_cond_signal(&w->head->woken);
+    call_leader(w);
 }
 
 int change_run(struct store *s, const struct change_verbs *verbs, void *arg, size_t bytes,
@@ -334,8 +355,9 @@ int change_run(struct store *s, const struct change_verbs *verbs, void *arg, siz
     else
         w->head = &change; /* cppcheck-suppress autoVariables; off the list before we return */
     w->tail = &change;     /* cppcheck-suppress autoVariables */
+    w->waiting++;
     while (!change.done) {
-        int leader = w->head ? free_leader(w) : -1;
+        int leader = free_leader(w);
         if (leader >= 0)
             lead(s, leader);
         else

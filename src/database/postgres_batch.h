@@ -146,7 +146,6 @@ struct key_need {
     const char *bucket, *key;
     struct media_image *media; /* NULL: there is none yet */
     struct key_need *next;     /* of the same hash */
-    uint64_t hash;
 };
 
 /* Who holds a content. */
@@ -214,7 +213,8 @@ int change_run(struct store *s, const struct change_verbs *verbs, void *arg, siz
 void need_job(struct batch *b, int64_t job_id);
 void need_media(struct batch *b, int64_t media_id);
 struct key_need *need_key(struct batch *b, const char *bucket, const char *key);
-void need_id(struct batch *b, const struct list *list, int64_t id);
+/* By the loader: the medium may be the one under a key that is needed. */
+void key_found(struct batch *b, struct media_image *media);
 
 /* ---- for `apply` ---- */
 

@@ -13,6 +13,8 @@ enum {
     STEP_SEGMENTS = 4096,
     STEP_CHECKPOINTS = 64,
     TRIM_ROWS = 20000,
+    MOVE_ROWS = 100,     /* embeddings of one step: a fraction of a second */
+    FRESH_MOST = 100000, /* of a space, moved even while it is not quiet: a search reads them all */
 };
 
 /* ---- locks ---- */
@@ -206,53 +208,76 @@ int garbage_trim(struct store *s, bool *more)
     return rc;
 }
 
-/* ---- embeddings that are not in the index yet ---- */
+/* ---- what is indexed behind: embeddings and words ---- */
 
 static const char MOVE[] =
     "WITH d AS (DELETE FROM embedding_%lld_fresh WHERE chunk_id = ANY(ARRAY(SELECT chunk_id FROM "
     "embedding_%lld_fresh ORDER BY chunk_id LIMIT $1)) RETURNING chunk_id, result_id, embedding) "
     "INSERT INTO embedding_%lld (chunk_id, result_id, embedding) SELECT * FROM d";
+static const char CROWDED[] = "SELECT 1 FROM embedding_%lld_fresh OFFSET $1 LIMIT 1";
 
 struct moving {
     struct store *s;
-    size_t limit;
+    int64_t *last_chunk; /* NULL: move in any case */
     bool more;
 };
 
-static int move_of_space(struct moving *m, struct pg *c, int64_t space_id)
+/* Has no process added chunks since the last look? */
+static int look_quiet(struct moving *m, struct pg *c, bool *quiet)
+{
+    int64_t last = 0;
+    int rc = pg_number(c, &last, 0, "SELECT pg_sequence_last_value('chunk_chunk_id_seq')", NULL, 0);
+    *quiet = last == *m->last_chunk;
+    *m->last_chunk = last;
+    return rc;
+}
+
+static int move_of_space(struct moving *m, struct pg *c, int64_t space_id, bool quiet)
 {
     struct pg_rows rows;
-    const char *sql = space_sql(m->s, space_id, MOVE);
-    if (!sql)
+    const char *sql = space_sql(m->s, space_id, MOVE),
+               *crowded = space_sql(m->s, space_id, CROWDED);
+    int64_t full = quiet;
+    if (!sql || !crowded)
         return ERR_NO_MEMORY;
-    int rc = PG_QUERY(c, &rows, sql, P_INT((int64_t)m->limit));
-    m->more |= !rc && rows.affected == (int64_t)m->limit;
+    int rc = quiet ? OK : PG_NUMBER(c, &full, 0, crowded, P_INT(FRESH_MOST));
+    if (rc || !full)
+        return rc;
+    rc = PG_QUERY(c, &rows, sql, P_INT(MOVE_ROWS));
+    m->more |= !rc && rows.affected == MOVE_ROWS;
     pg_rows_free(&rows);
     return rc;
 }
 
-/* Not durable: undone by a crash, the rows are where they were. */
-static int move(struct pg *c, void *arg)
+static int move_all(struct moving *m, struct pg *c, bool quiet)
 {
-    struct moving *m = arg;
     struct pg_rows spaces;
-    bool mine;
-    m->more = false;
-    int rc = take_lock(c, false, &mine);
-    if (rc || !mine)
-        return rc;
-    rc = pg_query(c, &spaces, "SELECT space_id FROM embedding_space", NULL, 0);
+    int rc = pg_query(c, &spaces, "SELECT space_id FROM embedding_space", NULL, 0);
     if (rc)
         return rc;
     for (int i = 0; !rc && i < spaces.count; i++)
-        rc = move_of_space(m, c, pg_int(&spaces, i, 0));
+        rc = move_of_space(m, c, pg_int(&spaces, i, 0), quiet);
     pg_rows_free(&spaces);
+    if (!rc && quiet && !m->more)
+        rc = pg_query(c, NULL, "SELECT settle_words()", NULL, 0);
     return rc;
 }
 
-int embeddings_settle_step(struct store *s, size_t limit, bool *more)
+static int move(struct pg *c, void *arg)
 {
-    struct moving m = {.s = s, .limit = limit};
+    struct moving *m = arg;
+    bool mine, quiet = true;
+    m->more = false;
+    int rc = take_lock(c, false, &mine);
+    if (!rc && mine && m->last_chunk)
+        rc = look_quiet(m, c, &quiet);
+    return rc || !mine ? rc : move_all(m, c, quiet);
+}
+
+/* Not durable: undone by a crash, the rows are where they were. */
+int index_step(struct store *s, int64_t *last_chunk, bool *more)
+{
+    struct moving m = {.s = s, .last_chunk = last_chunk};
     int rc = store_transaction(s, PG_NOT_DURABLE, move, &m);
     *more = m.more;
     return rc;

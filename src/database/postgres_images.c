@@ -138,11 +138,6 @@ int64_t key_hash(const struct digest *content, const struct digest *settings)
 
 /* ---- needs ---- */
 
-void need_id(struct batch *b, const struct list *list, int64_t id)
-{
-    list_add_id(b, (struct list *)(uintptr_t)list, id);
-}
-
 void need_job(struct batch *b, int64_t job_id)
 {
     list_add_id(b, &b->needs.jobs, job_id);
@@ -160,17 +155,38 @@ static uint64_t text_hash(uint64_t hash, const char *text)
     return (hash ^ 0xff) * 0x100000001b3u;
 }
 
+static int64_t name_hash(const char *bucket, const char *key)
+{
+    return (int64_t)text_hash(text_hash(0xcbf29ce484222325u, bucket), key);
+}
+
+static struct key_need *find_key(struct batch *b, int64_t hash, const char *bucket, const char *key)
+{
+    struct key_need *k = id_map_get(&b->keys_by_hash, hash);
+    while (k && (strcmp(k->key, key) != 0 || strcmp(k->bucket, bucket) != 0))
+        k = k->next;
+    return k;
+}
+
 struct key_need *need_key(struct batch *b, const char *bucket, const char *key)
 {
-    uint64_t hash = text_hash(text_hash(0xcbf29ce484222325u, bucket), key);
-    struct key_need *first = id_map_get(&b->keys_by_hash, (int64_t)hash);
-    for (struct key_need *k = first; k; k = k->next)
-        if (!strcmp(k->key, key) && !strcmp(k->bucket, bucket))
-            return k;
-    struct key_need *need = image_add(b, &b->needs.keys, sizeof *need);
-    *need = (struct key_need){.bucket = bucket, .key = key, .next = first, .hash = hash};
-    id_map_put(b, &b->keys_by_hash, (int64_t)hash, need);
+    int64_t hash = name_hash(bucket, key);
+    struct key_need *need = find_key(b, hash, bucket, key);
+    if (need)
+        return need;
+    need = image_add(b, &b->needs.keys, sizeof *need);
+    *need =
+        (struct key_need){.bucket = bucket, .key = key, .next = id_map_get(&b->keys_by_hash, hash)};
+    id_map_put(b, &b->keys_by_hash, hash, need);
     return need;
+}
+
+void key_found(struct batch *b, struct media_image *media)
+{
+    struct key_need *need =
+        find_key(b, name_hash(media->bucket, media->key), media->bucket, media->key);
+    if (need)
+        need->media = media;
 }
 
 /* ---- images ---- */

@@ -100,6 +100,7 @@ enum { LEADERS = 2 };
 struct writer {
     pthread_mutex_t lock;
     struct change *head, *tail;
+    size_t waiting;
     bool leading[LEADERS];
 };
 

@@ -147,7 +147,7 @@ int postgres_stranded(void *ctx, int64_t before_ms, size_t limit, struct arena *
 /* In order of their ids, as all that lock several jobs. */
 static const char TOUCH[] =
     "UPDATE job SET wake_ms = $2 WHERE job_id = ANY(ARRAY(SELECT job_id FROM job WHERE "
-    "job_id = ANY($1) AND state < 4 ORDER BY job_id FOR NO KEY UPDATE))";
+    "job_id = ANY($1) AND state + 0 < 4 ORDER BY job_id FOR NO KEY UPDATE))";
 
 struct touch {
     const int64_t *job_ids;

@@ -6,11 +6,10 @@
 #include "shared/log.h"
 
 enum {
-    LOOK_MS = 30000, /* for garbage of other processes, and for embeddings to move */
+    LOOK_MS = 10000, /* for garbage of other processes, and for what is indexed behind */
     TRIM_MS = 300000,
     CLOCK_MS = 60000,
     ERROR_MS = 2000,
-    MOVE_ROWS = 100, /* embeddings of one step: a second or less */
 };
 
 struct keeper {
@@ -18,6 +17,7 @@ struct keeper {
     pthread_mutex_t lock;
     pthread_cond_t wanted;
     bool stop, garbage;
+    int64_t last_chunk; /* as of the last look; the thread's own */
 };
 
 /* ---- the thread ---- */
@@ -46,7 +46,7 @@ static int until_done(struct store *s, int (*step)(struct store *s, bool *more))
 
 static int move_some(struct store *s, bool *more)
 {
-    return embeddings_settle_step(s, MOVE_ROWS, more);
+    return index_step(s, &s->keeper->last_chunk, more);
 }
 
 static int measure(struct store *s)
@@ -131,6 +131,7 @@ int background_start(struct store *s)
     pthread_mutex_init(&k->lock, NULL);
     pthread_cond_init(&k->wanted, NULL);
     k->garbage = true; /* perhaps from before */
+    k->last_chunk = -1;
     s->keeper = k;
     int e = pthread_create(&k->thread, NULL, keeper_main, s);
     if (!e) {
@@ -179,6 +180,6 @@ int background_settle(struct store *s)
     for (more = true; !rc && more;)
         rc = garbage_trim(s, &more);
     for (more = true; !rc && more;)
-        rc = embeddings_settle_step(s, MOVE_ROWS, &more);
+        rc = index_step(s, NULL, &more);
     return rc;
 }

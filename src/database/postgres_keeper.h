@@ -18,7 +18,9 @@ int background_settle(struct store *s);
 int garbage_collect(struct store *s, bool *more);
 int garbage_collect_now(struct store *s, bool *more); /* waits for the other process */
 int garbage_trim(struct store *s, bool *more);
-/* Moves the oldest of at most `limit` embeddings of each space. */
-int embeddings_settle_step(struct store *s, size_t limit, bool *more);
+/* Moves some embeddings of each space to the table with the index, and at the end new words into
+ * theirs, if no process has added chunks since *last_chunk was set by the last step, or if there
+ * are very many. NULL: in any case. */
+int index_step(struct store *s, int64_t *last_chunk, bool *more);
 
 #endif

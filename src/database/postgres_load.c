@@ -9,7 +9,8 @@
 #include "database/postgres_batch.h"
 
 /* Small arrays against tables that may have been empty when a plan was made and are large now: the
- * planner is kept from reading whole tables. */
+ * planner is kept from reading whole tables. It also takes a partial index for small that was empty
+ * then: "state + 0" keeps it from reading one whole. */
 static const char BEGIN_BATCH[] =
     "SELECT pg_current_xact_id()::text::bigint, set_config('enable_seqscan', 'off', true), "
     "set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), "
@@ -20,37 +21,34 @@ static const char BEGIN_BATCH[] =
     "m.event_ms, m.cost_nanousd, m.unpriced_calls, m.removed, m.bucket, m.key, m.collection, "     \
     "m.kind, m.language, m.sequencer"
 
-static const char LOCK_MEDIA[] =
-    "SELECT 0::bigint, " MEDIA_COLUMNS " FROM media m WHERE m.media_id = ANY(ARRAY("
-    "SELECT j.media_id FROM job j WHERE j.job_id = ANY($1)) || $2) "
-    "ORDER BY m.media_id FOR NO KEY UPDATE";
+/* Of the media under these keys, one look into the index each: OFFSET keeps the planner from
+ * turning the join round. */
+#define OF_KEYS(column, buckets, keys)                                                             \
+    "ARRAY(SELECT f." column " FROM unnest(" buckets "::text[], " keys                             \
+    "::text[]) k(bucket, key), "                                                                   \
+    "LATERAL (SELECT m." column " FROM media m WHERE m.bucket = k.bucket AND m.key = k.key "       \
+    "OFFSET 0) f)"
 
-static const char LOCK_KEYS[] =
-    "SELECT k.n, " MEDIA_COLUMNS " FROM unnest($1::text[], $2::text[]) WITH ORDINALITY "
-    "k(bucket, key, n) JOIN media m ON m.bucket = k.bucket AND m.key = k.key "
-    "ORDER BY m.media_id FOR NO KEY UPDATE OF m";
+static const char LOCK_MEDIA[] =
+    "SELECT " MEDIA_COLUMNS " FROM media m WHERE m.media_id = ANY(ARRAY("
+    "SELECT j.media_id FROM job j WHERE j.job_id = ANY($1)) || $2 || " OF_KEYS(
+        "media_id", "$3", "$4") ") ORDER BY m.media_id FOR NO KEY UPDATE";
 
 #define VERSION_COLUMNS                                                                            \
     "v.version_id, v.media_id, v.event_ms, v.size, v.content, v.object_version, v.etag, "          \
     "v.content_type"
 
-static const char KEY_VERSIONS[] =
-    "SELECT " VERSION_COLUMNS " FROM unnest($1::text[], $2::text[]) k(bucket, key) "
-    "JOIN media m ON m.bucket = k.bucket AND m.key = k.key "
-    "JOIN version v ON v.version_id = m.version_id";
+static const char KEY_VERSIONS[] = "SELECT " VERSION_COLUMNS " FROM version v WHERE v.version_id = "
+                                   "ANY(" OF_KEYS("version_id", "$1", "$2") ")";
 
 #define JOB_COLUMNS                                                                                \
     "j.job_id, j.media_id, j.version_id, j.queued_ms, j.started_ms, j.finished_ms, j.due_ms, "     \
     "j.wake_ms, j.lease_ms, j.attempt, j.ordinal, j.receive_count, j.state, j.trace, j.content, "  \
     "j.worker, j.stage, j.reason, j.message"
 
-static const char KEY_JOBS[] =
-    "SELECT " JOB_COLUMNS " FROM unnest($1::text[], $2::text[]) k(bucket, key) "
-    "JOIN media m ON m.bucket = k.bucket AND m.key = k.key "
-    "JOIN job j ON j.job_id = m.job_id";
-
 static const char JOBS[] = "SELECT " JOB_COLUMNS " FROM job j WHERE j.job_id = ANY($1 || ARRAY("
-                           "SELECT m.job_id FROM media m WHERE m.media_id = ANY($2)))";
+                           "SELECT m.job_id FROM media m WHERE m.media_id = ANY($2)) || " OF_KEYS(
+                               "job_id", "$3", "$4") ")";
 
 static const char JOB_VERSIONS[] =
     "SELECT " VERSION_COLUMNS " FROM version v WHERE v.version_id = ANY(ARRAY("
@@ -64,9 +62,10 @@ static const char RESULTS[] = "SELECT " RESULT_COLUMNS " FROM result r WHERE r.r
                               "ORDER BY r.result_id FOR KEY SHARE";
 
 static const char KEY_RESULTS[] =
-    "SELECT " RESULT_COLUMNS " FROM unnest($1::bytea[], $2::bytea[]) k(content, settings) "
-    "JOIN result r ON r.content = k.content AND r.settings = k.settings AND r.state = 1 "
-    "ORDER BY r.result_id FOR KEY SHARE OF r";
+    "SELECT " RESULT_COLUMNS " FROM result r WHERE r.result_id = ANY(ARRAY(SELECT f.result_id FROM "
+    "unnest($1::bytea[], $2::bytea[]) k(content, settings), LATERAL (SELECT i.result_id FROM "
+    "result i WHERE i.content = k.content AND i.settings = k.settings AND i.state = 1 OFFSET 0) "
+    "f)) AND r.state + 0 = 1 ORDER BY r.result_id FOR KEY SHARE";
 
 static const char STAGED_RESULTS[] =
     "SELECT " RESULT_COLUMNS " FROM result r WHERE r.job_id = ANY($1) AND r.state = 0";
@@ -113,28 +112,23 @@ static void read_begin(struct batch *b, const struct pg_rows *rows)
 static void read_media(struct batch *b, const struct pg_rows *rows)
 {
     for (int i = 0; i < rows->count; i++) {
-        int64_t key = pg_int(rows, i, 0), media_id = pg_int(rows, i, 1);
-        struct media_image *m = media_image(b, media_id);
-        if (!m) {
-            m = media_image_add(b, media_id);
-            m->version_id = pg_int(rows, i, 2);
-            m->job_id = pg_int(rows, i, 3);
-            m->result_id = pg_int(rows, i, 4);
-            m->uploaded_ms = pg_int(rows, i, 5);
-            m->published_ms = pg_int(rows, i, 6);
-            m->event_ms = pg_int(rows, i, 7);
-            m->cost_nanousd = pg_int(rows, i, 8);
-            m->unpriced_calls = pg_int(rows, i, 9);
-            m->removed = pg_int(rows, i, 10);
-            m->bucket = pg_peek(rows, i, 11);
-            m->key = pg_peek(rows, i, 12);
-            m->collection = pg_peek(rows, i, 13);
-            m->kind = pg_peek(rows, i, 14);
-            m->language = pg_peek(rows, i, 15);
-            m->sequencer = pg_peek(rows, i, 16);
-        }
-        if (key)
-            ((struct key_need **)b->needs.keys.items)[key - 1]->media = m;
+        struct media_image *m = media_image_add(b, pg_int(rows, i, 0));
+        m->version_id = pg_int(rows, i, 1);
+        m->job_id = pg_int(rows, i, 2);
+        m->result_id = pg_int(rows, i, 3);
+        m->uploaded_ms = pg_int(rows, i, 4);
+        m->published_ms = pg_int(rows, i, 5);
+        m->event_ms = pg_int(rows, i, 6);
+        m->cost_nanousd = pg_int(rows, i, 7);
+        m->unpriced_calls = pg_int(rows, i, 8);
+        m->removed = pg_int(rows, i, 9);
+        m->bucket = pg_peek(rows, i, 10);
+        m->key = pg_peek(rows, i, 11);
+        m->collection = pg_peek(rows, i, 12);
+        m->kind = pg_peek(rows, i, 13);
+        m->language = pg_peek(rows, i, 14);
+        m->sequencer = pg_peek(rows, i, 15);
+        key_found(b, m);
     }
 }
 
@@ -266,32 +260,25 @@ static struct pg_value ints(const struct list *list)
     return P_INTS(list->items, list->count);
 }
 
-static void ask_keys(struct batch *b, struct loading *l)
+static void ask_media(struct batch *b, struct loading *l)
 {
-    struct list *keys = &b->needs.keys;
-    const char **buckets = batch_alloc(b, (keys->count + 1) * sizeof *buckets),
-               **names = batch_alloc(b, (keys->count + 1) * sizeof *names);
-    if (b->broken || !keys->count)
+    const struct needs *n = &b->needs;
+    size_t count = n->keys.count;
+    const char **buckets = batch_alloc(b, (count + 1) * sizeof *buckets),
+               **names = batch_alloc(b, (count + 1) * sizeof *names);
+    if (b->broken || (!n->jobs.count && !n->media.count && !count))
         return;
-    for (size_t i = 0; i < keys->count; i++) {
-        struct key_need *key = ((struct key_need **)keys->items)[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct key_need *key = ((struct key_need **)n->keys.items)[i];
         buckets[i] = key->bucket;
         names[i] = key->key;
     }
-    const struct pg_value values[] = {P_TEXTS(buckets, keys->count), P_TEXTS(names, keys->count)};
-    ask(b, l, LOCK_KEYS, values, 2, read_media);
-    ask(b, l, KEY_VERSIONS, values, 2, read_versions);
-    ask(b, l, KEY_JOBS, values, 2, read_jobs);
-}
-
-static void ask_jobs(struct batch *b, struct loading *l)
-{
-    const struct needs *n = &b->needs;
-    const struct pg_value values[] = {ints(&n->jobs), ints(&n->media)};
-    if (!n->jobs.count && !n->media.count)
-        return;
-    ask(b, l, LOCK_MEDIA, values, 2, read_media);
-    ask(b, l, JOBS, values, 2, read_jobs);
+    const struct pg_value values[] = {ints(&n->jobs), ints(&n->media), P_TEXTS(buckets, count),
+                                      P_TEXTS(names, count)};
+    ask(b, l, LOCK_MEDIA, values, 4, read_media);
+    ask(b, l, JOBS, values, 4, read_jobs);
+    if (count)
+        ask(b, l, KEY_VERSIONS, &values[2], 2, read_versions);
 }
 
 static struct pg_bytes bytes_of(const struct digest *d)
@@ -384,8 +371,7 @@ int batch_load(struct batch *b)
 {
     struct loading l = {0};
     ask(b, &l, BEGIN_BATCH, NULL, 0, read_begin);
-    ask_jobs(b, &l);
-    ask_keys(b, &l);
+    ask_media(b, &l);
     ask_versions(b, &l);
     ask_results(b, &l);
     ask_contents(b, &l);
