@@ -61,7 +61,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION queue_wake() IS 'Wakes receivers if any wait';
 
--- A group's next message comes one rank after its last, or after what is being received.
+-- A group's next message comes one rank after its last, or after what is being received. (Rows are
+-- compared and ordered by both columns so that no plan can walk the ranks of all groups for one's last.)
 CREATE FUNCTION queue_send(bodies text[], group_names text[], delays bigint[], clock_ms bigint)
     RETURNS SETOF bigint LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = aegis, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
@@ -80,8 +81,9 @@ BEGIN
             FROM unnest(bodies, group_names, delays) WITH ORDINALITY AS u(body, group_name, delay, place)
         ), base AS MATERIALIZED (
             SELECT g.group_name, coalesce((SELECT m.rank FROM queue_message m
-                       WHERE m.visible_ms = 0 AND m.group_name = g.group_name AND m.rank > front
-                       ORDER BY m.rank DESC LIMIT 1), front) AS rank
+                       WHERE m.visible_ms = 0 AND (m.group_name, m.rank) > (g.group_name, front)
+                         AND (m.group_name, m.rank) <= (g.group_name, 9223372036854775807)
+                       ORDER BY m.group_name DESC, m.rank DESC LIMIT 1), front) AS rank
             FROM (SELECT DISTINCT sent.group_name FROM sent) g
         )
         INSERT INTO queue_message (rank, visible_ms, sent_ms, group_name, body)
@@ -186,13 +188,13 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION queue_untake(bigint[], bigint) IS 'Undoes a receive';
 
--- Receipts: ids[i] in its counts[i]-th receive. The ids are sorted, so that rows are locked in order.
+-- Receipts: ids[i] in its counts[i]-th receive (1 and up, so that none fits what was never received). The
+-- ids are sorted, so that rows are locked in order. No other condition, lest a plan prefer its index.
 CREATE FUNCTION queue_delete(ids bigint[], counts bigint[])
     RETURNS TABLE (message_id bigint, receives integer) LANGUAGE sql VOLATILE
     SECURITY DEFINER SET search_path = aegis, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
     DELETE FROM queue_message m
-    WHERE m.message_id = ANY (ids) AND m.visible_ms > 0
-      AND (m.message_id, m.receives) IN (SELECT u.id, u.n FROM unnest(ids, counts) AS u(id, n))
+    WHERE m.message_id = ANY (ids) AND (m.message_id, m.receives) IN (SELECT u.id, u.n FROM unnest(ids, counts) AS u(id, n))
     RETURNING m.message_id, m.receives
 $$;
 COMMENT ON FUNCTION queue_delete(bigint[], bigint[]) IS 'Deletes received messages; gives those whose receipts were valid';
@@ -208,8 +210,7 @@ BEGIN
     until_ms := greatest(coalesce(clock_ms, queue_now()) + hide_ms, (SELECT last_value FROM queue_due));
     RETURN QUERY
         UPDATE queue_message m SET visible_ms = until_ms
-        WHERE m.message_id = ANY (ids) AND m.visible_ms > 0
-          AND (m.message_id, m.receives) IN (SELECT u.id, u.n FROM unnest(ids, counts) AS u(id, n))
+        WHERE m.message_id = ANY (ids) AND (m.message_id, m.receives) IN (SELECT u.id, u.n FROM unnest(ids, counts) AS u(id, n))
         RETURNING m.message_id, m.receives;
     IF hide_ms < 1000 THEN
         PERFORM queue_wake();
@@ -221,7 +222,7 @@ CREATE FUNCTION queue_bury(id bigint, count bigint, why text, line text, clock_m
     RETURNS SETOF bigint LANGUAGE sql VOLATILE
     SECURITY DEFINER SET search_path = aegis, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
     WITH gone AS (
-        DELETE FROM queue_message m WHERE m.message_id = id AND m.receives = count AND m.visible_ms > 0 RETURNING m.*
+        DELETE FROM queue_message m WHERE m.message_id = id AND m.receives = count RETURNING m.*
     )
     INSERT INTO queue_dead (message_id, sent_ms, dead_ms, receives, group_name, reason, detail, body)
     SELECT g.message_id, g.sent_ms, coalesce(clock_ms, queue_now()), g.receives, g.group_name, why, line, g.body
