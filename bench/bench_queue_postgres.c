@@ -7,13 +7,13 @@
  *
  * The database is brought to Aegis's schema and its queue is emptied. Parts, each after emptying:
  *
- *   empty     --rounds rounds, in each of which one thread sends its share of --messages in
+ *   empty           --rounds rounds, in each of which one thread sends its share of --messages in
  * batches, then --threads threads receive and delete them in batches; the figure is the median
- *   backlog   the same on top of --backlog messages
- *   held      as empty, while another session holds a snapshot taken before the first message (so
- *             that VACUUM can remove nothing); also the last round against the first
- *   both      a snapshot and the backlog
- *   pickup    one message at a time to a receiver that waits: from before the send to the receive
+ *   backlog         the same on top of --backlog messages
+ *   snapshot held   as empty, while another session holds a snapshot taken before the first message (so
+ *                   that VACUUM can remove nothing); also the last round against the first
+ *   snapshot held and backlog
+ *   pickup          one message at a time to a receiver that waits: from before the send to the receive
  *
  * JSON rows are {"name","value","unit"}.
  */

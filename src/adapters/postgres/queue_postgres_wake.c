@@ -92,7 +92,7 @@ void waker_advance(struct pg_pool *pool, const struct clock *clock)
  * latest. */
 static int look(struct waker *w, bool *found, int64_t *next_ms)
 {
-    static const char SQL[] = "SELECT found, next_ms FROM queue_look($1, $2)";
+    static const char SQL[] = "SELECT ready, next_ms FROM queue_look($1, $2)";
     const struct pg_value values[] = {waker_clock(w->clock), P_INT(LOOK_MS)};
     struct pg_rows rows = {0};
     if (atomic_exchange(&w->passed, false))

@@ -126,7 +126,7 @@ DECLARE
     head bigint;
     due bigint;
     top bigint;
-    found tid[];
+    picked tid[];
     looked bigint;
     room bigint := most;
     more boolean := true;
@@ -141,27 +141,27 @@ BEGIN
     until_ms := greatest(now_ms + greatest(hide_ms, 1), due);
     FOR pass IN 1..2 LOOP
         WHILE more AND part > 0 AND spent < 1000 LOOP
-            found := ARRAY(SELECT m.ctid FROM queue_message m
+            picked := ARRAY(SELECT m.ctid FROM queue_message m
                 WHERE m.visible_ms > 0 AND m.visible_ms >= due AND m.visible_ms <= now_ms
                 ORDER BY m.visible_ms LIMIT part FOR UPDATE SKIP LOCKED);
-            looked := cardinality(found);
+            looked := cardinality(picked);
             more := looked = part;
             EXIT WHEN looked = 0;
-            RETURN QUERY SELECT * FROM queue_take(found, now_ms, until_ms, max_receives);
+            RETURN QUERY SELECT * FROM queue_take(picked, now_ms, until_ms, max_receives);
             GET DIAGNOSTICS n = ROW_COUNT;
             room := room - n;
             part := part - n;
             spent := spent + looked - n;
         END LOOP;
         EXIT WHEN pass = 2 OR room = 0;
-        SELECT array_agg(p.place), max(p.rank) INTO found, top FROM (
+        SELECT array_agg(p.place), max(p.rank) INTO picked, top FROM (
             SELECT m.ctid AS place, m.rank FROM queue_message m WHERE m.visible_ms = 0 AND m.rank >= head
             ORDER BY m.rank LIMIT room FOR UPDATE SKIP LOCKED) p;
-        IF found IS NOT NULL THEN
+        IF picked IS NOT NULL THEN
             RETURN QUERY
                 UPDATE queue_message m SET visible_ms = until_ms, receives = 1
-                WHERE m.ctid = ANY (found) RETURNING m.message_id, m.receives, m.sent_ms, m.body;
-            room := room - cardinality(found);
+                WHERE m.ctid = ANY (picked) RETURNING m.message_id, m.receives, m.sent_ms, m.body;
+            room := room - cardinality(picked);
             IF top > (SELECT last_value FROM queue_front) THEN
                 PERFORM setval('queue_front', top);
             END IF;
@@ -250,7 +250,7 @@ COMMENT ON FUNCTION queue_redrive(bigint[], bigint) IS 'Sends dead letters again
 -- For a process that waits. It says so first and looks then: what is sent after the look is notified,
 -- unless its sender looked before this one said so and committed after it looked; such a message is
 -- seen by the next look.
-CREATE FUNCTION queue_look(clock_ms bigint, wait_ms bigint) RETURNS TABLE (found boolean, next_ms bigint)
+CREATE FUNCTION queue_look(clock_ms bigint, wait_ms bigint) RETURNS TABLE (ready boolean, next_ms bigint)
     LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = aegis, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
@@ -259,7 +259,7 @@ DECLARE
     due bigint := (SELECT last_value FROM queue_due);
 BEGIN
     PERFORM setval('queue_waiting', queue_now() + 3 * wait_ms);
-    found := EXISTS (SELECT FROM queue_message m WHERE m.visible_ms = 0 AND m.rank >= head)
+    ready := EXISTS (SELECT FROM queue_message m WHERE m.visible_ms = 0 AND m.rank >= head)
           OR EXISTS (SELECT FROM queue_message m
                      WHERE m.visible_ms > 0 AND m.visible_ms >= due AND m.visible_ms <= now_ms);
     next_ms := (SELECT m.visible_ms FROM queue_message m
