@@ -191,12 +191,16 @@ COMMENT ON FUNCTION queue_untake(bigint[], bigint) IS 'Undoes a receive';
 -- Receipts: ids[i] in its counts[i]-th receive (1 and up, so that none fits what was never received). The
 -- ids are sorted, so that rows are locked in order. No other condition, lest a plan prefer its index.
 CREATE FUNCTION queue_delete(ids bigint[], counts bigint[])
-    RETURNS TABLE (message_id bigint, receives integer) LANGUAGE sql VOLATILE
+    RETURNS TABLE (message_id bigint, receives integer) LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = aegis, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
-    DELETE FROM queue_message m
-    WHERE m.message_id = ANY (ids) AND (m.message_id, m.receives) IN (SELECT u.id, u.n FROM unnest(ids, counts) AS u(id, n))
-    RETURNING m.message_id, m.receives
-$$;
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        DELETE FROM queue_message m
+        WHERE m.message_id = ANY (ids)
+          AND (m.message_id, m.receives) IN (SELECT u.id, u.n FROM unnest(ids, counts) AS u(id, n))
+        RETURNING m.message_id, m.receives;
+END $$;
 COMMENT ON FUNCTION queue_delete(bigint[], bigint[]) IS 'Deletes received messages; gives those whose receipts were valid';
 
 CREATE FUNCTION queue_hide(ids bigint[], counts bigint[], hide_ms bigint, clock_ms bigint)
@@ -210,7 +214,8 @@ BEGIN
     until_ms := greatest(coalesce(clock_ms, queue_now()) + hide_ms, (SELECT last_value FROM queue_due));
     RETURN QUERY
         UPDATE queue_message m SET visible_ms = until_ms
-        WHERE m.message_id = ANY (ids) AND (m.message_id, m.receives) IN (SELECT u.id, u.n FROM unnest(ids, counts) AS u(id, n))
+        WHERE m.message_id = ANY (ids)
+          AND (m.message_id, m.receives) IN (SELECT u.id, u.n FROM unnest(ids, counts) AS u(id, n))
         RETURNING m.message_id, m.receives;
     IF hide_ms < 1000 THEN
         PERFORM queue_wake();
@@ -258,7 +263,9 @@ DECLARE
     head bigint := (SELECT last_value FROM queue_head);
     due bigint := (SELECT last_value FROM queue_due);
 BEGIN
-    PERFORM setval('queue_waiting', queue_now() + 3 * wait_ms);
+    IF (SELECT last_value FROM queue_waiting) < queue_now() + 2 * wait_ms THEN
+        PERFORM setval('queue_waiting', queue_now() + 3 * wait_ms);
+    END IF;
     ready := EXISTS (SELECT FROM queue_message m WHERE m.visible_ms = 0 AND m.rank >= head)
           OR EXISTS (SELECT FROM queue_message m
                      WHERE m.visible_ms > 0 AND m.visible_ms >= due AND m.visible_ms <= now_ms);
@@ -267,7 +274,7 @@ BEGIN
                 ORDER BY m.visible_ms LIMIT 1) - now_ms;
     RETURN NEXT;
 END $$;
-COMMENT ON FUNCTION queue_look(bigint, bigint) IS 'Announces a waiting receiver for 3 * wait_ms; is anything visible, and else when will something be (NULL: not within wait_ms)';
+COMMENT ON FUNCTION queue_look(bigint, bigint) IS 'Announces a waiting receiver for 2 to 3 * wait_ms; is anything visible, and else when will something be (NULL: not within wait_ms)';
 
 -- Holds up senders and receivers for as long as those take to commit that are under way, and for a
 -- tenth of a second at most; then it is another's turn.
