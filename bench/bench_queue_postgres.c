@@ -1,19 +1,21 @@
 /*
  * bench_queue_postgres.c - how many messages a second the queue in PostgreSQL takes and gives.
  *
- *   bench_queue_postgres --url URL [--messages N] [--batch N] [--backlog N] [--body N] [--threads
- * N]
- *                        [--rounds N] [--only PART] [--json]
+ *   bench_queue_postgres --url URL [--messages N] [--batch N] [--backlog N] [--body N]
+ *                        [--threads N] [--rounds N] [--only PART] [--json]
  *
- * The database is brought to Aegis's schema and its queue is emptied. Parts, each after emptying:
+ * The database is brought to Aegis's schema. Parts, each of which begins with an empty queue:
  *
- *   empty           --rounds rounds, in each of which one thread sends its share of --messages in
- * batches, then --threads threads receive and delete them in batches; the figure is the median
- *   backlog         the same on top of --backlog messages
- *   snapshot held   as empty, while another session holds a snapshot taken before the first message (so
- *                   that VACUUM can remove nothing); also the last round against the first
+ *   empty     in each of --rounds rounds one thread sends its share of --messages in batches, then
+ *             --threads threads receive and delete them in batches; the figure is the median, and
+ *             the last round is set against the first
+ *   backlog   the same on top of --backlog messages
+ *   snapshot held
+ *             as empty, while another session holds a snapshot that is older than all messages, so
+ *             that VACUUM can remove nothing
  *   snapshot held and backlog
- *   pickup          one message at a time to a receiver that waits: from before the send to the receive
+ *   pickup    one message at a time to a receiver that waits and hears of it by NOTIFY: from the
+ *             return of the send to that of the receive
  *
  * JSON rows are {"name","value","unit"}.
  */
@@ -31,7 +33,7 @@
 #include "shared/clock.h"
 #include "shared/error.h"
 
-enum { MAX_ROUNDS = 1001, MAX_THREADS = 64 };
+enum { MAX_ROUNDS = 50, MAX_THREADS = 64, MAX_PICKUPS = 10 * MAX_ROUNDS };
 
 struct bench {
     int64_t messages, batch, backlog, body, threads, rounds;
@@ -41,6 +43,7 @@ struct bench {
     char *text;
     struct pg_pool *pool;
     struct job_queue queue;
+    struct job_queue other; /* another process's, as far as waking goes */
 };
 
 static void die(const char *what)
@@ -195,47 +198,67 @@ static void run_part(const struct bench *b, const char *part, bool backlog, bool
     pg_release(holder);
 }
 
+struct pickups {
+    const struct bench *bench;
+    int64_t count;
+    _Atomic int64_t sent_us[MAX_PICKUPS]; /* when the send returned; 0: it has not */
+    int64_t received_us[MAX_PICKUPS];
+};
+
 static void *send_pickups(void *arg)
 {
-    const struct bench *b = arg;
-    const struct timespec idle = {.tv_nsec = 20000000};
-    for (int64_t i = 0; i < b->rounds * 20; i++) {
+    struct pickups *p = arg;
+    const struct job_queue *q = &p->bench->other;
+    const struct timespec idle = {.tv_nsec = 100000000};
+    for (int64_t i = 0; i < p->count; i++) {
         char body[32];
         nanosleep(&idle, NULL);
         struct queue_send s = {.body = body};
-        s.length = (size_t)snprintf(body, sizeof body, "%" PRId64, clock_monotonic_us());
-        if (b->queue.ops->send(b->queue.ctx, &s, 1, NULL))
+        s.length = (size_t)snprintf(body, sizeof body, "%" PRId64, i);
+        if (q->ops->send(q->ctx, &s, 1, NULL))
             die("send");
+        atomic_store(&p->sent_us[i], clock_monotonic_us());
     }
     return NULL;
 }
 
+static void receive_pickup(struct pickups *p)
+{
+    const struct job_queue *q = &p->bench->queue;
+    struct arena arena;
+    struct queue_message *m;
+    size_t count;
+    arena_init(&arena, MIB(1));
+    if (q->ops->receive(q->ctx, 1, 60000, 20000, NULL, &arena, &m, &count) || count != 1)
+        die("pickup");
+    p->received_us[strtoll(m->body, NULL, 10)] = clock_monotonic_us();
+    struct queue_receipt r = {.receipt = m->receipt};
+    if (q->ops->delete (q->ctx, &r, 1))
+        die("delete");
+    arena_free(&arena);
+}
+
 static void run_pickup(const struct bench *b)
 {
-    static double took[MAX_ROUNDS * 20];
+    static struct pickups p;
+    static double took[MAX_PICKUPS];
     pthread_t sender;
     if (*b->only && strcmp(b->only, "pickup") != 0)
         return;
     empty_queue(b);
-    if (pthread_create(&sender, NULL, send_pickups, (void *)b))
+    p.bench = b;
+    p.count = b->rounds * 10;
+    if (pthread_create(&sender, NULL, send_pickups, &p))
         die("thread");
-    for (int64_t i = 0; i < b->rounds * 20; i++) {
-        struct arena arena;
-        struct queue_message *m;
-        size_t count;
-        arena_init(&arena, MIB(1));
-        if (b->queue.ops->receive(b->queue.ctx, 1, 60000, 20000, NULL, &arena, &m, &count) ||
-            count != 1)
-            die("pickup");
-        took[i] = (double)(clock_monotonic_us() - strtoll(m->body, NULL, 10)) / 1000;
-        struct queue_receipt r = {.receipt = m->receipt};
-        if (b->queue.ops->delete (b->queue.ctx, &r, 1))
-            die("delete");
-        arena_free(&arena);
-    }
+    for (int64_t i = 0; i < p.count; i++)
+        receive_pickup(&p);
     pthread_join(sender, NULL);
-    print_row(b, "queue pickup, idle, median", median(took, b->rounds * 20), "ms");
-    print_row(b, "queue pickup, idle, 95th percentile", took[b->rounds * 19], "ms");
+    for (int64_t i = 0; i < p.count; i++) {
+        int64_t us = p.received_us[i] - atomic_load(&p.sent_us[i]);
+        took[i] = us > 0 ? (double)us / 1000 : 0;
+    }
+    print_row(b, "queue pickup, idle, median", median(took, p.count), "ms");
+    print_row(b, "queue pickup, idle, 95th percentile", took[p.count * 95 / 100], "ms");
 }
 
 /* ---- settings and set-up -----------------------------------------------------------------------
@@ -267,9 +290,10 @@ static void parse_arguments(struct bench *b, int argc, char **argv)
     const struct {
         const char *name;
         int64_t *value, min, max;
-    } numbers[] = {{"--messages", &b->messages, 1, 100000000}, {"--batch", &b->batch, 1, 1000},
-                   {"--backlog", &b->backlog, 0, 100000000},   {"--body", &b->body, 0, 262144},
-                   {"--threads", &b->threads, 1, MAX_THREADS}, {"--rounds", &b->rounds, 1, 50}};
+    } numbers[] = {
+        {"--messages", &b->messages, 1, 100000000}, {"--batch", &b->batch, 1, 1000},
+        {"--backlog", &b->backlog, 0, 100000000},   {"--body", &b->body, 0, 262144},
+        {"--threads", &b->threads, 1, MAX_THREADS}, {"--rounds", &b->rounds, 1, MAX_ROUNDS}};
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         bool known = strcmp(name, "--json") == 0, url = strcmp(name, "--url") == 0;
@@ -298,14 +322,12 @@ static void open_all(struct bench *b)
     struct postgres_migrated done;
     const struct pg_settings settings = {.connections = MAX_THREADS + 4,
                                          .transaction_timeout_ms = -1};
-    const struct postgres_queue_options queue = {.pool = NULL};
-    struct postgres_queue_options with_pool = queue;
     if (postgres_migrate(b->url, migrations_postgres, migrations_postgres_count, &options, &done))
         die("migrate");
     if (pg_pool_open(b->url, &settings, &b->pool))
         die("pool");
-    with_pool.pool = b->pool;
-    if (postgres_queue_open(&with_pool, &b->queue))
+    if (postgres_queue_open(&(struct postgres_queue_options){.pool = b->pool}, &b->queue) ||
+        postgres_queue_open(&(struct postgres_queue_options){.pool = b->pool}, &b->other))
         die("open");
 }
 
@@ -348,6 +370,7 @@ int main(int argc, char **argv)
     run_part(&b, "snapshot held and backlog", true, true);
     run_pickup(&b);
     b.queue.ops->close(b.queue.ctx);
+    b.other.ops->close(b.other.ctx);
     pg_pool_close(b.pool);
     free(b.sends);
     free(b.text);

@@ -33,7 +33,7 @@ struct message *message_new(const struct queue_send *s)
     if (s->length)
         memcpy(m->body, s->body, s->length);
     m->body[s->length] = '\0';
-    m->group = strcpy(m->body + s->length + 1, group);
+    m->group = memcpy(m->body + s->length + 1, group, strlen(group) + 1);
     return m;
 }
 
