@@ -1,0 +1,52 @@
+/*
+ * queue_postgres_wake.h - waiting for messages: one thread and one connection for all receivers of
+ * a process that wait.
+ */
+#ifndef AEGIS_ADAPTERS_POSTGRES_QUEUE_POSTGRES_WAKE_H
+#define AEGIS_ADAPTERS_POSTGRES_QUEUE_POSTGRES_WAKE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "shared/cancel.h"
+#include "shared/clock.h"
+#include "shared/pg.h"
+
+struct waker {
+    struct pg_pool *pool;
+    const struct clock *clock; /* NULL: the server's */
+    pthread_mutex_t lock;
+    pthread_cond_t arrived; /* arrivals has grown */
+    pthread_cond_t wanted;  /* somebody waits, or it is closing */
+    pthread_t thread;
+    uint64_t arrivals;
+    int waiting; /* who have not heard of the last arrival */
+    bool stopping;
+    atomic_bool passed; /* messages were received since the positions were last moved */
+    int nudge;          /* eventfd: look now, or see that it is closing */
+    /* Of the thread alone. */
+    struct pg *listener;
+    int64_t pause_ms;
+};
+
+/* Both borrowed. */
+int waker_open(struct waker *w, struct pg_pool *pool, const struct clock *clock);
+void waker_close(struct waker *w);
+
+/* To be read before the claim that decides on waiting. */
+uint64_t waker_arrivals(struct waker *w);
+
+/* Something may be visible, or will be sooner than was known. */
+void waker_announce(struct waker *w);
+
+/* Waits until there is more than `seen`, or the deadline (monotonic). ERR_CANCELLED. */
+int waker_wait(struct waker *w, uint64_t seen, int64_t deadline_ms, const struct cancel *cancel);
+
+/* $n for the time: NULL unless a test keeps it. */
+struct pg_value waker_clock(const struct clock *clock);
+
+/* Moves the positions where claims begin; a favour, which may fail. Keeps the last error. */
+void waker_advance(struct pg_pool *pool, const struct clock *clock);
+
+#endif
