@@ -1,5 +1,5 @@
 /*
- * queue_postgres.h - the durable queue in a PostgreSQL database (schema "aegis", migration 0003),
+ * queue_postgres.h - the durable queue in a PostgreSQL database (schema "aegis", migration 0007),
  * shared by any number of processes and machines. docs/queue.md tells how it works.
  *
  * Time is the server's: a visibility timeout holds however wrong a worker's clock is.
