@@ -65,5 +65,6 @@ const struct command command_serve = {
     .options = options,
     .examples = examples,
     .service = true,
+    .works = true,
     .run = run,
 };

@@ -148,12 +148,12 @@ static int queue_send(void *ctx, const struct queue_send *messages, size_t count
         goto cleanup;
     const struct pg_value values[] = {P_TEXTNS(columns->bodies, count),
                                       P_TEXTS(columns->groups, count),
-                                      P_INTS(columns->delays, count), waker_clock(q->clock)};
+                                      P_INTS(columns->delays, count), notifier_clock(q->clock)};
     rc = queue_call(q, true, NULL, &rows, SQL, values, 4);
     for (size_t i = 0; !rc && ids && i < count; i++)
         snprintf(ids[i], QUEUE_ID_TEXT, "%" PRId64, pg_int(&rows, (int)i, 0));
     if (!rc)
-        waker_announce(&q->waker);
+        notifier_announce(&q->notifier);
 cleanup:
     pg_rows_free(&rows);
     free(columns);
@@ -168,7 +168,7 @@ static int queue_stats(void *ctx, struct queue_stats *out)
     static const char SQL[] =
         "SELECT visible, in_flight, delayed, dead, oldest_age_ms FROM queue_stats($1)";
     struct postgres_queue *q = ctx;
-    struct pg_value now = waker_clock(q->clock);
+    struct pg_value now = notifier_clock(q->clock);
     struct pg_rows rows = {0};
     int rc = queue_call(q, true, NULL, &rows, SQL, &now, 1);
     if (!rc)
@@ -194,7 +194,7 @@ static void queue_limits(void *ctx, struct queue_limits *out)
 static void queue_close(void *ctx)
 {
     struct postgres_queue *q = ctx;
-    waker_close(&q->waker);
+    notifier_close(&q->notifier);
     free(q);
 }
 
@@ -224,7 +224,7 @@ int postgres_queue_open(const struct postgres_queue_options *options, struct job
     q->max_receives = options->max_receives > 0 ? options->max_receives : DEFAULT_MAX_RECEIVES;
     q->advance_every =
         options->advance_every > 0 ? (uint64_t)options->advance_every : ADVANCE_EVERY;
-    int rc = waker_open(&q->waker, q->pool, q->clock);
+    int rc = notifier_open(&q->notifier, q->pool, q->clock);
     if (rc) {
         free(q);
         return rc;

@@ -16,7 +16,7 @@ int queue_bury(void *ctx, const char *receipt, const char *reason, const char *d
                          receipt ? receipt : "");
     snprintf(code, sizeof code, "%s", reason);
     const struct pg_value values[] = {P_INT(id), P_INT(receives), P_TEXT(code),
-                                      P_TEXT(detail ? detail : ""), waker_clock(q->clock)};
+                                      P_TEXT(detail ? detail : ""), notifier_clock(q->clock)};
     int rc = queue_call(q, true, NULL, &rows, SQL, values, 5);
     if (!rc && rows.count == 0)
         rc = error_set(ERR_CONFLICT, NULL,
@@ -137,9 +137,9 @@ static int take_dead(struct postgres_queue *q, const char *const *texts, size_t 
 int queue_dead_redrive(void *ctx, const char *const *ids, size_t count, int64_t *moved)
 {
     struct postgres_queue *q = ctx;
-    struct pg_value now = waker_clock(q->clock);
+    struct pg_value now = notifier_clock(q->clock);
     int rc = take_dead(q, ids, count, moved, "SELECT queue_redrive($1, $2)", &now, 1);
-    waker_announce(&q->waker);
+    notifier_announce(&q->notifier);
     return rc;
 }
 

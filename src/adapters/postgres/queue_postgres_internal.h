@@ -19,7 +19,7 @@ struct postgres_queue {
     int max_receives;
     uint64_t advance_every;
     _Atomic uint64_t turn; /* receives so far */
-    struct waker waker;
+    struct notifier notifier;
 };
 
 /*

@@ -44,7 +44,7 @@ static void give_back(struct postgres_queue *q, const struct pg_rows *rows, int 
     size_t n = 0;
     for (int i = from; i < rows->count; i++)
         ids[n++] = pg_int(rows, i, 0);
-    const struct pg_value values[] = {P_INTS(ids, n), waker_clock(q->clock)};
+    const struct pg_value values[] = {P_INTS(ids, n), notifier_clock(q->clock)};
     (void)queue_call(q, false, NULL, NULL, SQL, values, 2); /* else they come when it times out */
     error_restore(&before);
 }
@@ -77,7 +77,7 @@ static int claim_once(struct postgres_queue *q, struct claim *c, const struct ca
     do {
         const struct pg_value values[] = {
             P_INT((int64_t)c->max), P_INT((int64_t)(atomic_fetch_add(&q->turn, 1) & 1)),
-            P_INT(c->visibility_ms), P_INT(q->max_receives), waker_clock(q->clock)};
+            P_INT(c->visibility_ms), P_INT(q->max_receives), notifier_clock(q->clock)};
         rc = queue_call(q, false, cancel, &rows, SQL, values, 5);
         busy = !rc && rows.count == 1 && pg_int(&rows, 0, 0) == 0;
         if (!rc && !busy)
@@ -93,9 +93,9 @@ static void count_received(struct postgres_queue *q, size_t count)
     if (count == 0)
         return;
     if (random_below(q->advance_every) < count)
-        waker_advance(q->pool, q->clock);
+        notifier_advance(q->pool, q->clock);
     else
-        atomic_store(&q->waker.passed, true);
+        atomic_store(&q->notifier.passed, true);
 }
 
 static int claim_or_wait(struct postgres_queue *q, struct claim *c, int64_t wait_ms,
@@ -103,11 +103,11 @@ static int claim_or_wait(struct postgres_queue *q, struct claim *c, int64_t wait
 {
     int64_t deadline = clock_monotonic_ms() + wait_ms;
     for (;;) {
-        uint64_t seen = waker_arrivals(&q->waker);
+        uint64_t seen = notifier_arrivals(&q->notifier);
         int rc = claim_once(q, c, cancel);
         if (rc || c->count || wait_ms <= 0 || clock_monotonic_ms() >= deadline)
             return rc;
-        rc = waker_wait(&q->waker, seen, deadline, cancel);
+        rc = notifier_wait(&q->notifier, seen, deadline, cancel);
         if (rc)
             return rc;
     }
@@ -238,12 +238,12 @@ int queue_change_visibility(void *ctx, struct queue_receipt *receipts, size_t co
 {
     struct postgres_queue *q = ctx;
     int rc = queue_check_time(visibility_ms, "visibility timeout");
-    const struct pg_value more[] = {P_INT(visibility_ms), waker_clock(q->clock)};
+    const struct pg_value more[] = {P_INT(visibility_ms), notifier_clock(q->clock)};
     if (!rc)
         rc = call_with_receipts(q, receipts, count,
                                 "SELECT message_id, receives FROM queue_hide($1, $2, $3, $4)", more,
                                 2);
     if (!rc)
-        waker_announce(&q->waker);
+        notifier_announce(&q->notifier);
     return rc;
 }

@@ -15,14 +15,14 @@ enum {
     LOST_MS = 200,
 };
 
-struct pg_value waker_clock(const struct clock *clock)
+struct pg_value notifier_clock(const struct clock *clock)
 {
     return clock ? P_INT(clock_now(clock)) : P_NULL(PG_INT8);
 }
 
 /* ---- receivers ---- */
 
-uint64_t waker_arrivals(struct waker *w)
+uint64_t notifier_arrivals(struct notifier *w)
 {
     pthread_mutex_lock(&w->lock);
     uint64_t arrivals = w->arrivals;
@@ -31,14 +31,14 @@ uint64_t waker_arrivals(struct waker *w)
 }
 
 /* Releases all who wait: `waiting` counts those who are not released. */
-static void announce_locked(struct waker *w)
+static void announce_locked(struct notifier *w)
 {
     w->arrivals++;
     w->waiting = 0;
     pthread_cond_broadcast(&w->arrived);
 }
 
-void waker_announce(struct waker *w)
+void notifier_announce(struct notifier *w)
 {
     pthread_mutex_lock(&w->lock);
     if (w->waiting)
@@ -48,7 +48,7 @@ void waker_announce(struct waker *w)
 }
 
 /* A flag for cancelling wakes nobody, so it is looked at in slices. */
-int waker_wait(struct waker *w, uint64_t seen, int64_t deadline_ms, const struct cancel *cancel)
+int notifier_wait(struct notifier *w, uint64_t seen, int64_t deadline_ms, const struct cancel *cancel)
 {
     bool cancelled = false;
     pthread_mutex_lock(&w->lock);
@@ -72,12 +72,12 @@ int waker_wait(struct waker *w, uint64_t seen, int64_t deadline_ms, const struct
 static void advance_on(struct pg *c, const struct clock *clock)
 {
     static const char SQL[] = "SELECT queue_advance($1)";
-    struct pg_value now = waker_clock(clock);
+    struct pg_value now = notifier_clock(clock);
     if (!pg_begin(c, PG_NOT_DURABLE) && !pg_send(c, SQL, &now, 1))
         (void)pg_commit_sync(c, NULL, 0);
 }
 
-void waker_advance(struct pg_pool *pool, const struct clock *clock)
+void notifier_advance(struct pg_pool *pool, const struct clock *clock)
 {
     struct error before = *error_last();
     struct pg *c;
@@ -90,10 +90,10 @@ void waker_advance(struct pg_pool *pool, const struct clock *clock)
 
 /* Says that this process waits and looks whether it need not. *next_ms: when to look again, at the
  * latest. */
-static int look(struct waker *w, bool *found, int64_t *next_ms)
+static int look(struct notifier *w, bool *found, int64_t *next_ms)
 {
     static const char SQL[] = "SELECT ready, next_ms FROM queue_look($1, $2)";
-    const struct pg_value values[] = {waker_clock(w->clock), P_INT(LOOK_MS)};
+    const struct pg_value values[] = {notifier_clock(w->clock), P_INT(LOOK_MS)};
     struct pg_rows rows = {0};
     if (atomic_exchange(&w->passed, false))
         advance_on(w->listener, w->clock);
@@ -108,7 +108,7 @@ static int look(struct waker *w, bool *found, int64_t *next_ms)
     return rc;
 }
 
-static int listen(struct waker *w)
+static int listen(struct notifier *w)
 {
     if (w->listener)
         return OK;
@@ -119,19 +119,19 @@ static int listen(struct waker *w)
     return rc;
 }
 
-static void stop_listening(struct waker *w)
+static void stop_listening(struct notifier *w)
 {
     pg_release(w->listener);
     w->listener = NULL;
 }
 
-static void clear_nudge(struct waker *w)
+static void clear_nudge(struct notifier *w)
 {
     eventfd_t n;
     eventfd_read(w->nudge, &n);
 }
 
-static void rest(struct waker *w, int64_t ms)
+static void rest(struct notifier *w, int64_t ms)
 {
     struct pollfd fd = {.fd = w->nudge, .events = POLLIN};
     poll(&fd, 1, (int)ms);
@@ -145,7 +145,7 @@ enum word {
     WORD_LOST,  /* there is no way to know: receivers look themselves, and meet the error */
 };
 
-static enum word wait_for_word(struct waker *w)
+static enum word wait_for_word(struct notifier *w)
 {
     bool found = false;
     int came = 0;
@@ -168,7 +168,7 @@ static enum word wait_for_word(struct waker *w)
 
 static void *keep_listening(void *arg)
 {
-    struct waker *w = arg;
+    struct notifier *w = arg;
     enum word word = WORD_NONE, last;
     pthread_mutex_lock(&w->lock);
     for (;;) {
@@ -197,7 +197,7 @@ static void *keep_listening(void *arg)
 
 /* ---- life ---- */
 
-static void waker_free(struct waker *w)
+static void notifier_free(struct notifier *w)
 {
     if (w->nudge >= 0)
         close(w->nudge);
@@ -206,9 +206,9 @@ static void waker_free(struct waker *w)
     pthread_mutex_destroy(&w->lock);
 }
 
-int waker_open(struct waker *w, struct pg_pool *pool, const struct clock *clock)
+int notifier_open(struct notifier *w, struct pg_pool *pool, const struct clock *clock)
 {
-    *w = (struct waker){.pool = pool,
+    *w = (struct notifier){.pool = pool,
                         .clock = clock,
                         .nudge = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
                         .pause_ms = LOOK_FIRST_MS};
@@ -218,12 +218,12 @@ int waker_open(struct waker *w, struct pg_pool *pool, const struct clock *clock)
     int failed = w->nudge < 0 ? errno : pthread_create(&w->thread, NULL, keep_listening, w);
     if (!failed)
         return OK;
-    waker_free(w);
+    notifier_free(w);
     return error_set_errno(failed, "cannot start a thread for the queue in '%s'",
                            pg_pool_name(pool));
 }
 
-void waker_close(struct waker *w)
+void notifier_close(struct notifier *w)
 {
     pthread_mutex_lock(&w->lock);
     w->stopping = true;
@@ -231,5 +231,5 @@ void waker_close(struct waker *w)
     pthread_mutex_unlock(&w->lock);
     eventfd_write(w->nudge, 1);
     pthread_join(w->thread, NULL);
-    waker_free(w);
+    notifier_free(w);
 }

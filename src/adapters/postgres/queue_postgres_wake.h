@@ -13,7 +13,7 @@
 #include "shared/clock.h"
 #include "shared/pg.h"
 
-struct waker {
+struct notifier {
     struct pg_pool *pool;
     const struct clock *clock; /* NULL: the server's */
     pthread_mutex_t lock;
@@ -31,22 +31,22 @@ struct waker {
 };
 
 /* Both borrowed. */
-int waker_open(struct waker *w, struct pg_pool *pool, const struct clock *clock);
-void waker_close(struct waker *w);
+int notifier_open(struct notifier *w, struct pg_pool *pool, const struct clock *clock);
+void notifier_close(struct notifier *w);
 
 /* To be read before the claim that decides on waiting. */
-uint64_t waker_arrivals(struct waker *w);
+uint64_t notifier_arrivals(struct notifier *w);
 
 /* Something may be visible, or will be sooner than was known. */
-void waker_announce(struct waker *w);
+void notifier_announce(struct notifier *w);
 
 /* Waits until there is more than `seen`, or the deadline (monotonic). ERR_CANCELLED. */
-int waker_wait(struct waker *w, uint64_t seen, int64_t deadline_ms, const struct cancel *cancel);
+int notifier_wait(struct notifier *w, uint64_t seen, int64_t deadline_ms, const struct cancel *cancel);
 
 /* $n for the time: NULL unless a test keeps it. */
-struct pg_value waker_clock(const struct clock *clock);
+struct pg_value notifier_clock(const struct clock *clock);
 
 /* Moves the positions where claims begin; a favour, which may fail. Keeps the last error. */
-void waker_advance(struct pg_pool *pool, const struct clock *clock);
+void notifier_advance(struct pg_pool *pool, const struct clock *clock);
 
 #endif
