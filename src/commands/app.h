@@ -60,8 +60,8 @@ int app_queue(struct app *app);
 int app_store(struct app *app);
 int app_providers(struct app *app);
 
-/* PostgreSQL's URL, from the setting database.url (DATABASE_URL) or the secret "database_url"; "" if
- * none is set: then it is SQLite. Borrowed from the app. Not to be shown (pg_pool_name is). */
+/* PostgreSQL's URL, from the setting database.url (DATABASE_URL) or the secret "database_url"; ""
+ * if none is set: then it is SQLite. Borrowed from the app. Not to be shown (pg_pool_name is). */
 int app_database_url(struct app *app, const char **out);
 
 /* Which provider serves an operation by the settings: "offline" or "openai". */

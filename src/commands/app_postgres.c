@@ -1,6 +1,6 @@
 /*
- * app_postgres.c - database and queue on PostgreSQL. The queue has a pool of its own: its connection
- * that listens would else take one from the database's.
+ * app_postgres.c - database and queue on PostgreSQL. The queue has a pool of its own: its
+ * connection that listens would else take one from the database's.
  */
 #include "commands/app_parts.h"
 
