@@ -112,6 +112,12 @@ postgres_database() {
 # sql URL STATEMENT: what it gives, fields separated by |
 sql() { "$client/psql" -qXAt -v ON_ERROR_STOP=1 "$1" -c "$2"; }
 
+# page_block PAGE NAME: the block of commands behind "<!-- test: NAME -->" in docs/PAGE
+page_block() {
+    awk -v mark="<!-- test: $2 -->" '$0 == mark { on = 1; next } on && /^```/ { if (++fences == 2) exit; next } on && fences' \
+        "$AEGIS_SOURCE/docs/$1"
+}
+
 # field KEY NAME: one member of `aegis show --json`
 field() { aegis show --json "$1" | jq -r ".$2"; }
 
