@@ -227,11 +227,12 @@ static void *work(void *arg)
         struct job_work *w = item;
         if (b->checkpoint) {
             char bytes[1000];
-            struct checkpoint_key key = {.stage = "summarise", .input = w->content};
             memset(bytes, 'x', sizeof bytes);
-            check(
-                b->db.ops->checkpoint_put(b->db.ctx, w->job_id, &key, bytes, sizeof bytes, NULL, 0),
-                "checkpoint");
+            struct checkpoint item = {.job_id = w->job_id,
+                                      .key = {.stage = "summarise", .input = w->content},
+                                      .bytes = bytes,
+                                      .length = sizeof bytes};
+            check(b->db.ops->checkpoints_put(b->db.ctx, &item, 1), "checkpoint");
         }
         publish_one(b, w);
         free(w);

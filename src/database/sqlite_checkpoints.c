@@ -43,54 +43,53 @@ int sqlite_checkpoint_get(void *ctx, const struct checkpoint_key *key, struct ar
     return rc;
 }
 
-struct checkpoint_change {
-    int64_t job_id;
-    struct digest digest;
-    const void *bytes;
-    size_t length;
-    const struct model_call *calls;
-    size_t call_count;
-};
-
 /* Of a medium removed meanwhile nothing is kept but what it cost. */
-static int insert_checkpoint(struct transaction *tx, const struct checkpoint_change *change,
+static int insert_checkpoint(struct transaction *tx, const struct checkpoint *item,
                              const struct job_head *job)
 {
+    struct digest digest = checkpoint_digest(&item->key);
     return SQL_RUN(tx->c,
                    "INSERT INTO checkpoint SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS "
                    "(SELECT 1 FROM media WHERE media_id = ?3 AND removed = 0) "
                    "ON CONFLICT DO UPDATE SET digest = excluded.digest, bytes = excluded.bytes, "
                    "media_id = excluded.media_id, version_id = excluded.version_id "
                    "WHERE digest <> excluded.digest",
-                   V_INT(checkpoint_id(&change->digest)),
-                   V_BLOB(change->digest.bytes, DIGEST_BYTES), V_INT(job->media_id),
-                   V_INT(job->version_id), V_INT(tx->now_ms),
-                   V_BLOB(change->length ? change->bytes : "", change->length));
+                   V_INT(checkpoint_id(&digest)), V_BLOB(digest.bytes, DIGEST_BYTES),
+                   V_INT(job->media_id), V_INT(job->version_id), V_INT(tx->now_ms),
+                   V_BLOB(item->length ? item->bytes : "", item->length));
 }
+
+static int put_one(struct transaction *tx, struct checkpoint *item)
+{
+    struct job_head job;
+    int rc = item->rc = job_load(tx, item->job_id, &job);
+    if (rc)
+        return rc == ERR_NOT_FOUND ? OK : rc;
+    rc = insert_checkpoint(tx, item, &job);
+    return rc ? rc : calls_record(tx, job.media_id, job.job_id, item->calls, item->call_count);
+}
+
+struct checkpoints {
+    struct checkpoint *items;
+    size_t count;
+};
 
 static int put(struct transaction *tx, void *arg)
 {
-    const struct checkpoint_change *change = arg;
-    struct job_head job;
-    int rc = job_load(tx, change->job_id, &job);
-    if (!rc)
-        rc = insert_checkpoint(tx, change, &job);
-    return rc ? rc : calls_record(tx, job.media_id, job.job_id, change->calls, change->call_count);
+    const struct checkpoints *c = arg;
+    int rc = OK;
+    for (size_t i = 0; !rc && i < c->count; i++)
+        rc = put_one(tx, &c->items[i]);
+    return rc;
 }
 
-int sqlite_checkpoint_put(void *ctx, int64_t job_id, const struct checkpoint_key *key,
-                          const void *bytes, size_t length, const struct model_call *calls,
-                          size_t call_count)
+int sqlite_checkpoints_put(void *ctx, struct checkpoint *items, size_t count)
 {
     struct store *s = ctx;
-    if (length > CAP_CHECKPOINT)
-        return error_set(ERR_TOO_LARGE, NULL, "a checkpoint of stage '%s' has %zu bytes, above %zu",
-                         key->stage, length, (size_t)CAP_CHECKPOINT);
-    struct checkpoint_change change = {.job_id = job_id,
-                                       .digest = checkpoint_digest(key),
-                                       .bytes = bytes,
-                                       .length = length,
-                                       .calls = calls,
-                                       .call_count = call_count};
-    return writer_run(&s->writer, put, &change);
+    for (size_t i = 0; i < count; i++)
+        if (items[i].length > CAP_CHECKPOINT)
+            return error_set(ERR_TOO_LARGE, NULL,
+                             "a checkpoint of stage '%s' has %zu bytes, above %zu",
+                             items[i].key.stage, items[i].length, (size_t)CAP_CHECKPOINT);
+    return writer_run(&s->writer, put, &(struct checkpoints){.items = items, .count = count});
 }

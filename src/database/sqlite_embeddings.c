@@ -1,10 +1,11 @@
 /*
- * Embeddings that an earlier result already has: what a changed summary model does not pay for
- * again.
+ * Embeddings and summaries that an earlier result already has: what a change of the other's model
+ * does not pay for again.
  */
 #include "database/sqlite_internal.h"
 #include "database/sqlite_results.h"
 #include "database/vector_half.h"
+#include "shared/summary_json.h"
 
 struct wanted {
     int64_t first, end; /* ordinals */
@@ -67,5 +68,28 @@ int sqlite_embeddings_find(void *ctx, const struct result_key *key, int64_t spac
     reader_release(s, r);
     if (!rc && w.found < (int64_t)count)
         rc = error_set(ERR_NOT_FOUND, NULL, "no ready result has these embeddings");
+    return rc;
+}
+
+int sqlite_summary_find(void *ctx, const struct result_key *key, struct arena *arena,
+                        struct summary *out, int64_t *coverage_permille)
+{
+    struct store *s = ctx;
+    struct reader *r = reader_hold(s);
+    sqlite3_stmt *row;
+    int rc = SQL_FIRST(&r->main, &row,
+                       "SELECT summary, summary_coverage FROM result WHERE content_key = ?1 AND "
+                       "state = 1 AND summary_key = ?2 AND content = ?3 AND summary IS NOT NULL "
+                       "LIMIT 1",
+                       V_INT(digest_key(&key->content)), V_INT(digest_key(&key->summary)),
+                       V_BLOB(key->content.bytes, DIGEST_BYTES));
+    if (row) {
+        *coverage_permille = sql_int(row, 1);
+        rc = summary_json_parse(sql_peek(row, 0), (size_t)sqlite3_column_bytes(row, 0), arena, out);
+    } else if (!rc) {
+        rc = error_set(ERR_NOT_FOUND, NULL, "no ready result has this summary");
+    }
+    sql_done(row);
+    reader_release(s, r);
     return rc;
 }

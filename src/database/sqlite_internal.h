@@ -301,15 +301,15 @@ int sqlite_life_events(void *ctx, int64_t after, size_t limit, struct arena *are
 /* sqlite_checkpoints.c */
 int sqlite_checkpoint_get(void *ctx, const struct checkpoint_key *key, struct arena *arena,
                           void **bytes, size_t *length);
-int sqlite_checkpoint_put(void *ctx, int64_t job_id, const struct checkpoint_key *key,
-                          const void *bytes, size_t length, const struct model_call *calls,
-                          size_t call_count);
+int sqlite_checkpoints_put(void *ctx, struct checkpoint *items, size_t count);
 /* sqlite_results.c */
 int sqlite_space_ensure(void *ctx, struct embedding_space *space);
 int sqlite_spaces(void *ctx, struct arena *arena, struct space_use **out, size_t *count);
 int sqlite_result_find(void *ctx, const struct result_key *key, int64_t *result_id);
 int sqlite_embeddings_find(void *ctx, const struct result_key *key, int64_t space_id, int first,
                            size_t count, float *vectors);
+int sqlite_summary_find(void *ctx, const struct result_key *key, struct arena *arena,
+                        struct summary *out, int64_t *coverage_permille);
 int sqlite_result_begin(void *ctx, int64_t job_id, const struct result_key *key, int64_t *result_id,
                         int64_t *chunks_done, int64_t *segments_done);
 int sqlite_result_append(void *ctx, int64_t job_id, int64_t result_id,

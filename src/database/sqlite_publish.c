@@ -99,14 +99,15 @@ static int ready_staged(struct transaction *tx, const struct publishing *pub,
         rc = SQL_RUN(tx->c,
                      "UPDATE result SET state = 1, kind_id = ?2, language_id = ?3, outcome = ?4, "
                      "draft = ?5, duration_ms = ?6, text_bytes = ?7, summary_coverage = ?8, "
-                     "format = ?9, title = ?10, stages = ?11, summary = ?12, missing_ms = ?13 "
-                     "WHERE result_id = ?1",
+                     "format = ?9, title = ?10, stages = ?11, summary = ?12, missing_ms = ?13, "
+                     "summary_key = ?14 WHERE result_id = ?1",
                      V_INT(pub->p->result_id), V_INT(out->kind_id), V_INT(out->language_id),
                      V_INT(info->outcome), V_INT(info->draft), V_INT(info->duration_ms),
                      V_INT(info->text_bytes), V_INT(info->summary_coverage_permille),
                      V_TEXT(text_or_empty(info->format)), V_TEXT(text_or_empty(info->title)),
                      V_TEXT(text_or_empty(info->stages_json)), V_TEXT(summary_text(pub)),
-                     V_INT(info->missing_ms));
+                     V_INT(info->missing_ms),
+                     V_INT(summary_text(pub) ? digest_key(&pub->p->key.summary) : 0));
     out->result_id = pub->p->result_id;
     return rc ? rc : count_ready(tx, staged->space_id, staged->chunks, staged->segments);
 }

@@ -125,7 +125,7 @@ int result_insert(struct transaction *tx, const struct new_result *new, int64_t 
     return rc ? rc
               : SQL_RUN(tx->c,
                         "INSERT INTO result VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
-                        "?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
+                        "?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
                         V_INT(*result_id), V_INT(new->state), V_INT(digest_key(&key->content)),
                         V_INT(settings_id), V_INT(new->job_id), V_INT(new->space_id),
                         V_INT(new->chunk_count), V_INT(new->segment_count), V_INT(new->kind_id),
@@ -136,7 +136,8 @@ int result_insert(struct transaction *tx, const struct new_result *new, int64_t 
                         V_TEXT(text_or_empty(new->info.format)),
                         V_TEXT(text_or_empty(new->info.title)), V_TEXT(text_or_empty(new->heading)),
                         V_TEXT(text_or_empty(new->info.stages_json)), V_TEXT(new->summary),
-                        V_INT(digest_key(&key->text)), V_INT(new->info.missing_ms));
+                        V_INT(digest_key(&key->text)), V_INT(new->info.missing_ms),
+                        V_INT(new->summary ? digest_key(&key->summary) : 0));
 }
 
 static int insert_segments(struct transaction *tx, int64_t result_id,

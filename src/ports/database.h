@@ -136,6 +136,16 @@ struct checkpoint_key {
     struct digest settings;
 };
 
+struct checkpoint {
+    int64_t job_id; /* for which it was made */
+    struct checkpoint_key key;
+    const void *bytes;
+    size_t length;                  /* at most CAP_CHECKPOINT */
+    const struct model_call *calls; /* that paid for it */
+    size_t call_count;
+    int rc; /* out: 0, or ERR_NOT_FOUND: there is no such job, and nothing of this is kept */
+};
+
 /* ---- results -----------------------------------------------------------------------------------
  */
 
@@ -143,6 +153,8 @@ struct result_key {
     struct digest content; /* SHA-256 of the object's bytes */
     struct digest
         text; /* of the settings that decide the chunks' texts (extract, transcribe, chunk) */
+    struct digest
+        summary; /* of the settings that decide the summary, those of the text among them */
     struct digest settings; /* of all stages' settings together; (content, settings) is unique */
 };
 
@@ -355,11 +367,9 @@ struct database_ops {
     /* Copies into *out; ERR_NOT_FOUND. */
     int (*checkpoint_get)(void *ctx, const struct checkpoint_key *key, struct arena *arena,
                           void **bytes, size_t *length);
-    /* Together with the calls that paid for it (job_id says for what). The same key again is
-     * success. */
-    int (*checkpoint_put)(void *ctx, int64_t job_id, const struct checkpoint_key *key,
-                          const void *bytes, size_t length, const struct model_call *calls,
-                          size_t call_count);
+    /* All of them, with the calls that paid for them. The same key again is success. ERR_TOO_LARGE:
+     * one is above the cap, and none is kept. */
+    int (*checkpoints_put)(void *ctx, struct checkpoint *items, size_t count);
 
     /* Calls made for no job: the embedding of a search's query, the answer to a question. They
      * count for today, with collection "" and no medium. */
@@ -385,6 +395,11 @@ struct database_ops {
      * ERR_NOT_FOUND unless all of them are there. */
     int (*embeddings_find)(void *ctx, const struct result_key *key, int64_t space_id, int first,
                            size_t count, float *vectors);
+    /* The summary that a ready result already has for the same content and key->summary, and how
+     * much of the text it covers: a changed embedding model does not pay for it again.
+     * ERR_NOT_FOUND. */
+    int (*summary_find)(void *ctx, const struct result_key *key, struct arena *arena,
+                        struct summary *out, int64_t *coverage_permille);
 
     /* Makes the result ready, points the medium to it, closes attempt and job as succeeded, writes
      * the outbox row, drops the result replaced if nothing else uses it. ERR_CONFLICT: the version

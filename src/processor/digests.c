@@ -74,6 +74,7 @@ int job_fill_key(struct job *job)
     job->key.text = digest_of_strings(EXTRACT_VERSION, media_kind_name(job->identity.kind), t,
                                       CHUNKER_VERSION, chunk_bytes, NULL);
     digest_format(&job->key.text, text);
+    job->key.summary = digest_of_strings(text, s, NULL);
     job->key.settings = digest_of_strings(text, s, e, NULL);
     return OK;
 }

@@ -27,6 +27,7 @@ enum disposition {
 };
 
 /* One received message and the attempt it stands for. */
+struct job;
 struct delivery {
     struct delivery *next, *previous; /* the list of those in flight, under processor.lock */
     char *receipt;
@@ -54,6 +55,42 @@ struct pause {
     char reason[40];
 };
 
+/* ---- checkpoints on their way (pending.c) ---- */
+
+/*
+ * The summary of a short text is paid for some milliseconds before the result that holds it is
+ * published. Written at once, its checkpoint would cost a commit that the next one makes
+ * superfluous; so it may wait PENDING_MS for the publication. If that comes first, the checkpoint
+ * is never written (summary_find finds the summary in the result). Otherwise a thread writes all
+ * that are due in one transaction, while their jobs go on. A crash within that time pays for the
+ * call again, as does one while the call is under way.
+ */
+enum { PENDING_MS = 20 };
+
+enum pending_state {
+    PENDING_NONE,
+    PENDING_WAITS,      /* in the list */
+    PENDING_IN_WRITING, /* by the thread */
+    PENDING_WRITTEN,
+    PENDING_FAILED,  /* the thread could not write it: the end of the attempt tries again */
+    PENDING_DROPPED, /* a publication is under way, its calls are in job.calls */
+};
+
+struct pending_checkpoint {
+    struct pending_checkpoint *next, *previous; /* in order of due_ms, while it waits */
+    enum pending_state state;                   /* under pending.lock, as all above */
+    int64_t due_ms;                             /* monotonic */
+    struct checkpoint item;                     /* what it points to lives in the job's arena */
+};
+
+struct pending {
+    pthread_mutex_t lock;
+    pthread_cond_t added, written;
+    struct pending_checkpoint *first, *last;
+    bool running, stop;
+    pthread_t thread;
+};
+
 /* ---- the processor ---- */
 
 struct processor {
@@ -63,6 +100,7 @@ struct processor {
     struct queue_limits limits;
     struct slots cpu;
     struct pause pause;
+    struct pending pending;
     struct cancel stop; /* take no more messages */
 
     pthread_mutex_t lock;
@@ -107,6 +145,20 @@ int pause_hold(struct processor *p, struct delivery *d, const struct error *e);
 void pause_probe_ended(struct processor *p, struct delivery *d, int rc);
 /* Blocks while the pipeline is paused; false once the processor stops. */
 bool pause_wait_clear(struct processor *p);
+
+/* pending.c. Starts and stops the thread; all jobs must be over. */
+int pending_start(struct processor *p);
+void pending_stop(struct processor *p);
+/* The item, whose memory is the job's, is durable within PENDING_MS or by the end of the attempt,
+ * unless a publication comes first. A job has one at a time. */
+void pending_add(struct job *job, const struct checkpoint *item);
+/* A publication follows: the checkpoint is not written any more if it still waits, and its calls
+ * are added to job.calls. */
+void pending_drop(struct job *job);
+/* The attempt ends without a publication. The checkpoint is durable on return, or there is none. On
+ * an error, that of checkpoints_put, its calls are added to job.calls. Keeps the last error if
+ * there is none of its own. */
+int pending_flush(struct job *job);
 
 /* job.c: runs one delivery's job to its end and fills in its disposition. */
 void job_run(struct processor *p, struct delivery *d);
@@ -153,6 +205,7 @@ struct job {
     size_t chunks_done;       /* already stored under result_id */
     float *vectors;           /* of the chunks from chunks_done on, for publish */
     struct model_calls calls; /* made, and not yet recorded */
+    struct pending_checkpoint pending;
 };
 
 /* stages_*.c: each may be run again after it failed. Reading and deciding, not state machines. */

@@ -178,6 +178,9 @@ static void end_busy(struct job *job, const struct error *e)
 static void end_failed(struct job *job)
 {
     struct error e = *error_last();
+    if (pending_flush(job))
+        log_write(LOG_WARN, "checkpoint.failed", LOG_INT("job", job->work->job_id),
+                  LOG_STR("message", error_last()->message), LOG_END);
     switch (e.code) {
     case ERR_CANCELLED:
         end_stopped(job, &e);

@@ -146,21 +146,23 @@ int processor_start(const struct processor_ports *ports, const struct processor_
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for the processor");
     int rc = init(p, ports, settings, observer);
     if (!rc)
+        rc = pending_start(p);
+    if (!rc)
         rc = processor_start_thread(&p->keeper, "keeper", keeper_run, p);
-    if (rc) {
-        destroy(p);
-        return rc;
+    if (!rc)
+        rc = processor_start_thread(&p->dispatcher, "dispatcher", dispatcher_run, p);
+    if (!rc) {
+        *out = p;
+        return OK;
     }
-    rc = processor_start_thread(&p->dispatcher, "dispatcher", dispatcher_run, p);
-    if (rc) {
-        struct error e = *error_last();
+    struct error e = *error_last();
+    if (p->keeper) {
         channel_close(&p->done);
         pthread_join(p->keeper, NULL);
-        destroy(p);
-        return error_restore(&e);
     }
-    *out = p;
-    return OK;
+    pending_stop(p);
+    destroy(p);
+    return error_restore(&e);
 }
 
 /* Waits until no worker is busy or the deadline has passed; true if none is. */
@@ -195,5 +197,6 @@ void processor_stop(struct processor *p)
         pthread_join(p->workers[i], NULL);
     channel_close(&p->done);
     pthread_join(p->keeper, NULL);
+    pending_stop(p);
     destroy(p);
 }

@@ -6,7 +6,8 @@
  *   worker threads      one job each: fetch, identify, extract or transcribe, chunk, summarise,
  *                       embed, publish
  *   keeper thread       heartbeats, deletes of finished messages in batches, rescue of stranded
- * jobs, the pause's probe
+ *                       jobs, the pause's probe
+ *   checkpoints thread  writes those that no publication overtakes
  */
 #ifndef AEGIS_PROCESSOR_PROCESSOR_H
 #define AEGIS_PROCESSOR_PROCESSOR_H

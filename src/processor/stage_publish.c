@@ -5,6 +5,9 @@
 
 #include "processor/internal.h"
 #include "shared/json.h"
+#include "shared/random.h"
+
+enum { PUBLISH_TRIES = 4 };
 
 /* {"transcribe":{"provider":"openai","model":"gpt-transcribe"},...}: what made the result. */
 static const char *stages_json(struct job *job)
@@ -74,9 +77,27 @@ static int publish_new(struct job *job, struct publication *publication)
     return rc;
 }
 
-int stage_publish(struct job *job)
+/* What the attempt paid for hangs on this one call: a database that is busy is asked again before
+ * the attempt is given up. */
+static int publish_patiently(struct job *job, const struct publication *publication)
 {
     const struct database *db = &job->processor->ports.database;
+    int rc = db->ops->publish(db->ctx, publication);
+    for (int tries = 1; rc && error_class(error_last()) == ERR_TRANSIENT && tries < PUBLISH_TRIES;
+         tries++) {
+        struct error e = *error_last();
+        uint64_t word;
+        random_bytes(&word, sizeof word);
+        if (sleep_cancellable(retry_delay(&job->processor->settings.retry, tries, 0, word),
+                              job->cancel))
+            return error_restore(&e);
+        rc = db->ops->publish(db->ctx, publication);
+    }
+    return rc;
+}
+
+int stage_publish(struct job *job)
+{
     struct publication publication = {.job_id = job->work->job_id,
                                       .attempt = job->work->attempt,
                                       .result_id =
@@ -92,11 +113,12 @@ int stage_publish(struct job *job)
         if (!job->result_id)
             rc = publish_new(job, &publication);
     }
+    pending_drop(job);
     publication.batch.calls = job->calls.items;
     publication.batch.call_count = job->calls.count;
     if (rc || !publication.stage_times_json)
         return rc ? rc : ERR_NO_MEMORY;
-    rc = db->ops->publish(db->ctx, &publication);
+    rc = publish_patiently(job, &publication);
     if (rc == OK || rc == ERR_CONFLICT)
         job->calls.count = 0; /* recorded in either case */
     return rc;

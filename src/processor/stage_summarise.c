@@ -52,32 +52,59 @@ static struct digest input_digest(const struct summarise_request *r)
     return digest_of_strings(parts[r->part], hex, r->title_hint, r->language, NULL);
 }
 
+/* Keeps what was paid for: that of a whole text may wait for the result it goes into. */
+static int keep(struct summariser *s, const struct summarise_request *request,
+                struct checkpoint *item)
+{
+    struct job *job = s->job;
+    const struct database *db = &job->processor->ports.database;
+    if (request->part == SUMMARY_WHOLE) {
+        pending_add(job, item);
+        return OK;
+    }
+    int rc = db->ops->checkpoints_put(db->ctx, item, 1);
+    return rc ? rc : item->rc;
+}
+
+static int summary_text(struct job *job, const struct summary *summary, struct checkpoint *item)
+{
+    struct buffer text;
+    buffer_init(&text, CAP_SUMMARY_JSON);
+    int rc = summary_json_append(&text, summary);
+    if (!rc) {
+        item->bytes = arena_strndup(&job->arena, buffer_string(&text), text.length);
+        item->length = text.length;
+        rc = item->bytes ? OK : ERR_NO_MEMORY;
+    }
+    buffer_free(&text);
+    return rc;
+}
+
 /* One summary, from its checkpoint or from the model. */
 static int summarise_once(struct summariser *s, const struct summarise_request *request,
                           struct summary *out)
 {
     struct job *job = s->job;
     const struct database *db = &job->processor->ports.database;
-    struct checkpoint_key key = {.stage = stage_name(STAGE_SUMMARISE),
-                                 .input = input_digest(request),
-                                 .settings = s->settings};
+    struct checkpoint item = {.job_id = job->work->job_id,
+                              .key = {.stage = stage_name(STAGE_SUMMARISE),
+                                      .input = input_digest(request),
+                                      .settings = s->settings}};
     struct model_calls calls = {.arena = &job->arena};
     void *bytes;
     size_t length;
-    int rc = db->ops->checkpoint_get(db->ctx, &key, &job->arena, &bytes, &length);
+    int rc = db->ops->checkpoint_get(db->ctx, &item.key, &job->arena, &bytes, &length);
     if (rc == OK)
         return summary_json_parse(bytes, length, &job->arena, out);
     if (rc != ERR_NOT_FOUND)
         return rc;
-    struct buffer text;
-    buffer_init(&text, CAP_SUMMARY_JSON);
     rc = call_model(s, request, &calls, out);
     if (!rc)
-        rc = summary_json_append(&text, out);
+        rc = summary_text(job, out, &item);
+    item.calls = calls.items;
+    item.call_count = calls.count;
     if (!rc)
-        rc = db->ops->checkpoint_put(db->ctx, job->work->job_id, &key, text.data, text.length,
-                                     calls.items, calls.count);
-    buffer_free(&text);
+        rc = keep(s, request, &item);
     if (rc)
         job_bill(job, &calls);
     return rc;
@@ -229,11 +256,25 @@ static const char *title_hint(const struct job *job)
     return slash ? slash + 1 : job->work->key;
 }
 
+/* From a result of this content that another embedding model was used for. */
+static int find_summary(struct job *job)
+{
+    const struct database *db = &job->processor->ports.database;
+    if (job->work->content_is_new)
+        return ERR_NOT_FOUND;
+    return db->ops->summary_find(db->ctx, &job->key, &job->arena, &job->summary,
+                                 &job->info.summary_coverage_permille);
+}
+
 int stage_summarise(struct job *job)
 {
     job->has_summary = false;
     if (job->chunk_count == 0)
         return OK;
+    int found = find_summary(job);
+    job->has_summary = found == OK;
+    if (found != ERR_NOT_FOUND)
+        return found;
     struct summariser s = {.job = job, .hint = title_hint(job)};
     int rc = provider_identify(job->processor, MODEL_SUMMARISE, &s.model);
     if (!rc)

@@ -101,14 +101,16 @@ static int transcribe_piece(struct piece *piece)
 {
     struct recording *r = piece->recording;
     const struct database *db = &r->job->processor->ports.database;
-    struct checkpoint_key key = {.stage = stage_name(STAGE_TRANSCRIBE), .settings = r->settings};
+    struct checkpoint item = {
+        .job_id = r->job->work->job_id,
+        .key = {.stage = stage_name(STAGE_TRANSCRIBE), .settings = r->settings}};
     struct model_calls calls = {.arena = &piece->arena};
     void *bytes;
     size_t length;
-    int rc = digest_piece(&piece->audio, &key.input);
+    int rc = digest_piece(&piece->audio, &item.key.input);
     if (rc)
         return rc;
-    rc = db->ops->checkpoint_get(db->ctx, &key, &piece->arena, &bytes, &length);
+    rc = db->ops->checkpoint_get(db->ctx, &item.key, &piece->arena, &bytes, &length);
     if (rc == OK)
         return transcript_json_parse(bytes, length, &piece->arena, &piece->result);
     if (rc != ERR_NOT_FOUND)
@@ -118,9 +120,13 @@ static int transcribe_piece(struct piece *piece)
     rc = call_model(piece, &calls);
     if (!rc)
         rc = transcript_json_append(&text, &piece->result);
+    item.bytes = text.data;
+    item.length = text.length;
+    item.calls = calls.items;
+    item.call_count = calls.count;
     if (!rc)
-        rc = db->ops->checkpoint_put(db->ctx, r->job->work->job_id, &key, text.data, text.length,
-                                     calls.items, calls.count);
+        rc = db->ops->checkpoints_put(db->ctx, &item, 1);
+    rc = rc ? rc : item.rc;
     buffer_free(&text);
     if (rc) {
         pthread_mutex_lock(&r->lock);

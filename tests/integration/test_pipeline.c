@@ -544,6 +544,105 @@ static void many_jobs_are_each_done_once(void **state)
     wait_for_empty_queue(w);
 }
 
+/* ---- checkpoints that wait for the publication ---- */
+
+static int64_t cost(struct world *w)
+{
+    struct totals totals;
+    assert_int_equal(OK, w->ports.database.ops->totals(w->ports.database.ctx, &totals));
+    return totals.cost_nanousd;
+}
+
+static void a_summary_is_kept_while_its_embeddings_take_long(void **state)
+{
+    struct world *w = world_of(state);
+    int64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+    w->settings.drain_ms = 0;
+    scripted_close_gate(w->provider, MODEL_EMBED);
+    start(w);
+    struct event_outcome o = add(w, "slow.txt", TEXT);
+    while (cost(w) == 0 && clock_monotonic_ms() < deadline)
+        pause_briefly(); /* what the summary cost is recorded with its checkpoint */
+    assert_int_equal(1000, cost(w));
+    assert_int_equal(JOB_RUNNING, job(w, o.job_id).state);
+    stop(w); /* gives it back */
+    scripted_open_gate(w->provider, MODEL_EMBED);
+    start(w);
+    wait_for_state(w, o.job_id, JOB_SUCCEEDED);
+    assert_int_equal(1, scripted_counts(w->provider, MODEL_SUMMARISE).calls);
+    assert_int_equal(2000, cost(w));
+}
+
+static void another_embedding_model_does_not_pay_for_the_summary(void **state)
+{
+    struct world *w = world_of(state);
+    struct job_row *jobs;
+    size_t count;
+    start(w);
+    struct event_outcome o = add(w, "again.txt", TEXT);
+    wait_for_state(w, o.job_id, JOB_SUCCEEDED);
+    scripted_set_model(w->provider, MODEL_EMBED, "another");
+    assert_int_equal(OK, w->ports.database.ops->reprocess(w->ports.database.ctx,
+                                                          &(struct media_filter){0}, 0, 10,
+                                                          &w->arena, &jobs, &count));
+    assert_int_equal(1, count);
+    send_message(w, jobs[0].job_id);
+    wait_for_state(w, jobs[0].job_id, JOB_SUCCEEDED);
+    assert_int_equal(1, scripted_counts(w->provider, MODEL_SUMMARISE).calls);
+    assert_int_equal(2, scripted_counts(w->provider, MODEL_EMBED).calls);
+    assert_string_equal("Scripted title", media(w, o.media_id).title);
+    assert_int_equal(1000, media(w, o.media_id).summary_coverage_permille);
+    assert_int_equal(3000, cost(w));
+}
+
+/* The database as it is, but for publications that fail. */
+static struct {
+    struct database real;
+    struct database_ops ops;
+    int failures; /* left */
+} failing;
+
+static int publish_or_fail(void *ctx, const struct publication *publication)
+{
+    if (failing.failures > 0) {
+        failing.failures--;
+        return error_set(ERR_TRANSIENT, "database_busy", "not now");
+    }
+    return failing.real.ops->publish(ctx, publication);
+}
+
+static struct job_row publish_after_failures(struct world *w, int failures)
+{
+    failing.real = w->ports.database;
+    failing.ops = *failing.real.ops;
+    failing.ops.publish = publish_or_fail;
+    failing.failures = failures;
+    w->ports.database.ops = &failing.ops;
+    start(w);
+    struct job_row row = wait_for_state(w, add(w, "unlucky.txt", TEXT).job_id, JOB_SUCCEEDED);
+    stop(w);
+    w->ports.database = failing.real;
+    return row;
+}
+
+static void a_publication_is_tried_again_within_its_attempt(void **state)
+{
+    struct world *w = world_of(state);
+    assert_int_equal(1, publish_after_failures(w, 3).attempts);
+    assert_int_equal(1, scripted_counts(w->provider, MODEL_SUMMARISE).calls);
+    assert_int_equal(1, scripted_counts(w->provider, MODEL_EMBED).calls);
+    assert_int_equal(2000, cost(w));
+}
+
+static void a_summary_outlives_an_attempt_that_could_not_publish(void **state)
+{
+    struct world *w = world_of(state);
+    assert_int_equal(2, publish_after_failures(w, 4).attempts);
+    assert_int_equal(1, scripted_counts(w->provider, MODEL_SUMMARISE).calls);
+    assert_int_equal(2, scripted_counts(w->provider, MODEL_EMBED).calls);
+    assert_int_equal(3000, cost(w));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(int argc, char **argv)
@@ -554,6 +653,10 @@ int main(int argc, char **argv)
         TEST(the_same_object_twice_is_one_job),
         TEST(identical_content_is_paid_for_once),
         TEST(a_transient_failure_is_retried_from_its_stage),
+        TEST(a_summary_is_kept_while_its_embeddings_take_long),
+        TEST(another_embedding_model_does_not_pay_for_the_summary),
+        TEST(a_publication_is_tried_again_within_its_attempt),
+        TEST(a_summary_outlives_an_attempt_that_could_not_publish),
         TEST(attempts_run_out_into_the_dead_letters_and_redrive),
         TEST(a_permanent_failure_is_dead_at_once),
         TEST(a_text_over_the_limit_is_dead_before_anything_is_paid),

@@ -250,8 +250,14 @@ static void pay(struct fixture *f, const char *key, const char *collection, cons
     snprintf(calls[0].model, sizeof calls[0].model, "%s", model);
     e.collection = collection;
     struct event_outcome out = record(f, e);
-    struct checkpoint_key checkpoint = {.stage = "embed", .input = digest_text(key)};
-    OKAY(DB(f, checkpoint_put, out.job_id, &checkpoint, "x", 1, calls, 2));
+    struct checkpoint checkpoint = {.job_id = out.job_id,
+                                    .key = {.stage = "embed", .input = digest_text(key)},
+                                    .bytes = "x",
+                                    .length = 1,
+                                    .calls = calls,
+                                    .call_count = 2};
+    OKAY(DB(f, checkpoints_put, &checkpoint, 1));
+    assert_int_equal(checkpoint.rc, OK);
 }
 
 static size_t usage_rows(struct fixture *f, const struct media_filter *filter, unsigned group,

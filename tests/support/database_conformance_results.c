@@ -13,6 +13,21 @@ static const struct model_call CALL = {.provider = "openai",
                                        .cost_nanousd = 700,
                                        .http_status = 200};
 
+static int put_checkpoint(struct fixture *f, int64_t job_id, const struct checkpoint_key *key,
+                          const void *bytes, size_t length, const struct model_call *calls,
+                          size_t call_count)
+{
+    struct checkpoint item = {.job_id = job_id,
+                              .key = *key,
+                              .bytes = bytes,
+                              .length = length,
+                              .calls = calls,
+                              .call_count = call_count,
+                              .rc = -1};
+    int rc = DB(f, checkpoints_put, &item, 1);
+    return rc ? rc : item.rc;
+}
+
 static void checkpoints_are_kept_and_found(void **state)
 {
     struct fixture *f = *state;
@@ -23,8 +38,8 @@ static void checkpoints_are_kept_and_found(void **state)
     size_t length;
     int64_t job = upload(f, "a", "e", 1).job_id;
     assert_int_equal(DB(f, checkpoint_get, &key, &f->arena, &bytes, &length), ERR_NOT_FOUND);
-    OKAY(DB(f, checkpoint_put, job, &key, "a\0b", 3, &CALL, 1));
-    OKAY(DB(f, checkpoint_put, job, &key, "a\0b", 3, NULL, 0)); /* again is success */
+    OKAY(put_checkpoint(f, job, &key, "a\0b", 3, &CALL, 1));
+    OKAY(put_checkpoint(f, job, &key, "a\0b", 3, NULL, 0)); /* again is success */
     OKAY(DB(f, checkpoint_get, &key, &f->arena, &bytes, &length));
     assert_int_equal(length, 3);
     assert_memory_equal(bytes, "a\0b", 3);
@@ -33,11 +48,43 @@ static void checkpoints_are_kept_and_found(void **state)
     other = key;
     other.settings = digest_text("set2");
     assert_int_equal(DB(f, checkpoint_get, &other, &f->arena, &bytes, &length), ERR_NOT_FOUND);
-    OKAY(DB(f, checkpoint_put, job, &other, "", 0, NULL, 0));
+    OKAY(put_checkpoint(f, job, &other, "", 0, NULL, 0));
     OKAY(DB(f, checkpoint_get, &other, &f->arena, &bytes, &length));
     assert_int_equal(length, 0);
     assert_int_equal(totals_of(f).cost_nanousd, 700);
-    assert_int_equal(DB(f, checkpoint_put, 424242, &key, "x", 1, NULL, 0), ERR_NOT_FOUND);
+    assert_int_equal(put_checkpoint(f, 424242, &key, "x", 1, NULL, 0), ERR_NOT_FOUND);
+}
+
+static void checkpoints_are_kept_together(void **state)
+{
+    struct fixture *f = *state;
+    struct checkpoint items[3] = {0};
+    void *bytes;
+    size_t length;
+    for (int i = 0; i < 3; i++)
+        items[i] = (struct checkpoint){
+            .job_id = i == 1 ? 424242 : upload(f, i ? "b" : "a", "e", 1).job_id,
+            .key = {.stage = "summarise", .input = digest_text(i ? i == 1 ? "1" : "2" : "0")},
+            .bytes = "x",
+            .length = 1,
+            .calls = &CALL,
+            .call_count = 1};
+    OKAY(DB(f, checkpoints_put, items, 3));
+    assert_int_equal(items[0].rc, OK);
+    assert_int_equal(items[1].rc, ERR_NOT_FOUND);
+    assert_int_equal(items[2].rc, OK);
+    OKAY(DB(f, checkpoint_get, &items[0].key, &f->arena, &bytes, &length));
+    OKAY(DB(f, checkpoint_get, &items[2].key, &f->arena, &bytes, &length));
+    assert_int_equal(DB(f, checkpoint_get, &items[1].key, &f->arena, &bytes, &length),
+                     ERR_NOT_FOUND);
+    assert_int_equal(totals_of(f).cost_nanousd, 1400);
+
+    items[0].key.input = digest_text("new");
+    items[2].length = (size_t)CAP_CHECKPOINT + 1;
+    assert_int_equal(DB(f, checkpoints_put, items, 3), ERR_TOO_LARGE);
+    assert_int_equal(DB(f, checkpoint_get, &items[0].key, &f->arena, &bytes, &length),
+                     ERR_NOT_FOUND);
+    assert_int_equal(totals_of(f).cost_nanousd, 1400);
 }
 
 static void large_checkpoint_comes_back_whole(void **state)
@@ -50,7 +97,7 @@ static void large_checkpoint_comes_back_whole(void **state)
     assert_non_null(big);
     for (size_t i = 0; i < size; i++)
         big[i] = (unsigned char)(i * 31 >> 3);
-    OKAY(DB(f, checkpoint_put, upload(f, "a", "e", 1).job_id, &key, big, size, NULL, 0));
+    OKAY(put_checkpoint(f, upload(f, "a", "e", 1).job_id, &key, big, size, NULL, 0));
     OKAY(DB(f, checkpoint_get, &key, &f->arena, &bytes, &length));
     assert_int_equal(length, size);
     assert_memory_equal(bytes, big, size);
@@ -63,7 +110,7 @@ static void checkpoints_go_with_their_medium(void **state)
     struct checkpoint_key key = {.stage = "summarise", .input = digest_text("in")};
     void *bytes;
     size_t length;
-    OKAY(DB(f, checkpoint_put, upload(f, "a", "e", 1).job_id, &key, "x", 1, NULL, 0));
+    OKAY(put_checkpoint(f, upload(f, "a", "e", 1).job_id, &key, "x", 1, NULL, 0));
     remove_key(f, "a", 2);
     OKAY(f->harness->settle(f->harness->ctx, &f->db));
     assert_int_equal(DB(f, checkpoint_get, &key, &f->arena, &bytes, &length), ERR_NOT_FOUND);
@@ -404,6 +451,59 @@ static void labels_of_a_recording(void **state)
     assert_false(passages[0].incomplete);
 }
 
+static void summary_of_the_same_content_is_found(void **state)
+{
+    struct fixture *f = *state;
+    struct result_key key = key_of("c"), other_settings = key, other_summary = key,
+                      other_content = key;
+    key.summary = other_settings.summary = other_content.summary = digest_text("summary 1");
+    other_settings.settings = digest_text("another embedding model");
+    other_summary.summary = digest_text("summary 2");
+    other_content.content = digest_text("d");
+    struct summary summary = {.title = "S", .abstract = "About it.", .language = "en"}, found;
+    struct result_info info = INFO;
+    int64_t coverage = 0;
+    info.summary_coverage_permille = 640;
+    struct job_work w = start(f, upload(f, "a", "e", 1).job_id);
+    struct publication p = bare(&w, &key, &info);
+    p.summary = &summary;
+    assert_int_equal(DB(f, summary_find, &key, &f->arena, &found, &coverage), ERR_NOT_FOUND);
+    OKAY(DB(f, publish, &p));
+    OKAY(DB(f, summary_find, &other_settings, &f->arena, &found, &coverage));
+    assert_string_equal(found.abstract, "About it.");
+    assert_int_equal(coverage, 640);
+    assert_int_equal(DB(f, summary_find, &other_summary, &f->arena, &found, &coverage),
+                     ERR_NOT_FOUND);
+    assert_int_equal(DB(f, summary_find, &other_content, &f->arena, &found, &coverage),
+                     ERR_NOT_FOUND);
+
+    struct result_key none = key_of("without");
+    none.summary = digest_text("summary 1");
+    w = start(f, upload(f, "b", "e", 1).job_id);
+    p = bare(&w, &none, &INFO);
+    OKAY(DB(f, publish, &p));
+    assert_int_equal(DB(f, summary_find, &none, &f->arena, &found, &coverage), ERR_NOT_FOUND);
+}
+
+/* In pieces the summary comes with the last one. */
+static void summary_of_a_result_in_pieces_is_found(void **state)
+{
+    struct fixture *f = *state;
+    struct result_key key = key_of("large");
+    struct summary summary = {.title = "S", .abstract = "Long.", .language = "en"}, found;
+    int64_t result, chunks, segments, coverage;
+    key.summary = digest_text("summary 1");
+    struct job_work w = start(f, upload(f, "a", "e", 1).job_id);
+    OKAY(DB(f, result_begin, w.job_id, &key, &result, &chunks, &segments));
+    assert_int_equal(DB(f, summary_find, &key, &f->arena, &found, &coverage), ERR_NOT_FOUND);
+    struct publication p = bare(&w, &key, &INFO);
+    p.result_id = result;
+    p.summary = &summary;
+    OKAY(DB(f, publish, &p));
+    OKAY(DB(f, summary_find, &key, &f->arena, &found, &coverage));
+    assert_string_equal(found.abstract, "Long.");
+}
+
 static void embeddings_of_the_same_text_are_found(void **state)
 {
     struct fixture *f = *state;
@@ -632,6 +732,7 @@ static void reprocess_honours_the_filter(void **state)
 
 const struct suite_test database_result_tests[] = {
     SUITE_TEST(checkpoints_are_kept_and_found),
+    SUITE_TEST(checkpoints_are_kept_together),
     SUITE_TEST(large_checkpoint_comes_back_whole),
     SUITE_TEST(checkpoints_go_with_their_medium),
     SUITE_TEST(spaces_are_made_once),
@@ -643,6 +744,8 @@ const struct suite_test database_result_tests[] = {
     SUITE_TEST(result_that_went_meanwhile_is_transient),
     SUITE_TEST(large_result_is_made_in_pieces),
     SUITE_TEST(embeddings_of_the_same_text_are_found),
+    SUITE_TEST(summary_of_the_same_content_is_found),
+    SUITE_TEST(summary_of_a_result_in_pieces_is_found),
     SUITE_TEST(labels_of_a_recording),
     SUITE_TEST(large_result_goes_away_whole),
     SUITE_TEST(result_in_the_making_outlives_its_attempt),
