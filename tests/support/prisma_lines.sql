@@ -28,7 +28,7 @@ WITH relation AS (
               WHEN d.value IS NULL THEN ''
               WHEN d.value ~ '^(-?\d+|true|false)$' THEN ' @default(' || d.value || ')'
               WHEN d.value ~ '^''-?\d+''::(big|small)?int(eger)?$' THEN ' @default(' || split_part(d.value, '''', 2) || ')'
-              WHEN d.value = '''''::text' THEN ' @default("")'
+              WHEN d.value IN ('''''::text', '''\x''::bytea') THEN ' @default("")'
               WHEN d.value = 'now()' THEN ' @default(now())'
               ELSE ' @default(dbgenerated(' || to_json(d.value) || '))' END
            || CASE WHEN EXISTS (SELECT FROM key k WHERE k.oid = r.oid AND NOT k.first

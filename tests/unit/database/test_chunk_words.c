@@ -1,0 +1,139 @@
+#include "database/postgres_words.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "shared/caps.h"
+
+static const char *passage(const char *language, const char *heading, const char *text)
+{
+    static char kept[4096];
+    struct passage_words *w;
+    struct buffer b;
+    buffer_init(&b, KIB(64));
+    assert_int_equal(passage_words_open(language, &w), 0);
+    assert_int_equal(passage_words_write(w, heading, text, strlen(text), &b), 0);
+    passage_words_close(w);
+    strncpy(kept, buffer_string(&b), sizeof kept - 1);
+    buffer_free(&b);
+    return kept;
+}
+
+static const char *query(const char *const *languages, size_t count, const char *term)
+{
+    static char kept[4096];
+    struct query_words *q;
+    struct buffer b;
+    bool empty;
+    buffer_init(&b, KIB(64));
+    assert_int_equal(query_words_open(languages, count, &q), 0);
+    assert_int_equal(query_words_write(q, term, strlen(term), &b, &empty), 0);
+    assert_int_equal(empty, b.length == 0);
+    query_words_close(q);
+    strncpy(kept, buffer_string(&b), sizeof kept - 1);
+    buffer_free(&b);
+    return kept;
+}
+
+static void words_are_folded_unaccented_and_stemmed(void **state)
+{
+    (void)state;
+    assert_string_equal(passage("", "", "The RUNNING Éclairs"), "'the':1 'run':2 'eclair':3 ");
+    assert_string_equal(passage("en", "", "running"), "'run':1 ");
+    assert_string_equal(passage("", "", ""), "");
+    assert_string_equal(passage("", "", "... !?"), "");
+}
+
+static void what_joins_words_splits_them(void **state)
+{
+    (void)state;
+    assert_string_equal(passage("", "", "talks/keynote-2026.mp3"),
+                        "'talk':1 'keynot':2 '2026':3 'mp3':4 ");
+    assert_string_equal(passage("", "", "a.b don't x_y"), "'a':1 'b':2 'don':3 't':4 'x':5 'y':6 ");
+}
+
+static void a_heading_has_its_weight_and_a_gap_behind_it(void **state)
+{
+    (void)state;
+    assert_string_equal(passage("", "Two words", "text"), "'two':1A 'word':2A 'text':4 ");
+}
+
+static void a_language_adds_its_own_stems(void **state)
+{
+    (void)state;
+    assert_string_equal(passage("de", "", "Häuser"), "'hauser':1 'de/haus':1 ");
+    assert_string_equal(passage("xx", "", "Häuser"), "'hauser':1 ");
+    assert_true(words_stemmed_apart("de"));
+    assert_false(words_stemmed_apart("en"));
+    assert_false(words_stemmed_apart(""));
+    assert_false(words_stemmed_apart("german"));
+}
+
+static void queries_ask_for_any_stem(void **state)
+{
+    (void)state;
+    const char *const languages[] = {"en", "de", "xx", ""};
+    assert_string_equal(query(NULL, 0, "Running"), "(('run'))");
+    assert_string_equal(query(languages, 4, "Haus"), "(('hau'|'de/haus'))");
+    assert_string_equal(query(NULL, 0, "co-operate now"), "(('co')<->('oper')<->('now'))");
+    assert_string_equal(query(NULL, 0, "?!"), "");
+}
+
+/* Compatibility forms unfold to quotes and spaces, which must not end the lexeme. */
+static void what_unfolds_stays_quoted(void **state)
+{
+    (void)state;
+    const char *text = passage("", "", "\xef\xb7\xba"); /* U+FDFA: four Arabic words */
+    assert_non_null(strchr(text, ' '));
+    assert_int_equal(text[0], '\'');
+    assert_non_null(strstr(text, "':1 "));
+    assert_null(strstr(passage("", "", "a\\b'c"), "\\"));
+}
+
+static void long_passages_and_queries_are_bounded(void **state)
+{
+    (void)state;
+    size_t length = 100000;
+    char *text = malloc(length + 1);
+    struct passage_words *w;
+    struct query_words *q;
+    struct buffer b;
+    bool empty;
+    assert_non_null(text);
+    for (size_t i = 0; i < length; i++)
+        text[i] = i % 2 ? ' ' : 'x';
+    text[length] = '\0';
+    buffer_init(&b, PASSAGE_WORDS_BYTES);
+    assert_int_equal(passage_words_open("", &w), 0);
+    assert_int_equal(passage_words_write(w, "", text, length, &b), 0);
+    assert_non_null(strstr(buffer_string(&b), "'x':8000 "));
+    assert_null(strstr(buffer_string(&b), "'x':8001 "));
+    passage_words_close(w);
+    buffer_clear(&b);
+    assert_int_equal(query_words_open(NULL, 0, &q), 0);
+    assert_int_equal(query_words_write(q, text, length, &b, &empty), 0);
+    assert_int_equal(b.length, 256 * strlen("('x')") + 255 * strlen("<->") + 2);
+    query_words_close(q);
+    buffer_free(&b);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(words_are_folded_unaccented_and_stemmed),
+        cmocka_unit_test(what_joins_words_splits_them),
+        cmocka_unit_test(a_heading_has_its_weight_and_a_gap_behind_it),
+        cmocka_unit_test(a_language_adds_its_own_stems),
+        cmocka_unit_test(queries_ask_for_any_stem),
+        cmocka_unit_test(what_unfolds_stays_quoted),
+        cmocka_unit_test(long_passages_and_queries_are_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
