@@ -156,8 +156,6 @@ static int begin(void *ctx, const struct move_table *table)
         rc = pg_script(t->c, PUT_INDEXES_OFF);
     if (!rc)
         rc = pg_begin(t->c, PG_READ_WRITE);
-    if (!rc && first && table->settings)
-        rc = pg_query_once(t->c, NULL, "DELETE FROM pipeline", NULL, 0);
     return rc;
 }
 
@@ -331,7 +329,11 @@ static int open_spaces(struct postgres_target *t)
 static int commit(void *ctx, int64_t rows)
 {
     struct postgres_target *t = ctx;
-    int rc = send_rows(t);
+    int rc = OK;
+    if (t->table->settings && t->rows)
+        rc = pg_send_once(t->c, "DELETE FROM pipeline", NULL, 0);
+    if (!rc)
+        rc = send_rows(t);
     if (!rc && is_chunk(t->table))
         rc = send_embeddings(t);
     if (!rc && !strcmp(t->table->name, "embedding_space"))

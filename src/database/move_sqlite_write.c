@@ -92,10 +92,8 @@ static int begin(void *ctx, const struct move_table *table)
     sql_drop(t->insert);
     t->insert = NULL;
     t->table = table;
-    if (table->settings)
-        rc = connection_exec(&t->c, "DELETE FROM pipeline");
-    if (rc || table->sequences)
-        return rc;
+    if (table->sequences)
+        return OK;
     const char *sql = insert_text(table, &t->arena);
     return sql ? sql_prepare(&t->c, &t->insert, sql, NULL, 0) : ERR_NO_MEMORY;
 }
@@ -274,7 +272,11 @@ static int write_row(void *ctx, const struct move_value *row)
     struct sqlite_target *t = ctx;
     if (t->table->sequences)
         return set_sequence(t, row);
-    int rc = strcmp(t->table->name, "chunk") == 0 ? run_add(t, row) : OK;
+    int rc = OK;
+    if (t->table->settings)
+        rc = connection_exec(&t->c, "DELETE FROM pipeline");
+    else if (strcmp(t->table->name, "chunk") == 0)
+        rc = run_add(t, row);
     return rc ? rc : insert(t, row);
 }
 
@@ -337,10 +339,14 @@ static int sync_path(const char *path)
     return rc;
 }
 
+/* Replaces nothing that somebody made meanwhile. Not every file system can do that at once. */
 static int rename_durably(const char *from, const char *to)
 {
     char directory[4096];
-    if (link(from, to) || unlink(from)) /* rename would replace what somebody made meanwhile */
+    int failed = renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+    if (failed && errno == EINVAL)
+        failed = link(from, to) || unlink(from);
+    if (failed)
         return errno == EEXIST ? error_set(ERR_CONFLICT, NULL, "'%s' exists already", to)
                                : error_set_errno(errno, "cannot rename '%s' to '%s'", from, to);
     snprintf(directory, sizeof directory, "%s", to);
@@ -350,18 +356,26 @@ static int rename_durably(const char *from, const char *to)
     return file_sync_directory(slash ? directory : ".");
 }
 
-/* One file without a log beside it. */
+static const char FORGET[] = "DROP TABLE IF EXISTS import_progress; DROP TABLE IF EXISTS import_id";
+
+/* One file without a log beside it. An import forgets its progress last: killed before, it is found
+ * complete by its name or goes on by its progress. */
 static int complete(void *ctx)
 {
     struct sqlite_target *t = ctx;
     sql_drop(t->insert);
     t->insert = NULL;
-    int rc = connection_exec(&t->c, "DROP TABLE import_progress; DROP TABLE import_id;"
-                                    "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode=DELETE");
+    int rc = t->is_export ? connection_exec(&t->c, FORGET) : OK;
+    if (!rc)
+        rc = connection_exec(&t->c, "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode=DELETE");
     connection_close(&t->c);
     if (!rc)
         rc = sync_path(t->path);
-    return rc ? rc : rename_durably(t->path, t->final);
+    if (!rc)
+        rc = rename_durably(t->path, t->final);
+    if (!rc && !t->is_export)
+        rc = connection_open(&t->c, t->final, SQLITE_OPEN_READWRITE, 10000);
+    return rc || t->is_export ? rc : connection_exec(&t->c, FORGET);
 }
 
 /* ---- opening ---- */
@@ -439,10 +453,12 @@ static int remove_leftover(struct sqlite_target *t)
 
 static int make_progress(struct sqlite_target *t, const char *import_id)
 {
-    int rc = connection_exec(&t->c, "CREATE TABLE IF NOT EXISTS import_id (id TEXT NOT NULL);"
-                                    "CREATE TABLE IF NOT EXISTS import_progress (table_name TEXT "
-                                    "PRIMARY KEY, rows INTEGER NOT NULL) STRICT");
-    return rc ? rc : SQL_RUN(&t->c, "INSERT INTO import_id VALUES (?1)", V_TEXT(import_id));
+    int rc = connection_exec(&t->c, "BEGIN IMMEDIATE; CREATE TABLE import_id (id TEXT NOT NULL);"
+                                    "CREATE TABLE import_progress (table_name TEXT PRIMARY KEY, "
+                                    "rows INTEGER NOT NULL) STRICT");
+    if (!rc)
+        rc = SQL_RUN(&t->c, "INSERT INTO import_id VALUES (?1)", V_TEXT(import_id));
+    return rc ? rc : connection_exec(&t->c, "COMMIT");
 }
 
 static int make_export_tables(struct sqlite_target *t, const struct move_sqlite_target *target)
