@@ -70,7 +70,7 @@ equal "ids go on behind the last" t "$(sql "$moved" "SELECT nextval('aegis.media
 postgres_database killed
 killed=$database
 DATABASE_URL=$killed aegis db migrate >/dev/null
-(echo "BEGIN; LOCK TABLE aegis.segment IN EXCLUSIVE MODE;"; sleep 600) | "$client/psql" -qX "$killed" &
+"$client/psql" -qX "$killed" -c "BEGIN; LOCK TABLE aegis.segment IN EXCLUSIVE MODE; SELECT pg_sleep(600)" >/dev/null 2>&1 &
 locker=$!
 pids+=("$locker")
 wait_until 10 eval '[ "$(sql "$killed" "SELECT count(*) FROM pg_locks WHERE relation = '"'aegis.segment'"'::regclass AND granted")" -ge 1 ]'
@@ -83,8 +83,8 @@ exits "a second import at the same time is refused" 1 env DATABASE_URL="$killed"
 contains "because of the first" "another import" "$out"
 kill -9 "$import"
 wait "$import" 2>/dev/null
-sql "$killed" "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'aegis.segment'::regclass" >/dev/null
-kill "$locker" 2>/dev/null
+sql "$killed" "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()" >/dev/null
+wait "$locker"
 wait_until 10 eval '[ "$(sql "$killed" "SELECT count(*) FROM pg_locks WHERE locktype = '"'advisory'"' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")" = 0 ]'
 equal "it stopped on the way" "chunk" "$(sql "$killed" "SELECT string_agg(table_name, ' ') FROM aegis.import_progress WHERE table_name IN ('chunk', 'model_call')")"
 cp "$work/house.aegis" "$work/other.aegis"
