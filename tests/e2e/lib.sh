@@ -8,12 +8,16 @@ data="$work/data"
 count=0
 failed=0
 pids=()
+databases=()
 
 cleanup() {
-    local pid
+    local pid name
     for pid in ${pids[@]+"${pids[@]}"}; do
         kill -9 "$pid" 2>/dev/null
         wait "$pid" 2>/dev/null
+    done
+    for name in ${databases[@]+"${databases[@]}"}; do
+        "$client/psql" -qX "$server" -c "DROP DATABASE $name WITH (FORCE)"
     done
     chmod -R u+rwX "$work" 2>/dev/null
     rm -rf "$work"
@@ -77,6 +81,41 @@ control() { curl -fsS "$url/__control" -d "$1" >/dev/null; }
 # requests PATH [requests|ok|errors]: how many there were of one endpoint; ok ones are billed
 requests() {
     curl -fsS "$url/__control/stats" | jq --arg path "$1" --arg what "${2:-requests}" '.endpoints[$path][$what] // 0'
+}
+
+# without WHY: the test cannot run here; that is a failure where PostgreSQL is required (CTest reads 77 as skipped)
+without() {
+    [ "${AEGIS_REQUIRE_POSTGRES:-0}" = 0 ] && case "${CI:-0}" in 0 | false) true ;; *) false ;; esac && {
+        echo "1..0 # SKIP $1"
+        exit 77
+    }
+    echo "not ok 1 - $1"
+    exit 1
+}
+
+# postgres_start: a PostgreSQL at $server (that of all tests, else one of our own) and the folder of its psql,
+# pg_dump and pg_restore in $client
+postgres_start() {
+    local script="$AEGIS_SOURCE/tests/support/postgres.sh"
+    client=$("$script" client) || without "PostgreSQL's client programs cannot be had"
+    server=${AEGIS_TEST_DATABASE_URL:-$(cat "$AEGIS_BUILD/postgres/url" 2>/dev/null)}
+    [ -n "$server" ] || server=$(AEGIS_POSTGRES_FOR=$$ "$script" start "$(mktemp -d)" -c fsync=off) ||
+        without "PostgreSQL cannot be had"
+}
+# postgres_database NAME: an empty database of this test's own, dropped at the end; its URL is in $database
+postgres_database() {
+    local name="aegis_e2e_$$_$1"
+    "$client/psql" -qX "$server" -c "CREATE DATABASE $name" || return 1
+    databases+=("$name")
+    database=$(printf '%s' "$server" | sed -E "s,^([a-z]+://[^/]*/)[^?]*,\1$name,")
+}
+# sql URL STATEMENT: what it gives, fields separated by |
+sql() { "$client/psql" -qXAt -v ON_ERROR_STOP=1 "$1" -c "$2"; }
+
+# page_block PAGE NAME: the block of commands behind "<!-- test: NAME -->" in docs/PAGE
+page_block() {
+    awk -v mark="<!-- test: $2 -->" '$0 == mark { on = 1; next } on && /^```/ { if (++fences == 2) exit; next } on && fences' \
+        "$AEGIS_SOURCE/docs/$1"
 }
 
 # field KEY NAME: one member of `aegis show --json`

@@ -5,6 +5,8 @@
 # against Debian's keys. Root runs the server as nobody.
 #
 #   postgres.sh fetch               makes the folder if it is not there; prints its path
+#   postgres.sh client              a folder of its own with psql, pg_dump and pg_restore of the same
+#                                   release; prints the path of its programs
 #   postgres.sh start DIRECTORY     makes and starts a cluster there on a free port of 127.0.0.1, or
 #                                   starts the one that is there on the port it had; prints its URL
 #                                   (user and database "postgres", no password)
@@ -25,6 +27,8 @@ packages="postgresql-17 postgresql-17-pgvector libaudit1 libc6 libcap-ng0 libcap
     libgssapi-krb5-2 libicu76 libk5crypto3 libkeyutils1 libkrb5-3 libkrb5support0 libldap2 liblz4-1
     liblzma5 libpam0g libpq5 libsasl2-2 libssl3t64 libstdc++6 libsystemd0 libxml2 libxxhash0 libzstd1
     zlib1g"
+client_packages="postgresql-client-17 libc6 libcom-err2 libgssapi-krb5-2 libk5crypto3 libkeyutils1 libkrb5-3
+    libkrb5support0 libldap2 liblz4-1 libpq5 libreadline8t64 libsasl2-2 libssl3t64 libtinfo6 libzstd1 zlib1g"
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/aegis-test"
 nobody=65534
 # Root runs it as nobody, who does not get into root's home.
@@ -82,15 +86,17 @@ WRAPPER
     chmod 755 "$program"
 }
 
-fetch() {
-    local root="$cache/postgresql-17"
-    if [ ! -x "$root/usr/lib/postgresql/17/bin/postgres" ]; then
+# fetch_folder NAME PACKAGES PROGRAM...: $cache/NAME with these packages in it, made if it is not there
+fetch_folder() {
+    local root="$cache/$1" packages=$2 bin=usr/lib/postgresql/17/bin
+    shift 2
+    if [ ! -x "$root/$bin/$1" ]; then
         mkdir -p "$cache"
         exec 9>"$cache/lock"
         flock 9
     fi
-    if [ ! -x "$root/usr/lib/postgresql/17/bin/postgres" ]; then
-        echo "fetching PostgreSQL 17 with pgvector (once)" >&2
+    if [ ! -x "$root/$bin/$1" ]; then
+        echo "fetching ${root##*/} (once)" >&2
         local work
         work=$(mktemp -d "$cache/fetch-XXXXXX")
         private_apt "$work/apt" >&2
@@ -99,13 +105,20 @@ fetch() {
         for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
         rm -rf "$work"/root/usr/lib/postgresql/17/lib/bitcode "$work"/root/usr/lib/postgresql/17/lib/llvmjit* \
             "$work"/root/usr/share/doc "$work"/root/usr/share/man "$work"/root/usr/share/locale
-        for p in postgres initdb; do wrap "$work/root" "$work/root/usr/lib/postgresql/17/bin/$p"; done
+        for p in "$@"; do wrap "$work/root" "$work/root/$bin/$p"; done
         chmod -R a+rX "$work/root"
         rm -rf "$root"
         mv "$work/root" "$root"
         rm -rf "$work"
     fi
+    exec 9>&-
     echo "$root"
+}
+
+fetch() { fetch_folder postgresql-17 "$packages" postgres initdb; }
+
+client() {
+    echo "$(fetch_folder postgresql-client-17 "$client_packages" psql pg_dump pg_restore)/usr/lib/postgresql/17/bin"
 }
 
 unprivileged() {
@@ -234,10 +247,10 @@ unshare() {
 }
 
 case "${1:-}" in
-fetch) fetch ;;
+fetch | client) "$1" ;;
 start | halt | stop | share | unshare)
     [ $# -ge 2 ] || fail "usage: postgres.sh $1 DIRECTORY"
     "$@"
     ;;
-*) fail "usage: postgres.sh fetch | start DIRECTORY [ARGUMENT...] | halt DIRECTORY | stop DIRECTORY | share BUILD | unshare BUILD" ;;
+*) fail "usage: postgres.sh fetch | client | start DIRECTORY [ARGUMENT...] | halt DIRECTORY | stop DIRECTORY | share BUILD | unshare BUILD" ;;
 esac
