@@ -429,8 +429,8 @@ static void test_schema_of_another_age(void **state)
     struct postgres_database_options options = {.url = fixture.url, .no_background = true};
     (void)state;
     pg_fixture_script(
-        &fixture, "INSERT INTO aegis.schema_migration (version, name, checksum, lowest_program) "
-                  "VALUES (999, '0999_future', '\\x00', 999)");
+        &fixture, "INSERT INTO aegis.schema_migration (version, name, checksum, lowest_program, "
+                  "duration_ms) VALUES (999, '0999_future', '\\x00', 999, 0)");
     assert_int_equal(postgres_database_open(&options, &db), ERR_SCHEMA);
     pg_fixture_script(&fixture, "DROP SCHEMA aegis CASCADE");
     is_systemic(postgres_database_open(&options, &db), "database_schema");
