@@ -20,7 +20,7 @@
 static const double ALL_WORDS = 1000.0;
 
 /* Of more matches only so many are ranked. */
-enum { RANKED = 20000 };
+enum { RANKED = 10000 };
 
 enum { RANKS = LEXICAL_TERMS * (1 + QUERY_LANGUAGES), QUERY_BYTES = 4 << 20 };
 
@@ -143,7 +143,6 @@ static int find_languages(struct pg *c, struct lexical *l)
 
 /* ---- the search ---- */
 
-/* "|| ''": a stored value is unpacked once and not for each term. */
 static void write_search(struct query_sql *q, struct lexical *l, const char *match,
                          const char *without)
 {
@@ -152,7 +151,7 @@ static void write_search(struct query_sql *q, struct lexical *l, const char *mat
     query_both(q, "::text[], ", P_INTS(l->rank_term, l->rank_count));
     query_both(q,
                "::bigint[]) t (q, n)), hit AS MATERIALIZED ("
-               "SELECT c.chunk_id, c.words || ''::tsvector AS words, 1 + ln(1 + "
+               "SELECT c.chunk_id, c.words, 1 + ln(1 + "
                "octet_length(c.text) / 6.0::float8) AS size FROM chunk c "
                "WHERE c.words @@ ",
                P_TEXT(match));

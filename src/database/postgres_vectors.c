@@ -6,7 +6,7 @@
 #include "database/vector_half.h"
 
 const struct vector_tuning vector_tuning_default = {
-    .exact_rows = 10000, .ef_search = 200, .scan_rows = 100000};
+    .exact_rows = 10000, .ef_search = 800, .scan_rows = 100000};
 
 enum {
     INDEX_DIMENSIONS = 2000,      /* of vector, in an HNSW index */
@@ -209,6 +209,8 @@ static int tune(struct pg *c, const struct vector_search *v)
     if (!rc && iterative)
         rc = set_number(c, "SELECT set_config('hnsw.max_scan_tuples', $1::text, true)",
                         t->scan_rows);
+    if (!rc && iterative) /* times work_mem, for what a scan has seen */
+        rc = set_number(c, "SELECT set_config('hnsw.scan_mem_multiplier', $1::text, true)", 4);
     return rc;
 }
 

@@ -24,7 +24,8 @@
 
 struct vector_tuning {
     int64_t exact_rows;
-    int64_t ef_search; /* candidates the index keeps in view, at least */
+    int64_t ef_search; /* candidates the index keeps in view, at least; measured by bench/run
+                        * vector-postgres: recall@10 against what it costs */
     int64_t scan_rows; /* the index gives up after so many (pgvector's own limit is 20,000) */
     bool one_scan;     /* as if pgvector were older than 0.8 */
 };

@@ -1,5 +1,9 @@
 -- lowest-program: 1
 --
+-- Ranking reads a passage's words: up to two passages a page they stand in their row, without the detour of
+-- TOAST and its compression.
+ALTER TABLE chunk SET (toast_tuple_target = 4080);
+
 -- New words wait in the index's pending list, which costs a writer an append instead of some hundred
 -- places in the tree. Every search reads the list, so it is kept short.
 ALTER INDEX chunk_by_words SET (fastupdate = on, gin_pending_list_limit = 512);
