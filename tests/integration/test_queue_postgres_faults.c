@@ -189,6 +189,56 @@ static void test_a_missed_notification(void **state)
     assert_in_range(took, 0, SOON_MS);
 }
 
+/* The connection that listens gets no answer, and says nothing of it. */
+static void test_a_listener_that_hears_nothing(void **state)
+{
+    static const char STUCK[] = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = "
+                                "'Lock' AND query LIKE '%queue_look%' AND pid <> pg_backend_pid()";
+    struct place *p = *state;
+    struct pg *holder;
+    struct waiter w = {.place = p};
+    ok(pg_acquire(p->pool, LONG_MS, NULL, &holder));
+    ok(pg_script(holder,
+                 "BEGIN; SELECT setval('queue_waiting', 0); ALTER SEQUENCE queue_waiting CACHE 2"));
+    arena_init(&w.arena, MIB(1));
+    assert_int_equal(pthread_create(&w.thread, NULL, wait_for_one, &w), 0);
+    while (number(p, STUCK) != 1)
+        sched_yield();
+    int64_t start = clock_monotonic_ms();
+    script(p, "INSERT INTO queue_message (rank, visible_ms, sent_ms, body) VALUES "
+              "(1000, 0, 1, 'quiet')");
+    assert_in_range(waiter_join(&w, start), 0, SOON_MS + 1000);
+    ok(w.rc);
+    assert_int_equal(w.count, 1);
+    ok(pg_script(holder, "ROLLBACK"));
+    pg_release(holder);
+}
+
+/* Sent with a delay, or given back with one, by another process. */
+static void test_a_delay_ends_while_another_waits(void **state)
+{
+    struct place *p = *state, other = {0};
+    struct queue_message *m;
+    struct waiter w;
+    struct queue_send s = {.body = "later", .length = 5, .delay_ms = 700};
+    open_queue(&other, p->fixture.url);
+    waiter_start(&w, p);
+    int64_t start = clock_monotonic_ms();
+    ok(other.queue.ops->send(other.queue.ctx, &s, 1, NULL));
+    assert_in_range(waiter_join(&w, start), 700, 700 + SOON_MS);
+    assert_int_equal(w.count, 1);
+    ok(send_one(&other, "back"));
+    assert_int_equal(receive(&other, 1, LONG_MS, 0, &m), 1);
+    script(p, "SELECT setval('queue_waiting', 0)");
+    waiter_start(&w, p);
+    struct queue_receipt r = {.receipt = m->receipt};
+    start = clock_monotonic_ms();
+    ok(other.queue.ops->change_visibility(other.queue.ctx, &r, 1, 700));
+    assert_in_range(waiter_join(&w, start), 600, 700 + SOON_MS);
+    assert_int_equal(w.count, 1);
+    close_queue(&other);
+}
+
 /* A sender notifies once for each time that somebody waits, and not at all if nobody does. */
 static void test_nobody_waits_nobody_is_notified(void **state)
 {
@@ -521,6 +571,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_a_missed_notification),
+        TEST(test_a_listener_that_hears_nothing),
+        TEST(test_a_delay_ends_while_another_waits),
         TEST(test_nobody_waits_nobody_is_notified),
         TEST(test_cut_connections),
         cmocka_unit_test(test_server_halted_and_started_again),

@@ -13,6 +13,7 @@ enum {
     LOOK_FIRST_MS = 10, /* and the first of them, as a sender may have looked before we said that
                            we wait, and committed after we looked; then twice as long each time */
     LOST_MS = 200,
+    DEAF_MS = 2 * LOOK_MS,
 };
 
 struct pg_value waker_clock(const struct clock *clock)
@@ -47,19 +48,29 @@ void waker_announce(struct waker *w)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* Until when a wait that began at `began` lasts if nothing comes. */
+static int64_t end_of_wait(const struct waker *w, int64_t began, int64_t deadline_ms)
+{
+    int64_t deaf = (w->heard_ms > began ? w->heard_ms : began) + DEAF_MS;
+    return deaf < deadline_ms ? deaf : deadline_ms;
+}
+
 /* A flag for cancelling wakes nobody, so it is looked at in slices. */
 int waker_wait(struct waker *w, uint64_t seen, int64_t deadline_ms, const struct cancel *cancel)
 {
     bool cancelled = false;
+    int64_t began = clock_monotonic_ms();
     pthread_mutex_lock(&w->lock);
     if (w->arrivals == seen && w->waiting++ == 0)
         pthread_cond_signal(&w->wanted);
     while (w->arrivals == seen) {
-        int64_t now = clock_monotonic_ms(), until = cancel ? now + CANCEL_POLL_MS : deadline_ms;
+        int64_t now = clock_monotonic_ms(), end = end_of_wait(w, began, deadline_ms);
         cancelled = cancel_requested(cancel);
-        if (cancelled || now >= deadline_ms)
+        if (cancelled || now >= end)
             break;
-        condition_wait_until(&w->arrived, &w->lock, until < deadline_ms ? until : deadline_ms);
+        if (cancel && end > now + CANCEL_POLL_MS)
+            end = now + CANCEL_POLL_MS;
+        condition_wait_until(&w->arrived, &w->lock, end);
     }
     if (w->arrivals == seen)
         w->waiting--;
@@ -180,6 +191,7 @@ static void *keep_listening(void *arg)
         last = word;
         word = wait_for_word(w);
         pthread_mutex_lock(&w->lock);
+        w->heard_ms = clock_monotonic_ms();
         if (word == WORD_NONE)
             continue;
         announce_locked(w);

@@ -23,6 +23,7 @@ struct waker {
     uint64_t arrivals;
     int waiting; /* who have not heard of the last arrival */
     bool stopping;
+    int64_t heard_ms;   /* monotonic: when the thread last had an answer from the server */
     atomic_bool passed; /* messages were received since the positions were last moved */
     int nudge;          /* eventfd: look now, or see that it is closing */
     /* Of the thread alone. */
@@ -40,7 +41,8 @@ uint64_t waker_arrivals(struct waker *w);
 /* Something may be visible, or will be sooner than was known. */
 void waker_announce(struct waker *w);
 
-/* Waits until there is more than `seen`, or the deadline (monotonic). ERR_CANCELLED. */
+/* Waits until there is more than `seen`, or the deadline (monotonic), or the thread has had no
+ * answer for two seconds: its connection may be dead without saying so. ERR_CANCELLED. */
 int waker_wait(struct waker *w, uint64_t seen, int64_t deadline_ms, const struct cancel *cancel);
 
 /* $n for the time: NULL unless a test keeps it. */
