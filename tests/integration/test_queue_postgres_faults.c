@@ -410,7 +410,7 @@ static void test_a_slow_sender_is_not_overtaken(void **state)
     struct place *p = *state;
     struct queue_message *m;
     struct pg *slow;
-    static const char ADVANCE[] = "SELECT queue_advance(NULL)::int";
+    static const char ADVANCE[] = "SELECT queue_advance(NULL, 0)::int";
     ok(pg_acquire(p->pool, LONG_MS, NULL, &slow));
     ok(pg_script(slow, "BEGIN; SELECT queue_send(ARRAY['slow'], ARRAY[''], ARRAY[0], NULL)"));
     for (int i = 0; i < 20; i++) {
@@ -474,7 +474,7 @@ static void test_an_old_snapshot_does_not_slow_claims(void **state)
         arena_free(&p->arena);
     }
     assert_int_equal(receive(p, 1, LONG_MS, 600, &m), 0); /* until the last timeout has passed */
-    assert_int_equal(number(p, "SELECT queue_advance(NULL)::int"), 1);
+    assert_int_equal(number(p, "SELECT queue_advance(NULL, 0)::int"), 1);
     script(p, "VACUUM queue_message");
     int64_t after = pages_of_a_claim(p);
     if (after > before + 50)
@@ -541,7 +541,7 @@ static void test_roles(void **state)
             "INSERT INTO queue_message (rank, visible_ms, sent_ms, body) VALUES (1,0,1,'')");
     may_not(&ingest, "SELECT setval('queue_head', 1000000)");
     may_not(&ingest, "SELECT nextval('queue_head')");
-    may_not(&ingest, "SELECT queue_advance(NULL)");
+    may_not(&ingest, "SELECT queue_advance(NULL, 0)");
 
     ok(read.queue.ops->stats(read.queue.ctx, &stats));
     assert_int_equal(stats.visible, 1);
@@ -558,7 +558,7 @@ static void test_roles(void **state)
     assert_int_equal(moved, 1);
     assert_int_equal(receive(&process, 1, LONG_MS, 0, &m), 1);
     assert_int_equal(delete_one(&process, m->receipt), OK);
-    assert_int_equal(number(&process, "SELECT queue_advance(NULL)::int"), 1);
+    assert_int_equal(number(&process, "SELECT queue_advance(NULL, 0)::int"), 1);
     ok(send_one(&process, "x"));
 
     close_as(p, &ingest, names[0]);

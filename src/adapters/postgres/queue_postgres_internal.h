@@ -18,7 +18,8 @@ struct postgres_queue {
     const struct clock *clock; /* NULL: the server's */
     int max_receives;
     uint64_t advance_every;
-    _Atomic uint64_t turn; /* receives so far */
+    _Atomic uint64_t turn;       /* receives so far */
+    _Atomic int64_t advanced_ms; /* monotonic: when it last looked whether that was due */
     struct waker waker;
 };
 

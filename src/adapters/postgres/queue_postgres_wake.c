@@ -80,20 +80,20 @@ int waker_wait(struct waker *w, uint64_t seen, int64_t deadline_ms, const struct
 
 /* ---- the thread ---- */
 
-static void advance_on(struct pg *c, const struct clock *clock)
+static void advance_on(struct pg *c, const struct clock *clock, int64_t age_ms)
 {
-    static const char SQL[] = "SELECT queue_advance($1)";
-    struct pg_value now = waker_clock(clock);
-    if (!pg_begin(c, PG_NOT_DURABLE) && !pg_send(c, SQL, &now, 1))
+    static const char SQL[] = "SELECT queue_advance($1, $2)";
+    const struct pg_value values[] = {waker_clock(clock), P_INT(age_ms)};
+    if (!pg_begin(c, PG_NOT_DURABLE) && !pg_send(c, SQL, values, 2))
         (void)pg_commit_sync(c, NULL, 0);
 }
 
-void waker_advance(struct pg_pool *pool, const struct clock *clock)
+void waker_advance(struct pg_pool *pool, const struct clock *clock, int64_t age_ms)
 {
     struct error before = *error_last();
     struct pg *c;
     if (!pg_acquire(pool, 0, NULL, &c)) {
-        advance_on(c, clock);
+        advance_on(c, clock, age_ms);
         pg_release(c);
     }
     error_restore(&before);
@@ -106,8 +106,7 @@ static int look(struct waker *w, bool *found, int64_t *next_ms)
     static const char SQL[] = "SELECT ready, next_ms FROM queue_look($1, $2)";
     const struct pg_value values[] = {waker_clock(w->clock), P_INT(LOOK_MS)};
     struct pg_rows rows = {0};
-    if (atomic_exchange(&w->passed, false))
-        advance_on(w->listener, w->clock);
+    advance_on(w->listener, w->clock, atomic_exchange(&w->passed, false) ? 0 : WAKER_OLD_MS);
     int rc = pg_begin(w->listener, PG_NOT_DURABLE);
     if (!rc)
         rc = pg_send(w->listener, SQL, values, 2);

@@ -48,7 +48,11 @@ int waker_wait(struct waker *w, uint64_t seen, int64_t deadline_ms, const struct
 /* $n for the time: NULL unless a test keeps it. */
 struct pg_value waker_clock(const struct clock *clock);
 
-/* Moves the positions where claims begin; a favour, which may fail. Keeps the last error. */
-void waker_advance(struct pg_pool *pool, const struct clock *clock);
+/* Moves the positions where claims begin, unless that was done age_ms ago; a favour, which may
+ * fail. Keeps the last error. */
+void waker_advance(struct pg_pool *pool, const struct clock *clock, int64_t age_ms);
+
+/* Time makes them old too: messages that are gone have timeouts still to pass. */
+enum { WAKER_OLD_MS = 5000 };
 
 #endif
