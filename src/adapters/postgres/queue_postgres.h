@@ -21,7 +21,7 @@
  *
  * Waking: receivers that wait share one connection of the pool, which LISTENs; a sender notifies
  * only when a process has said that it waits. What is missed (a connection cut, a pooler that
- * passes no notifications on) is found by looking, once a second.
+ * passes no notifications on) is found by looking, once a second; two if that connection hangs.
  */
 #ifndef AEGIS_ADAPTERS_POSTGRES_QUEUE_POSTGRES_H
 #define AEGIS_ADAPTERS_POSTGRES_QUEUE_POSTGRES_H
