@@ -138,7 +138,8 @@ int queue_receive(void *ctx, size_t max, int64_t visibility_ms, int64_t wait_ms,
     rc = claim_or_wait(q, &c, wait_ms, cancel);
     *out = c.out;
     *count = rc ? 0 : c.count;
-    count_passed(q, *count);
+    if (!rc)
+        count_passed(q, *count);
     return rc;
 }
 
