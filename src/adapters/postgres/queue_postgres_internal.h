@@ -24,8 +24,10 @@ struct postgres_queue {
 };
 
 /*
- * Runs one statement on a connection of the pool, again if the connection was lost under it or a
- * deadlock was to be broken: it may so have been run twice. `durable`: its commit is on disk.
+ * Runs one statement on a connection of the pool, again on another if the connection was lost under
+ * it, or if a deadlock was to be broken: it may so have been run more than once. A server that
+ * cannot be reached is met when the next connection is made, and ends it. `durable`: its commit is
+ * on disk.
  */
 int queue_call(struct postgres_queue *q, bool durable, const struct cancel *cancel,
                struct pg_rows *rows, const char *sql, const struct pg_value *values, size_t count);
