@@ -189,6 +189,56 @@ static void test_a_missed_notification(void **state)
     assert_in_range(took, 0, SOON_MS);
 }
 
+/* The connection that listens gets no answer, and says nothing of it. */
+static void test_a_listener_that_hears_nothing(void **state)
+{
+    static const char STUCK[] = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = "
+                                "'Lock' AND query LIKE '%queue_look%' AND pid <> pg_backend_pid()";
+    struct place *p = *state;
+    struct pg *holder;
+    struct waiter w = {.place = p};
+    ok(pg_acquire(p->pool, LONG_MS, NULL, &holder));
+    ok(pg_script(holder,
+                 "BEGIN; SELECT setval('queue_waiting', 0); ALTER SEQUENCE queue_waiting CACHE 2"));
+    arena_init(&w.arena, MIB(1));
+    assert_int_equal(pthread_create(&w.thread, NULL, wait_for_one, &w), 0);
+    while (number(p, STUCK) != 1)
+        sched_yield();
+    int64_t start = clock_monotonic_ms();
+    script(p, "INSERT INTO queue_message (rank, visible_ms, sent_ms, body) VALUES "
+              "(1000, 0, 1, 'quiet')");
+    assert_in_range(waiter_join(&w, start), 0, SOON_MS + 1000);
+    ok(w.rc);
+    assert_int_equal(w.count, 1);
+    ok(pg_script(holder, "ROLLBACK"));
+    pg_release(holder);
+}
+
+/* Sent with a delay, or given back with one, by another process. */
+static void test_a_delay_ends_while_another_waits(void **state)
+{
+    struct place *p = *state, other = {0};
+    struct queue_message *m;
+    struct waiter w;
+    struct queue_send s = {.body = "later", .length = 5, .delay_ms = 700};
+    open_queue(&other, p->fixture.url);
+    waiter_start(&w, p);
+    int64_t start = clock_monotonic_ms();
+    ok(other.queue.ops->send(other.queue.ctx, &s, 1, NULL));
+    assert_in_range(waiter_join(&w, start), 700, 700 + SOON_MS);
+    assert_int_equal(w.count, 1);
+    ok(send_one(&other, "back"));
+    assert_int_equal(receive(&other, 1, LONG_MS, 0, &m), 1);
+    script(p, "SELECT setval('queue_waiting', 0)");
+    waiter_start(&w, p);
+    struct queue_receipt r = {.receipt = m->receipt};
+    start = clock_monotonic_ms();
+    ok(other.queue.ops->change_visibility(other.queue.ctx, &r, 1, 700));
+    assert_in_range(waiter_join(&w, start), 600, 700 + SOON_MS);
+    assert_int_equal(w.count, 1);
+    close_queue(&other);
+}
+
 /* A sender notifies once for each time that somebody waits, and not at all if nobody does. */
 static void test_nobody_waits_nobody_is_notified(void **state)
 {
@@ -235,13 +285,19 @@ static void test_cut_connections(void **state)
         int64_t start = clock_monotonic_ms();
         ok(send_one(p, "after a cut")); /* through another connection */
         int64_t took = waiter_join(&w, start);
-        ok(w.rc);
+        if (w.rc)
+            fail_msg("%s", w.error.message);
         assert_int_equal(w.count, 1);
         assert_in_range(took, 0, SOON_MS);
         script(p, "SELECT setval('queue_waiting', 0)");
     }
+    struct pg *held[4]; /* so that there are as many to be cut at once */
+    for (int i = 0; i < 4; i++)
+        ok(pg_acquire(far.pool, LONG_MS, NULL, &held[i]));
+    for (int i = 0; i < 4; i++)
+        pg_release(held[i]);
     tcp_proxy_cut(&proxy);
-    ok(send_one(&far, "through a cut")); /* is done again on a new one */
+    ok(send_one(&far, "through a cut"));
     tcp_proxy_cut(&proxy);
     assert_int_equal(receive(&far, 10, LONG_MS, 0, &m), 1);
     tcp_proxy_cut(&proxy);
@@ -360,7 +416,7 @@ static void test_a_slow_sender_is_not_overtaken(void **state)
     struct place *p = *state;
     struct queue_message *m;
     struct pg *slow;
-    static const char ADVANCE[] = "SELECT queue_advance(NULL)::int";
+    static const char ADVANCE[] = "SELECT queue_advance(NULL, 0)::int";
     ok(pg_acquire(p->pool, LONG_MS, NULL, &slow));
     ok(pg_script(slow, "BEGIN; SELECT queue_send(ARRAY['slow'], ARRAY[''], ARRAY[0], NULL)"));
     for (int i = 0; i < 20; i++) {
@@ -424,7 +480,7 @@ static void test_an_old_snapshot_does_not_slow_claims(void **state)
         arena_free(&p->arena);
     }
     assert_int_equal(receive(p, 1, LONG_MS, 600, &m), 0); /* until the last timeout has passed */
-    assert_int_equal(number(p, "SELECT queue_advance(NULL)::int"), 1);
+    assert_int_equal(number(p, "SELECT queue_advance(NULL, 0)::int"), 1);
     script(p, "VACUUM queue_message");
     int64_t after = pages_of_a_claim(p);
     if (after > before + 50)
@@ -491,7 +547,7 @@ static void test_roles(void **state)
             "INSERT INTO queue_message (rank, visible_ms, sent_ms, body) VALUES (1,0,1,'')");
     may_not(&ingest, "SELECT setval('queue_head', 1000000)");
     may_not(&ingest, "SELECT nextval('queue_head')");
-    may_not(&ingest, "SELECT queue_advance(NULL)");
+    may_not(&ingest, "SELECT queue_advance(NULL, 0)");
 
     ok(read.queue.ops->stats(read.queue.ctx, &stats));
     assert_int_equal(stats.visible, 1);
@@ -508,7 +564,7 @@ static void test_roles(void **state)
     assert_int_equal(moved, 1);
     assert_int_equal(receive(&process, 1, LONG_MS, 0, &m), 1);
     assert_int_equal(delete_one(&process, m->receipt), OK);
-    assert_int_equal(number(&process, "SELECT queue_advance(NULL)::int"), 1);
+    assert_int_equal(number(&process, "SELECT queue_advance(NULL, 0)::int"), 1);
     ok(send_one(&process, "x"));
 
     close_as(p, &ingest, names[0]);
@@ -521,6 +577,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_a_missed_notification),
+        TEST(test_a_listener_that_hears_nothing),
+        TEST(test_a_delay_ends_while_another_waits),
         TEST(test_nobody_waits_nobody_is_notified),
         TEST(test_cut_connections),
         cmocka_unit_test(test_server_halted_and_started_again),

@@ -12,7 +12,9 @@
 enum {
     DEFAULT_MAX_RECEIVES = 20,
     ACQUIRE_WAIT_MS = 5000,
-    CALL_TRIES = 3,
+    CONFLICT_TRIES = 3,
+    LOST_TRIES =
+        9, /* what cut one connection cut the pool's others: each is found out by its use */
     /* What a claim walks over at most that is gone, about: docs/queue.md has what it costs. */
     ADVANCE_EVERY = 2000,
 };
@@ -33,10 +35,10 @@ static int run(struct pg *c, bool durable, struct pg_rows *rows, const char *sql
 
 static bool again(int rc, int tries)
 {
-    if (tries >= CALL_TRIES)
-        return false;
-    return pg_worth_again() || (rc == ERR_SYSTEMIC && tries == 1 &&
-                                strcmp(error_last()->reason, "database_unreachable") == 0);
+    if (pg_worth_again())
+        return tries < CONFLICT_TRIES;
+    return rc == ERR_SYSTEMIC && tries < LOST_TRIES &&
+           strcmp(error_last()->reason, "database_unreachable") == 0;
 }
 
 int queue_call(struct postgres_queue *q, bool durable, const struct cancel *cancel,

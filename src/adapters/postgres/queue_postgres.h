@@ -9,8 +9,8 @@
  * crash of the server may undo it, which is one more delivery under the same receive count, so for
  * that one message two receivers may hold the same receipt.
  *
- * Losing the connection: a call that met it is made once more on a new connection, without knowing
- * whether the first was committed. So a send may send twice, a delete may report ERR_CONFLICT for
+ * Losing the connection: a call that met it is made again on another, without knowing whether the
+ * first was committed. So a send may send twice, a delete may report ERR_CONFLICT for
  * what it deleted itself, and messages claimed by the first try come back after their timeout. If
  * the server cannot be reached the error passes to the caller as pg.h sets it; a receive that waits
  * returns it as soon as that is noticed.
@@ -21,7 +21,7 @@
  *
  * Waking: receivers that wait share one connection of the pool, which LISTENs; a sender notifies
  * only when a process has said that it waits. What is missed (a connection cut, a pooler that
- * passes no notifications on) is found by looking, once a second.
+ * passes no notifications on) is found by looking, once a second; two if that connection hangs.
  */
 #ifndef AEGIS_ADAPTERS_POSTGRES_QUEUE_POSTGRES_H
 #define AEGIS_ADAPTERS_POSTGRES_QUEUE_POSTGRES_H

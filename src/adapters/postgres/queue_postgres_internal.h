@@ -18,13 +18,16 @@ struct postgres_queue {
     const struct clock *clock; /* NULL: the server's */
     int max_receives;
     uint64_t advance_every;
-    _Atomic uint64_t turn; /* receives so far */
+    _Atomic uint64_t turn;       /* receives so far */
+    _Atomic int64_t advanced_ms; /* monotonic: when it last looked whether that was due */
     struct notifier notifier;
 };
 
 /*
- * Runs one statement on a connection of the pool, again if the connection was lost under it or a
- * deadlock was to be broken: it may so have been run twice. `durable`: its commit is on disk.
+ * Runs one statement on a connection of the pool, again on another if the connection was lost under
+ * it, or if a deadlock was to be broken: it may so have been run more than once. A server that
+ * cannot be reached is met when the next connection is made, and ends it. `durable`: its commit is
+ * on disk.
  */
 int queue_call(struct postgres_queue *q, bool durable, const struct cancel *cancel,
                struct pg_rows *rows, const char *sql, const struct pg_value *values, size_t count);

@@ -87,15 +87,18 @@ static int claim_once(struct postgres_queue *q, struct claim *c, const struct ca
     return rc;
 }
 
-/* So often on average, by all processes together. */
-static void count_received(struct postgres_queue *q, size_t count)
+/* Claims and changes of visibility leave entries behind that later claims walk over. */
+static void count_passed(struct postgres_queue *q, size_t count)
 {
-    if (count == 0)
-        return;
-    if (random_below(q->advance_every) < count)
-        notifier_advance(q->pool, q->clock);
-    else
+    int64_t now = clock_monotonic_ms(), last = atomic_load(&q->advanced_ms);
+    if (count && random_below(q->advance_every) < count) {
+        notifier_advance(q->pool, q->clock, 0);
+    } else if (now - last > WAKER_OLD_MS &&
+               atomic_compare_exchange_strong(&q->advanced_ms, &last, now)) {
+        notifier_advance(q->pool, q->clock, WAKER_OLD_MS);
+    } else if (count) {
         atomic_store(&q->notifier.passed, true);
+    }
 }
 
 static int claim_or_wait(struct postgres_queue *q, struct claim *c, int64_t wait_ms,
@@ -135,7 +138,8 @@ int queue_receive(void *ctx, size_t max, int64_t visibility_ms, int64_t wait_ms,
     rc = claim_or_wait(q, &c, wait_ms, cancel);
     *out = c.out;
     *count = rc ? 0 : c.count;
-    count_received(q, *count);
+    if (!rc)
+        count_passed(q, *count);
     return rc;
 }
 
@@ -243,7 +247,9 @@ int queue_change_visibility(void *ctx, struct queue_receipt *receipts, size_t co
         rc = call_with_receipts(q, receipts, count,
                                 "SELECT message_id, receives FROM queue_hide($1, $2, $3, $4)", more,
                                 2);
-    if (!rc)
+    if (!rc) {
+        count_passed(q, count);
         notifier_announce(&q->notifier);
+    }
     return rc;
 }

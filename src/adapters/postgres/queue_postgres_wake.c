@@ -13,6 +13,7 @@ enum {
     LOOK_FIRST_MS = 10, /* and the first of them, as a sender may have looked before we said that
                            we wait, and committed after we looked; then twice as long each time */
     LOST_MS = 200,
+    DEAF_MS = 2 * LOOK_MS,
 };
 
 struct pg_value notifier_clock(const struct clock *clock)
@@ -47,19 +48,30 @@ void notifier_announce(struct notifier *w)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* Until when a wait that began at `began` lasts if nothing comes. */
+static int64_t end_of_wait(const struct notifier *w, int64_t began, int64_t deadline_ms)
+{
+    int64_t deaf = (w->heard_ms > began ? w->heard_ms : began) + DEAF_MS;
+    return deaf < deadline_ms ? deaf : deadline_ms;
+}
+
 /* A flag for cancelling wakes nobody, so it is looked at in slices. */
-int notifier_wait(struct notifier *w, uint64_t seen, int64_t deadline_ms, const struct cancel *cancel)
+int notifier_wait(struct notifier *w, uint64_t seen, int64_t deadline_ms,
+                  const struct cancel *cancel)
 {
     bool cancelled = false;
+    int64_t began = clock_monotonic_ms();
     pthread_mutex_lock(&w->lock);
     if (w->arrivals == seen && w->waiting++ == 0)
         pthread_cond_signal(&w->wanted);
     while (w->arrivals == seen) {
-        int64_t now = clock_monotonic_ms(), until = cancel ? now + CANCEL_POLL_MS : deadline_ms;
+        int64_t now = clock_monotonic_ms(), end = end_of_wait(w, began, deadline_ms);
         cancelled = cancel_requested(cancel);
-        if (cancelled || now >= deadline_ms)
+        if (cancelled || now >= end)
             break;
-        condition_wait_until(&w->arrived, &w->lock, until < deadline_ms ? until : deadline_ms);
+        if (cancel && end > now + CANCEL_POLL_MS)
+            end = now + CANCEL_POLL_MS;
+        condition_wait_until(&w->arrived, &w->lock, end);
     }
     if (w->arrivals == seen)
         w->waiting--;
@@ -69,20 +81,20 @@ int notifier_wait(struct notifier *w, uint64_t seen, int64_t deadline_ms, const 
 
 /* ---- the thread ---- */
 
-static void advance_on(struct pg *c, const struct clock *clock)
+static void advance_on(struct pg *c, const struct clock *clock, int64_t age_ms)
 {
-    static const char SQL[] = "SELECT queue_advance($1)";
-    struct pg_value now = notifier_clock(clock);
-    if (!pg_begin(c, PG_NOT_DURABLE) && !pg_send(c, SQL, &now, 1))
+    static const char SQL[] = "SELECT queue_advance($1, $2)";
+    const struct pg_value values[] = {notifier_clock(clock), P_INT(age_ms)};
+    if (!pg_begin(c, PG_NOT_DURABLE) && !pg_send(c, SQL, values, 2))
         (void)pg_commit_sync(c, NULL, 0);
 }
 
-void notifier_advance(struct pg_pool *pool, const struct clock *clock)
+void notifier_advance(struct pg_pool *pool, const struct clock *clock, int64_t age_ms)
 {
     struct error before = *error_last();
     struct pg *c;
     if (!pg_acquire(pool, 0, NULL, &c)) {
-        advance_on(c, clock);
+        advance_on(c, clock, age_ms);
         pg_release(c);
     }
     error_restore(&before);
@@ -95,8 +107,7 @@ static int look(struct notifier *w, bool *found, int64_t *next_ms)
     static const char SQL[] = "SELECT ready, next_ms FROM queue_look($1, $2)";
     const struct pg_value values[] = {notifier_clock(w->clock), P_INT(LOOK_MS)};
     struct pg_rows rows = {0};
-    if (atomic_exchange(&w->passed, false))
-        advance_on(w->listener, w->clock);
+    advance_on(w->listener, w->clock, atomic_exchange(&w->passed, false) ? 0 : WAKER_OLD_MS);
     int rc = pg_begin(w->listener, PG_NOT_DURABLE);
     if (!rc)
         rc = pg_send(w->listener, SQL, values, 2);
@@ -180,6 +191,7 @@ static void *keep_listening(void *arg)
         last = word;
         word = wait_for_word(w);
         pthread_mutex_lock(&w->lock);
+        w->heard_ms = clock_monotonic_ms();
         if (word == WORD_NONE)
             continue;
         announce_locked(w);
@@ -209,9 +221,9 @@ static void notifier_free(struct notifier *w)
 int notifier_open(struct notifier *w, struct pg_pool *pool, const struct clock *clock)
 {
     *w = (struct notifier){.pool = pool,
-                        .clock = clock,
-                        .nudge = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-                        .pause_ms = LOOK_FIRST_MS};
+                           .clock = clock,
+                           .nudge = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+                           .pause_ms = LOOK_FIRST_MS};
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->arrived, NULL);
     pthread_cond_init(&w->wanted, NULL);

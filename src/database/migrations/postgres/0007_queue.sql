@@ -278,7 +278,7 @@ COMMENT ON FUNCTION queue_look(bigint, bigint) IS 'Announces a waiting receiver 
 
 -- Holds up senders and receivers for as long as those take to commit that are under way, and for a
 -- tenth of a second at most; then it is another's turn.
-CREATE FUNCTION queue_advance(clock_ms bigint) RETURNS boolean LANGUAGE plpgsql
+CREATE FUNCTION queue_advance(clock_ms bigint, age_ms bigint) RETURNS boolean LANGUAGE plpgsql
     SECURITY DEFINER SET search_path = aegis, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     now_ms bigint;
@@ -286,6 +286,9 @@ DECLARE
     due bigint;
     lowest bigint;
 BEGIN
+    IF coalesce(clock_ms, queue_now()) - (SELECT last_value FROM queue_due) < age_ms THEN
+        RETURN true;
+    END IF;
     PERFORM set_config('lock_timeout', '100ms', true);
     BEGIN
         PERFORM pg_advisory_xact_lock(1097159029, 3);
@@ -308,7 +311,7 @@ BEGIN
     END IF;
     RETURN true;
 END $$;
-COMMENT ON FUNCTION queue_advance(bigint) IS 'Moves queue_head and queue_due up to what is left; false: others were in the way';
+COMMENT ON FUNCTION queue_advance(bigint, bigint) IS 'Moves queue_head and queue_due up to what is left, unless that was done age_ms ago; false: others were in the way';
 
 CREATE FUNCTION queue_stats(clock_ms bigint)
     RETURNS TABLE (visible bigint, in_flight bigint, delayed bigint, dead bigint, oldest_age_ms bigint)
@@ -337,4 +340,4 @@ REVOKE EXECUTE ON FUNCTION queue_wake(), queue_send(text[], text[], bigint[], bi
     queue_take(tid[], bigint, bigint, bigint), queue_receive(bigint, bigint, bigint, bigint, bigint),
     queue_untake(bigint[], bigint), queue_delete(bigint[], bigint[]), queue_hide(bigint[], bigint[], bigint, bigint),
     queue_bury(bigint, bigint, text, text, bigint), queue_redrive(bigint[], bigint), queue_look(bigint, bigint),
-    queue_advance(bigint), queue_stats(bigint) FROM PUBLIC;
+    queue_advance(bigint, bigint), queue_stats(bigint) FROM PUBLIC;
