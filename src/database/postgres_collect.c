@@ -154,7 +154,7 @@ static int collect(struct pg *c, void *arg)
     return rc ? error_prefix("while deleting old results") : OK;
 }
 
-static int collect_with(struct store *s, bool wait, bool *more)
+int garbage_collect(struct store *s, bool wait, bool *more)
 {
     struct collecting g = {.s = s, .wait = wait};
     int rc = store_transaction(s, PG_READ_WRITE, collect, &g);
@@ -162,21 +162,11 @@ static int collect_with(struct store *s, bool wait, bool *more)
     return rc;
 }
 
-int garbage_collect(struct store *s, bool *more)
-{
-    return collect_with(s, false, more);
-}
-
-int garbage_collect_now(struct store *s, bool *more)
-{
-    return collect_with(s, true, more);
-}
-
 /* ---- the outbox ---- */
 
 struct trim {
     int64_t rows, before_ms;
-    bool more;
+    bool wait, more;
 };
 
 /* The newest row always stays. Ids have gaps, so the number of rows is an upper bound. */
@@ -191,7 +181,7 @@ static int trim(struct pg *c, void *arg)
     struct pg_rows rows;
     bool mine;
     t->more = false;
-    int rc = take_lock(c, false, &mine);
+    int rc = take_lock(c, t->wait, &mine);
     if (rc || !mine)
         return rc;
     rc = PG_QUERY(c, &rows, TRIM, P_INT(t->rows), P_INT(t->before_ms), P_INT(TRIM_ROWS));
@@ -200,9 +190,10 @@ static int trim(struct pg *c, void *arg)
     return rc;
 }
 
-int garbage_trim(struct store *s, bool *more)
+int garbage_trim(struct store *s, bool wait, bool *more)
 {
-    struct trim t = {.rows = s->outbox_rows, .before_ms = store_now(s) - s->outbox_ms};
+    struct trim t = {
+        .wait = wait, .rows = s->outbox_rows, .before_ms = store_now(s) - s->outbox_ms};
     int rc = store_transaction(s, PG_READ_WRITE, trim, &t);
     *more = t.more;
     return rc;
@@ -268,7 +259,7 @@ static int move(struct pg *c, void *arg)
     struct moving *m = arg;
     bool mine, quiet = true;
     m->more = false;
-    int rc = take_lock(c, false, &mine);
+    int rc = take_lock(c, !m->last_chunk, &mine);
     if (!rc && mine && m->last_chunk)
         rc = look_quiet(m, c, &quiet);
     return rc || !mine ? rc : move_all(m, c, quiet);

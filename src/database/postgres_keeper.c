@@ -27,7 +27,7 @@ struct schedule {
 };
 
 struct chores {
-    bool collect, move, trim, clock;
+    bool collect, index, trim, clock;
 };
 
 static int until_done(struct store *s, int (*step)(struct store *s, bool *more))
@@ -44,7 +44,17 @@ static int until_done(struct store *s, int (*step)(struct store *s, bool *more))
     return rc;
 }
 
-static int move_some(struct store *s, bool *more)
+static int collect_some(struct store *s, bool *more)
+{
+    return garbage_collect(s, false, more);
+}
+
+static int trim_some(struct store *s, bool *more)
+{
+    return garbage_trim(s, false, more);
+}
+
+static int index_some(struct store *s, bool *more)
 {
     return index_step(s, &s->keeper->last_chunk, more);
 }
@@ -64,11 +74,11 @@ static int do_chores(struct store *s, const struct chores *todo)
 {
     int rc = todo->clock ? measure(s) : OK;
     if (!rc && todo->collect)
-        rc = until_done(s, garbage_collect);
+        rc = until_done(s, collect_some);
     if (!rc && todo->trim)
-        rc = until_done(s, garbage_trim);
-    if (!rc && todo->move)
-        rc = until_done(s, move_some);
+        rc = until_done(s, trim_some);
+    if (!rc && todo->index)
+        rc = until_done(s, index_some);
     return rc;
 }
 
@@ -91,7 +101,7 @@ static bool next_chores(struct keeper *k, struct schedule *at, struct chores *to
     }
     int64_t now = clock_monotonic_ms();
     *todo = (struct chores){.collect = k->garbage || now >= at->look_ms,
-                            .move = now >= at->look_ms,
+                            .index = now >= at->look_ms,
                             .trim = now >= at->trim_ms,
                             .clock = now >= at->clock_ms};
     k->garbage = false;
@@ -110,7 +120,7 @@ static void *keeper_main(void *arg)
     while (next_chores(s->keeper, &at, &todo)) {
         int rc = do_chores(s, &todo);
         now = clock_monotonic_ms();
-        at.look_ms = todo.move ? now + LOOK_MS : at.look_ms;
+        at.look_ms = todo.index ? now + LOOK_MS : at.look_ms;
         at.trim_ms = todo.trim ? now + TRIM_MS : at.trim_ms;
         at.clock_ms = todo.clock ? now + CLOCK_MS : at.clock_ms;
         at.resume_ms = rc ? now + ERROR_MS : 0;
@@ -176,9 +186,9 @@ int background_settle(struct store *s)
     bool more = true;
     int rc = OK;
     while (!rc && more)
-        rc = garbage_collect_now(s, &more);
+        rc = garbage_collect(s, true, &more);
     for (more = true; !rc && more;)
-        rc = garbage_trim(s, &more);
+        rc = garbage_trim(s, true, &more);
     for (more = true; !rc && more;)
         rc = index_step(s, NULL, &more);
     return rc;

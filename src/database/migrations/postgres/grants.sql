@@ -13,6 +13,7 @@ GRANT SELECT ON aegis.schema_migration, aegis.media, aegis.version, aegis.job, a
 
 -- ingest: an upload becomes a medium, a version and a job; a removal takes the result out of sight.
 GRANT INSERT, UPDATE ON aegis.media, aegis.version, aegis.job, aegis.total TO aegis_ingest;
+GRANT SELECT, INSERT, UPDATE ON aegis.space_total TO aegis_ingest;
 GRANT INSERT ON aegis.attempt, aegis.life_event, aegis.garbage TO aegis_ingest;
 GRANT UPDATE ON aegis.result TO aegis_ingest;
 
