@@ -310,6 +310,26 @@ int shared_write_object(const struct shared_store *store, const struct object_so
 
 /* ---- removing ---- */
 
+/* On a full disk nothing can be created, and removing is what makes room: the newest version's
+ * record becomes the removal. Two that do this at once make one removal. */
+static int rename_to_removal(const struct shared_store *store, const struct key_directory *d,
+                             const char *name)
+{
+    char newest[SEQUENCER_TEXT], data[DATA_NAME_TEXT];
+    struct record record;
+    int rc = shared_record_read(store, d, d->newest, &record, NULL);
+    if (rc)
+        return rc;
+    shared_sequencer_format(d->newest, newest);
+    if (renameat(d->fd, newest, d->fd, name))
+        return shared_fail(store, errno, "rename a version in", d->path);
+    rc = shared_key_sync(store, d);
+    shared_data_name(record.id, data);
+    if (!rc && !record.small)
+        unlinkat(d->fd, data, 0);
+    return rc;
+}
+
 /* As link_line; a creation sent twice makes two removals, which does no harm. */
 static int create_removal(const struct shared_store *store, const struct key_directory *d,
                           struct object_info *info, bool *vanished)
@@ -320,6 +340,9 @@ static int create_removal(const struct shared_store *store, const struct key_dir
         int fd = openat(d->fd, info->sequencer, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0400);
         if (fd < 0 && errno == EEXIST)
             continue;
+        if (fd < 0 && (errno == ENOSPC || errno == EDQUOT) && d->newest &&
+            !shared_is_removal(d->newest))
+            return rename_to_removal(store, d, info->sequencer);
         if (fd < 0)
             return directory_failed(store, d, errno, "create a removal in", vanished);
         int rc = fsync(fd) ? shared_fail(store, errno, "sync a removal in", d->path) : OK;
