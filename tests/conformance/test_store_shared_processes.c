@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,7 +15,6 @@
 
 #include "adapters/local/store_shared_keys.h"
 #include "shared/error.h"
-#include "shared/random.h"
 #include "support/shared_machine.h"
 
 enum { MACHINES = 2, ROUNDS = 150 };
@@ -228,10 +228,10 @@ static int put_until_killed(struct machine *m, int first, int in, int out)
 }
 
 /* Kills it some puts on; the last number it told. */
-static int run_and_kill(struct machine *p, int first)
+static int run_and_kill(struct machine *p, int first, int puts)
 {
     struct worker w;
-    int status, last = first - 1, puts = 1 + (int)random_below(10);
+    int status, last = first - 1;
     start(&w, p, first, put_until_killed);
     for (int i = 0; i < puts; i++)
         assert_int_equal(read(w.from, &last, sizeof last), sizeof last);
@@ -251,7 +251,7 @@ static void killed_writers_lose_nothing_and_leave_nothing_half(void **state)
     int next = 0;
     char key[32];
     for (int round = 0; round < 25; round++) {
-        int last = run_and_kill(p, next);
+        int last = run_and_kill(p, next, 1 + round % 5);
         for (int i = next; i <= last; i++) {
             snprintf(key, sizeof key, "k%d", i);
             assert_true(machine_reads(&p->store, key, "", i, i % 2 ? BIG : 100));
@@ -266,6 +266,99 @@ static void killed_writers_lose_nothing_and_leave_nothing_half(void **state)
     assert_true(next >= 25);
 }
 
+/* ---- stopped at each system call ---- */
+
+typedef int step_fn(struct machine *m);
+
+static int put_small(struct machine *m)
+{
+    struct object_info info;
+    return machine_put_as(&m->store, "cut", 2, 100, &info);
+}
+
+static int put_big(struct machine *m)
+{
+    struct object_info info;
+    return machine_put_as(&m->store, "cut", 3, BIG, &info);
+}
+
+static int remove_it(struct machine *m)
+{
+    return m->store.ops->remove(m->store.ctx, "media", "cut", NULL);
+}
+
+/* Runs the step in a child that is killed at its nth stop for a system call. True if it came to its
+ * end before. `allowed`: tracing is. */
+static bool cut_at(struct machine *p, step_fn *step, int n, bool *allowed)
+{
+    int status;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+            _exit(77);
+        raise(SIGSTOP);
+        _exit(step(p) != 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    for (int i = 0; WIFSTOPPED(status) && i < n; i++) {
+        assert_int_equal(ptrace(PTRACE_SYSCALL, pid, NULL, NULL), 0);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+    }
+    *allowed = !WIFEXITED(status) || WEXITSTATUS(status) != 77;
+    if (!WIFSTOPPED(status)) {
+        assert_true(!*allowed || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
+        return true;
+    }
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    return false;
+}
+
+/* How the key is after `step` was cut: as before, or as after it. */
+static void assert_before_or_after(struct machine *p, const char *before, int seed, size_t size)
+{
+    struct object_info info;
+    int rc = p->store.ops->head(p->store.ctx, "media", "cut", &info);
+    if (!rc && strcmp(info.version_id, before) == 0)
+        assert_true(machine_reads(&p->store, "cut", "", 1, BIG));
+    else if (size)
+        assert_true(rc == OK && machine_reads(&p->store, "cut", "", seed, size));
+    else
+        assert_int_equal(rc, ERR_NOT_FOUND);
+}
+
+static void cut_everywhere(struct machine *p, step_fn *step, int seed, size_t size)
+{
+    bool allowed = true, ended = false;
+    int n = 0;
+    for (; !ended; n++) {
+        struct object_info before = machine_put(p, "cut", 1, BIG);
+        ended = cut_at(p, step, n, &allowed);
+        if (!allowed)
+            skip();
+        assert_before_or_after(p, before.version_id, seed, size);
+    }
+    assert_true(n > 20);
+}
+
+static void a_step_cut_anywhere_is_whole_or_not_at_all(void **state)
+{
+    struct machine *p = *state;
+    cut_everywhere(p, put_small, 2, 100);
+    cut_everywhere(p, put_big, 3, BIG);
+    cut_everywhere(p, remove_it, 0, 0);
+    assert_true(machine_files(p, "incoming") > 3);
+    machine_put(p, "cut", 4, 100);
+    p->now += 2 * HOUR_MS;
+    machine_age(p, 2 * DAY_SECONDS);
+    machine_collect(p);
+    assert_int_equal(machine_files(p, "incoming"), 0);
+    assert_int_equal(machine_files(p, "objects"), 1);
+    assert_true(machine_reads(&p->store, "cut", "", 4, 100));
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, machine_setup, machine_teardown)
@@ -273,6 +366,7 @@ int main(void)
         CASE(puts_of_one_key_at_once_make_two_versions),
         CASE(readers_see_whole_versions_beside_writers_and_sweeps),
         CASE(killed_writers_lose_nothing_and_leave_nothing_half),
+        CASE(a_step_cut_anywhere_is_whole_or_not_at_all),
     };
     return cmocka_run_group_tests_name("shared store, several machines", tests, NULL, NULL);
 }

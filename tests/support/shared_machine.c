@@ -1,6 +1,7 @@
 #include "support/shared_machine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -145,6 +147,22 @@ int machine_files(const struct machine *p, const char *below)
     snprintf(path, sizeof path, "%s/%s", p->directory, below);
     counted = 0;
     return nftw(path, count_entry, 16, FTW_PHYS) ? -1 : counted;
+}
+
+static int age_by; /* nftw has no context */
+
+static int age_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)type;
+    (void)ftw;
+    struct timespec time = {.tv_sec = st->st_mtime - age_by};
+    return utimensat(AT_FDCWD, path, (struct timespec[2]){time, time}, AT_SYMLINK_NOFOLLOW);
+}
+
+void machine_age(const struct machine *p, int seconds)
+{
+    age_by = seconds;
+    assert_int_equal(nftw(p->directory, age_entry, 16, FTW_PHYS), 0);
 }
 
 int64_t machine_collect(struct machine *p)

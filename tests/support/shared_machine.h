@@ -36,6 +36,8 @@ bool machine_reads(struct object_store *store, const char *key, const char *vers
 bool machine_has(struct object_store *store, const char *key);
 
 int machine_files(const struct machine *p, const char *below);
+/* Makes every file of the folder that much older. */
+void machine_age(const struct machine *p, int seconds);
 int64_t machine_collect(struct machine *p);
 /* The path of a file in the directory of a key of bucket "media". */
 void machine_key_file(const struct machine *p, const char *key, const char *name, char out[700]);
