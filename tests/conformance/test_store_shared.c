@@ -261,6 +261,43 @@ static void damaged_files_are_errors(void **state)
     assert_true(machine_reads(&p->store, "a", "", 2, 100));
 }
 
+/* Its file is taken away meanwhile, as a sweep does after a day without a byte. */
+struct slow_source {
+    const char *directory;
+    int reads;
+};
+
+static int read_slowly(void *ctx, void *bytes, size_t capacity, size_t *got)
+{
+    struct slow_source *s = ctx;
+    char path[400];
+    *got = s->reads++ < 3 ? capacity : 0;
+    memset(bytes, 'x', *got);
+    if (*got)
+        return OK;
+    snprintf(path, sizeof path, "%s/incoming", s->directory);
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    closedir(dir);
+    return OK;
+}
+
+static void an_upload_whose_file_was_swept_is_put_again(void **state)
+{
+    struct machine *p = *state;
+    struct slow_source slow = {.directory = p->directory};
+    struct object_source source = {.read = read_slowly, .ctx = &slow};
+    struct object_info info;
+    machine_put(p, "a", 1, BIG);
+    assert_int_equal(p->store.ops->put(p->store.ctx, "media", "a", NULL, &source, &info),
+                     ERR_TRANSIENT);
+    assert_string_equal(error_last()->reason, "upload_stale");
+    assert_true(machine_reads(&p->store, "a", "", 1, BIG));
+    assert_int_equal(machine_files(p, "objects"), 2);
+    assert_int_equal(machine_files(p, "incoming"), 0);
+}
+
 /* ---- the folder ---- */
 
 static int open_at(const char *directory)
@@ -542,6 +579,7 @@ int main(void)
         CASE(bytes_without_a_version_go_after_a_day),
         CASE(lost_bytes_are_named),
         CASE(damaged_files_are_errors),
+        CASE(an_upload_whose_file_was_swept_is_put_again),
         CASE(newer_layout_is_refused_untouched),
         CASE(other_folders_are_refused),
         CASE(a_folder_that_vanishes_is_systemic),

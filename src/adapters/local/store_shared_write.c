@@ -181,11 +181,21 @@ static int write_line(const struct shared_store *store, struct upload *u)
     return rc;
 }
 
-/* `vanished`: a sweep took the empty directory away meanwhile. */
+/* `vanished`: a sweep took the empty directory away meanwhile. `draft` (may be NULL) is the file
+ * that was to be put there. */
 static int directory_failed(const struct shared_store *store, const struct key_directory *d,
-                            int errnum, const char *doing, bool *vanished)
+                            const struct draft *draft, int errnum, const char *doing,
+                            bool *vanished)
 {
-    *vanished = (errnum == ENOENT || errnum == ESTALE) && shared_alive(store) == OK;
+    if (errnum != ENOENT && errnum != ESTALE)
+        return shared_fail(store, errnum, doing, d->path);
+    int rc = shared_alive(store);
+    if (!rc && draft && access(draft->path, F_OK))
+        return error_set(ERR_TRANSIENT, "upload_stale",
+                         "'%s' was taken for one that a crash left, nothing was written to it for "
+                         "a day: put the object again",
+                         draft->path);
+    *vanished = rc == OK;
     return shared_fail(store, errnum, doing, d->path);
 }
 
@@ -200,7 +210,7 @@ static int move_data(const struct shared_store *store, const struct key_director
     if (renameat(AT_FDCWD, u->data.path, d->fd, name)) {
         int errnum = errno;
         if (errnum != ENOENT || faccessat(d->fd, name, F_OK, 0))
-            return directory_failed(store, d, errnum, "move bytes into", vanished);
+            return directory_failed(store, d, &u->data, errnum, "move bytes into", vanished);
     }
     return shared_key_sync(store, d);
 }
@@ -224,7 +234,7 @@ static int link_line(const struct shared_store *store, const struct key_director
             return OK;
         int errnum = errno;
         if (errnum != EEXIST)
-            return directory_failed(store, d, errnum, "link a version into", vanished);
+            return directory_failed(store, d, &u->line, errnum, "link a version into", vanished);
         if (same_file(d->fd, info->sequencer, u->line.path))
             return OK;
     }
@@ -344,7 +354,7 @@ static int create_removal(const struct shared_store *store, const struct key_dir
             !shared_is_removal(d->newest))
             return rename_to_removal(store, d, info->sequencer);
         if (fd < 0)
-            return directory_failed(store, d, errno, "create a removal in", vanished);
+            return directory_failed(store, d, NULL, errno, "create a removal in", vanished);
         int rc = fsync(fd) ? shared_fail(store, errno, "sync a removal in", d->path) : OK;
         close(fd);
         return rc ? rc : shared_key_sync(store, d);
