@@ -9,6 +9,7 @@
 #include "adapters/local/queue_sqlite.h"
 #include "adapters/local/secrets_file.h"
 #include "adapters/local/store_folder.h"
+#include "adapters/local/store_shared.h"
 #include "commands/app_keys.h"
 #include "commands/app_parts.h"
 #include "database/sqlite.h"
@@ -184,6 +185,12 @@ int app_store(struct app *app)
     int rc = make_data_directory(app);
     if (rc)
         return rc;
+    const char *shared = config_string(app->config, "store.directory");
+    if (*shared) {
+        struct shared_store_options options = {.directory = shared,
+                                               .reserve = (int64_t)CAP_DISK_RESERVE};
+        return shared_store_open(&options, &app->store);
+    }
     struct folder_store_options options = {.data = config_data_directory(app->config),
                                            .reserve = (int64_t)CAP_DISK_RESERVE};
     return folder_store_open(&options, &app->store);

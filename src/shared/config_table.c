@@ -53,6 +53,10 @@ static const struct setting table[] = {
     INT("database.connections", "0", "AEGIS_DATABASE_CONNECTIONS", 0, 1000,
         "connections to PostgreSQL at a time, the queue's four not counted; 0: by the workers"),
 
+    STRING("store.directory", "", "AEGIS_STORE_DIRECTORY",
+           "folder for objects that several machines share; empty: in the data directory, for one "
+           "machine"),
+
     CHOICE("provider", "auto", "AEGIS_PROVIDER", PROVIDERS,
            "who does the model work; auto: openai where a key or base URL is set, else offline"),
     CHOICE("provider.transcribe", "auto", "AEGIS_PROVIDER_TRANSCRIBE", PROVIDERS,
