@@ -1,6 +1,7 @@
 #include "database/postgres_words.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unictype.h>
@@ -33,8 +34,7 @@ bool words_stemmed_apart(const char *language)
 static bool language_open(const char *code, struct language *out)
 {
     *out = (struct language){0};
-    if (strlen(code) < CODE_BYTES)
-        strcpy(out->code, code);
+    snprintf(out->code, sizeof out->code, "%s", code);
     out->stemmer = stemmer_open(code);
     return out->stemmer != NULL;
 }
