@@ -3,9 +3,11 @@
  *
  * Embeddings of space N are in two tables of the same columns (chunk_id, result_id, embedding):
  * embedding_N_fresh takes what is published and has no index but its primary key, embedding_N has
- * the HNSW index. Adding to that index costs milliseconds a vector, so the keeper moves rows from
- * the one to the other when it is quiet, in transactions of their own: a snapshot sees every row in
- * exactly one of them. A search unites both.
+ * the HNSW index. Adding a vector of 1,536 dimensions to that index took 0.8 ms of the server's
+ * time with 15,000 in it (bench_database), so for a document of three chunks four times all else
+ * that publishing it takes. Therefore the keeper moves rows from the one to the other when it is
+ * quiet, in transactions of their own: a snapshot sees every row in exactly one of them. A search
+ * unites both.
  */
 #ifndef AEGIS_DATABASE_POSTGRES_INTERNAL_H
 #define AEGIS_DATABASE_POSTGRES_INTERNAL_H

@@ -1,6 +1,6 @@
 -- lowest-program: 5
 --
--- A longer pending list makes it cheaper to publish by a third; what a search then reads of it is a few
+-- With a longer pending list a chunk costs a third less to insert; what a search then reads of it is a few
 -- milliseconds' worth, and it is emptied when it is quiet.
 ALTER INDEX chunk_by_words SET (gin_pending_list_limit = 4096);
 CREATE FUNCTION settle_words() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = aegis, pg_temp
