@@ -121,19 +121,26 @@ static void puts_of_one_key_at_once_make_two_versions(void **state)
 
 /* ---- reading while others write, remove and collect ---- */
 
+static int churn_once(struct machine *m, int number, int round)
+{
+    struct object_info info;
+    int rc =
+        machine_put_as(&m->store, "same", seed_of(number, round), size_of(number, round), &info);
+    if (!rc && round % 4 == 3)
+        rc = m->store.ops->remove(m->store.ctx, "media", "same", NULL);
+    return rc;
+}
+
 static int churn(struct machine *m, int number, int in, int out)
 {
+    int rc = OK;
     (void)in;
     (void)out;
-    for (int round = 0; round < ROUNDS; round++) {
-        struct object_info info;
-        if (machine_put_as(&m->store, "same", seed_of(number, round), size_of(number, round),
-                           &info))
-            return 1;
-        if (round % 4 == 3 && m->store.ops->remove(m->store.ctx, "media", "same", NULL))
-            return 1;
-    }
-    return 0;
+    for (int round = 0; !rc && round < ROUNDS; round++)
+        rc = churn_once(m, number, round);
+    if (rc)
+        fprintf(stderr, "%s\n", error_last()->message);
+    return rc;
 }
 
 static bool told_to_end(int in)
@@ -181,16 +188,20 @@ static int read_once(struct machine *p, int *seen)
     return rc;
 }
 
+/* Tells once it has seen a version. */
 static int read_always(struct machine *m, int number, int in, int out)
 {
-    int rc = OK, seen = 0;
+    int rc = OK, seen = 0, before = 0;
     (void)number;
-    (void)out;
-    while (!rc && !told_to_end(in))
+    while (!rc && !told_to_end(in)) {
+        before = seen;
         rc = read_once(m, &seen);
+        if (before == 0 && seen && write(out, &seen, sizeof seen) != sizeof seen)
+            return 1;
+    }
     if (rc)
         fprintf(stderr, "%s\n", error_last()->message);
-    return rc || seen == 0;
+    return rc;
 }
 
 static void readers_see_whole_versions_beside_writers_and_sweeps(void **state)
@@ -198,9 +209,11 @@ static void readers_see_whole_versions_beside_writers_and_sweeps(void **state)
     struct machine *p = *state;
     struct worker writers[MACHINES], reader, collector;
     struct object_info info;
+    int seen;
     machine_put(p, "same", 0, 200);
     start(&collector, p, 0, collect_always);
     start(&reader, p, 0, read_always);
+    assert_int_equal(read(reader.from, &seen, sizeof seen), sizeof seen);
     for (int i = 0; i < MACHINES; i++)
         start(&writers[i], p, i, churn);
     for (int i = MACHINES; i-- > 0;)

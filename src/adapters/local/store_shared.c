@@ -7,12 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <unistr.h>
 
 #include "adapters/local/store_shared_internal.h"
-#include "adapters/local/store_shared_keys.h"
 #include "adapters/local/store_shared_write.h"
 #include "shared/error.h"
 #include "shared/file.h"
@@ -231,6 +229,36 @@ static int prepare_folder(const struct shared_store *store)
     return rc;
 }
 
+static int try_link(const struct shared_store *store, const char *path)
+{
+    char second[PATH_MAX];
+    snprintf(second, sizeof second, "%s2", path);
+    if (link(path, second) == 0) {
+        unlink(second);
+        return OK;
+    }
+    if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS && errno != EMLINK)
+        return shared_fail(store, errno, "link", path);
+    return error_set(ERR_INVALID, "no_hard_links",
+                     "the file system of '%s' has no hard links, which a shared store needs: use "
+                     "NFS, CephFS or a Linux file system",
+                     store->directory);
+}
+
+static int check_links(const struct shared_store *store)
+{
+    char id[TRACE_ID_TEXT], path[PATH_MAX];
+    random_trace_id(id);
+    snprintf(path, sizeof path, "%s/%s.link", store->incoming, id);
+    int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0400);
+    if (fd < 0)
+        return shared_fail(store, errno, "create", path);
+    close(fd);
+    int rc = try_link(store, path);
+    unlink(path);
+    return rc;
+}
+
 int shared_store_open(const struct shared_store_options *options, struct object_store *out)
 {
     struct shared_store *store = calloc(1, sizeof *store);
@@ -246,7 +274,7 @@ int shared_store_open(const struct shared_store_options *options, struct object_
     if (!rc)
         rc = prepare_folder(store);
     if (!rc)
-        rc = shared_check_links(store);
+        rc = check_links(store);
     if (!rc)
         rc = shared_server_time(store, &now);
     if (rc) {

@@ -10,6 +10,8 @@
 #include "shared/error.h"
 #include "shared/file.h"
 
+enum { MAKE_AGAIN = 100 };
+
 /* ---- errors ---- */
 
 static int open_directory(const char *path)
@@ -217,20 +219,23 @@ static int make_path(const struct shared_store *store, const char *path)
     return rc;
 }
 
+/* A sweep may take the directory away again as long as it is empty. */
 int shared_key_make(const struct shared_store *store, const char *bucket, const char *key,
                     struct key_directory *out)
 {
     int rc = shared_key_open(store, bucket, key, out);
     if (rc || (out->fd >= 0 && out->newest))
         return rc;
-    shared_key_close(out);
-    rc = make_path(store, out->path);
-    if (!rc)
-        rc = open_listed(store, out);
-    if (!rc && out->fd < 0)
-        rc = error_set(ERR_TRANSIENT, "key_busy", "directory '%s' was taken away just now",
-                       out->path);
-    return rc;
+    for (int i = 0; i < MAKE_AGAIN; i++) {
+        shared_key_close(out);
+        rc = make_path(store, out->path);
+        if (!rc)
+            rc = open_listed(store, out);
+        if (rc || out->fd >= 0)
+            return rc;
+    }
+    return error_set(ERR_TRANSIENT, "key_busy", "directory '%s' was taken away just now: try again",
+                     out->path);
 }
 
 uint64_t shared_next_sequencer(const struct key_directory *d, int64_t now_ms, bool removal)

@@ -16,8 +16,7 @@
 
 enum {
     COPY_BYTES = 128 * 1024,
-    ROOM_EVERY = 4 * 1024 * 1024, /* bytes between two looks at the free space */
-    TRIES = 1000                  /* sequencers taken by others one after the other */
+    ROOM_EVERY = 4 * 1024 * 1024 /* bytes between two looks at the free space */
 };
 
 /* ---- files in incoming/ ---- */
@@ -181,20 +180,17 @@ static int write_line(const struct shared_store *store, struct upload *u)
     return rc;
 }
 
-/* `vanished`: a sweep took the empty directory away meanwhile. `draft` (may be NULL) is the file
- * that was to be put there. */
-static int directory_failed(const struct shared_store *store, const struct key_directory *d,
-                            const struct draft *draft, int errnum, const char *doing,
-                            bool *vanished)
+int shared_directory_failed(const struct shared_store *store, const struct key_directory *d,
+                            const char *draft, int errnum, const char *doing, bool *vanished)
 {
     if (errnum != ENOENT && errnum != ESTALE)
         return shared_fail(store, errnum, doing, d->path);
     int rc = shared_alive(store);
-    if (!rc && draft && access(draft->path, F_OK))
+    if (!rc && draft && access(draft, F_OK))
         return error_set(ERR_TRANSIENT, "upload_stale",
                          "'%s' was taken for one that a crash left, nothing was written to it for "
                          "a day: put the object again",
-                         draft->path);
+                         draft);
     *vanished = rc == OK;
     return shared_fail(store, errnum, doing, d->path);
 }
@@ -210,7 +206,8 @@ static int move_data(const struct shared_store *store, const struct key_director
     if (renameat(AT_FDCWD, u->data.path, d->fd, name)) {
         int errnum = errno;
         if (errnum != ENOENT || faccessat(d->fd, name, F_OK, 0))
-            return directory_failed(store, d, &u->data, errnum, "move bytes into", vanished);
+            return shared_directory_failed(store, d, u->data.path, errnum, "move bytes into",
+                                           vanished);
     }
     return shared_key_sync(store, d);
 }
@@ -228,13 +225,14 @@ static int link_line(const struct shared_store *store, const struct key_director
 {
     struct object_info *info = &u->record.info;
     uint64_t sequencer = shared_next_sequencer(d, clock_now(store->clock), false);
-    for (int i = 0; i < TRIES; i++, sequencer += 2) {
+    for (int i = 0; i < SHARED_TRIES; i++, sequencer += 2) {
         shared_sequencer_format(sequencer, info->sequencer);
         if (linkat(AT_FDCWD, u->line.path, d->fd, info->sequencer, 0) == 0)
             return OK;
         int errnum = errno;
         if (errnum != EEXIST)
-            return directory_failed(store, d, &u->line, errnum, "link a version into", vanished);
+            return shared_directory_failed(store, d, u->line.path, errnum, "link a version into",
+                                           vanished);
         if (same_file(d->fd, info->sequencer, u->line.path))
             return OK;
     }
@@ -242,31 +240,35 @@ static int link_line(const struct shared_store *store, const struct key_director
                      info->key);
 }
 
-/* Nothing of it may stay; the record goes first. */
-static void take_back(const struct key_directory *d, const struct upload *u, bool linked)
+/* Nothing of it may stay; the record goes first. A link that failed may have been made all the
+ * same, if the file server did not answer: then the bytes stay unless it is certain that no record
+ * names them, and a sweep finds them. */
+static void take_back(const struct key_directory *d, const struct upload *u)
 {
+    const char *record = u->record.info.sequencer;
     char name[DATA_NAME_TEXT];
-    if (linked)
-        unlinkat(d->fd, u->record.info.sequencer, 0);
+    struct stat st;
+    if (record[0] && same_file(d->fd, record, u->line.path))
+        unlinkat(d->fd, record, 0);
+    bool named = record[0] && (fstatat(d->fd, record, &st, AT_SYMLINK_NOFOLLOW)
+                                   ? errno != ENOENT
+                                   : same_file(d->fd, record, u->line.path));
     shared_data_name(u->record.id, name);
-    if (!u->record.small)
+    if (!u->record.small && !named)
         unlinkat(d->fd, name, 0);
 }
 
 static int publish_in(const struct shared_store *store, struct key_directory *d, struct upload *u,
                       bool *vanished)
 {
-    bool linked = false;
     int rc = move_data(store, d, u, vanished);
-    if (!rc) {
+    if (!rc)
         rc = link_line(store, d, u, vanished);
-        linked = rc == OK;
-    }
     if (!rc)
         rc = shared_key_sync(store, d);
     if (rc && !*vanished) {
         struct error error = *error_last();
-        take_back(d, u, linked);
+        take_back(d, u);
         error_restore(&error);
     }
     return rc;
@@ -279,7 +281,7 @@ static int publish(const struct shared_store *store, struct upload *u)
     bool vanished = true;
     int64_t freed = 0;
     int rc = OK;
-    for (int i = 0; vanished && i < TRIES; i++) {
+    for (int i = 0; vanished && i < SHARED_TRIES; i++) {
         vanished = false;
         rc = shared_key_make(store, info->bucket, info->key, &d);
         if (rc)
@@ -315,106 +317,5 @@ int shared_write_object(const struct shared_store *store, const struct object_so
         snprintf(info->version_id, sizeof info->version_id, "%s-%s", info->sequencer, u.record.id);
     }
     end_upload(&u);
-    return rc;
-}
-
-/* ---- removing ---- */
-
-/* On a full disk nothing can be created, and removing is what makes room: the newest version's
- * record becomes the removal. Two that do this at once make one removal. */
-static int rename_to_removal(const struct shared_store *store, const struct key_directory *d,
-                             const char *name)
-{
-    char newest[SEQUENCER_TEXT], data[DATA_NAME_TEXT];
-    struct record record;
-    int rc = shared_record_read(store, d, d->newest, &record, NULL);
-    if (rc)
-        return rc;
-    shared_sequencer_format(d->newest, newest);
-    if (renameat(d->fd, newest, d->fd, name))
-        return shared_fail(store, errno, "rename a version in", d->path);
-    rc = shared_key_sync(store, d);
-    shared_data_name(record.id, data);
-    if (!rc && !record.small)
-        unlinkat(d->fd, data, 0);
-    return rc;
-}
-
-/* As link_line; a creation sent twice makes two removals, which does no harm. */
-static int create_removal(const struct shared_store *store, const struct key_directory *d,
-                          struct object_info *info, bool *vanished)
-{
-    uint64_t sequencer = shared_next_sequencer(d, clock_now(store->clock), true);
-    for (int i = 0; i < TRIES; i++, sequencer += 2) {
-        shared_sequencer_format(sequencer, info->sequencer);
-        int fd = openat(d->fd, info->sequencer, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0400);
-        if (fd < 0 && errno == EEXIST)
-            continue;
-        if (fd < 0 && (errno == ENOSPC || errno == EDQUOT) && d->newest &&
-            !shared_is_removal(d->newest))
-            return rename_to_removal(store, d, info->sequencer);
-        if (fd < 0)
-            return directory_failed(store, d, NULL, errno, "create a removal in", vanished);
-        int rc = fsync(fd) ? shared_fail(store, errno, "sync a removal in", d->path) : OK;
-        close(fd);
-        return rc ? rc : shared_key_sync(store, d);
-    }
-    return error_set(ERR_TRANSIENT, "key_busy", "too many remove object '%s' at once: try again",
-                     info->key);
-}
-
-/* All below the removal; it is in force already, so what stays is found by a later sweep. */
-static void delete_removed(const struct shared_store *store, const char *path)
-{
-    struct key_directory d;
-    int64_t freed = 0;
-    bool done = false;
-    for (int i = 0; !done && i < TRIES; i++) {
-        if (shared_key_open_path(store, path, &d) || d.fd < 0)
-            return;
-        done = shared_key_expire(store, &d, &freed);
-        shared_key_close(&d);
-    }
-}
-
-int shared_write_removal(const struct shared_store *store, struct object_info *info)
-{
-    struct key_directory d;
-    bool vanished = true;
-    int rc = OK;
-    for (int i = 0; vanished && i < TRIES; i++) {
-        vanished = false;
-        rc = shared_key_make(store, info->bucket, info->key, &d);
-        if (rc)
-            return rc;
-        rc = create_removal(store, &d, info, &vanished);
-        shared_key_close(&d);
-    }
-    if (!rc)
-        delete_removed(store, d.path);
-    return rc;
-}
-
-/* ---- what the file system can do ---- */
-
-int shared_check_links(const struct shared_store *store)
-{
-    struct draft draft;
-    char id[TRACE_ID_TEXT], second[PATH_MAX];
-    random_trace_id(id);
-    int rc = draft_begin(store, id, "probe", &draft);
-    if (rc)
-        return rc;
-    snprintf(second, sizeof second, "%s/%s.probe2", store->incoming, id);
-    if (link(draft.path, second) == 0)
-        unlink(second);
-    else if (errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK)
-        rc = error_set(ERR_INVALID, "no_hard_links",
-                       "the file system of '%s' has no hard links, which a shared store needs: use "
-                       "NFS, CephFS or a Linux file system",
-                       store->directory);
-    else
-        rc = shared_fail(store, errno, "link a file in", store->incoming);
-    draft_end(&draft);
     return rc;
 }
