@@ -104,8 +104,8 @@ static const char *insert_text(const struct move_table *t, struct arena *arena)
 
 static const char SET_SEQUENCES[] =
     "SELECT setval((CASE name WHEN 'call' THEN 'model_call_call_id_seq' ELSE name || '_' || name "
-    "|| '_id_seq' END)::regclass, next, false) FROM unnest($1::text[], $2::bigint[]) AS u (name, "
-    "next)";
+    "|| '_id_seq' END)::regclass, greatest(next - 1, 1), next > 1) FROM unnest($1::text[], "
+    "$2::bigint[]) AS u (name, next)";
 
 static int table_insert(struct postgres_target *t, const char **out)
 {

@@ -381,6 +381,7 @@ static void test_fresh_embeddings(void **state)
 }
 
 static const char JOBS[] =
+    "UPDATE ledger SET next_media = 2, next_job = 6;"
     "INSERT INTO media VALUES (1, 1, 1, 4, 7, NULL, 0, 1, 0, 1, 0, 0, '', 'k');"
     "INSERT INTO name VALUES (1, 'b'); INSERT INTO facet VALUES (1, 1, 0, 0);"
     "INSERT INTO job VALUES "
