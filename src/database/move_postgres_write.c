@@ -385,13 +385,17 @@ static const char TOTALS[] =
     "1 FROM garbage), false), setval('embedding_space_space_id_seq', (SELECT "
     "coalesce(max(space_id), 0) + 1 FROM embedding_space), false)";
 
+static const char ANALYZE[] =
+    "DO $$ DECLARE r regclass; BEGIN FOR r IN SELECT oid FROM pg_class WHERE relnamespace = "
+    "'aegis'::regnamespace AND relkind = 'r' LOOP EXECUTE 'ANALYZE ' || r; END LOOP; END $$";
+
 static int finish(void *ctx)
 {
     struct postgres_target *t = ctx;
     int rc = pg_script(t->c, TOTALS);
     if (!rc)
         rc = pg_script(t->c, BUILD_INDEXES);
-    return rc ? rc : pg_script(t->c, "ANALYZE");
+    return rc ? rc : pg_script(t->c, ANALYZE);
 }
 
 static int own_reader(void *ctx, struct move_reader *out)
