@@ -1,7 +1,9 @@
 /*
  * bench_database - what storing the results of a small document costs, at synchronous=FULL.
  *
- *   bench_database [jobs] [workers] [checkpoint: 0|1] [directory]
+ *   bench_database [jobs] [workers] [checkpoint: 0|1] [directory | postgresql://...]
+ *
+ * On PostgreSQL the database named has to be empty or migrated, and is left as it is afterwards.
  *
  * A dispatcher records events and starts attempts in batches of 100, as the service does; workers,
  * all blocking, publish a result each: info, summary, 3 chunks of 1.3 KB, 3 embeddings of 1,536
@@ -17,6 +19,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "database/postgres.h"
+#include "database/postgres_migrate.h"
 #include "database/sqlite.h"
 #include "shared/channel.h"
 #include "shared/error.h"
@@ -26,6 +30,7 @@ enum { CHUNKS = 3, CHUNK_BYTES = 1300, DIMENSION = 1536, WORDS = 30000, BATCH = 
 struct bench {
     struct database db;
     struct channel ready;
+    const char *place;
     int64_t jobs;
     bool checkpoint;
     struct embedding_space space;
@@ -43,6 +48,31 @@ static void check(int rc, const char *what)
 {
     if (rc)
         die(what);
+}
+
+/* ---- the engines ---- */
+
+static bool is_url(const char *place)
+{
+    return !strncmp(place, "postgres", 8);
+}
+
+static int open_place(const char *place, struct database *out)
+{
+    struct sqlite_database_options sqlite = {.directory = place};
+    struct postgres_database_options postgres = {.url = place};
+    struct postgres_migrate_options migrate = {0};
+    struct postgres_migrated done;
+    if (!is_url(place))
+        return sqlite_database_open(&sqlite, out);
+    int rc =
+        postgres_migrate(place, migrations_postgres, migrations_postgres_count, &migrate, &done);
+    return rc ? rc : postgres_database_open(&postgres, out);
+}
+
+static int settle(const struct bench *b, struct database *db)
+{
+    return is_url(b->place) ? postgres_database_settle(db) : sqlite_database_settle(db);
 }
 
 /* ---- data: words by Zipf's law, as in natural text ---- */
@@ -228,11 +258,11 @@ static void *work(void *arg)
         if (b->checkpoint) {
             char bytes[1000];
             memset(bytes, 'x', sizeof bytes);
-            struct checkpoint item = {.job_id = w->job_id,
-                                      .key = {.stage = "summarise", .input = w->content},
-                                      .bytes = bytes,
-                                      .length = sizeof bytes};
-            check(b->db.ops->checkpoints_put(b->db.ctx, &item, 1), "checkpoint");
+            struct checkpoint put = {.job_id = w->job_id,
+                                     .key = {.stage = "summarise", .input = w->content},
+                                     .bytes = bytes,
+                                     .length = sizeof bytes};
+            check(b->db.ops->checkpoints_put(b->db.ctx, &put, 1), "checkpoint");
         }
         publish_one(b, w);
         free(w);
@@ -290,7 +320,7 @@ static void run_jobs(struct bench *b, int workers)
     printf("cpu_per_job %.1f us\n", cpu / (double)b->jobs * 1e6);
     printf("peak_rss %ld KiB\n", peak_kib());
     start = clock_monotonic_us();
-    check(sqlite_database_settle(&b->db), "settle");
+    check(settle(b, &b->db), "settle");
     printf("vector_index_and_checkpoint %.0f ms\n", (double)(clock_monotonic_us() - start) / 1e3);
     free(threads);
 }
@@ -341,11 +371,11 @@ int main(int argc, char **argv)
         .space = {.provider = "openai", .model = "text-embedding-3-small", .dimension = DIMENSION}};
     int workers = argc > 2 ? atoi(argv[2]) : 500;
     const char *path = argc > 4 ? argv[4] : mkdtemp(directory);
-    struct sqlite_database_options options = {.directory = path};
+    b.place = path;
     make_texts(&b);
     make_vectors(&b);
     channel_init(&b.ready, 1000);
-    check(sqlite_database_open(&options, &b.db), "open");
+    check(open_place(path, &b.db), "open");
     check(b.db.ops->space_ensure(b.db.ctx, &b.space), "space");
     printf("rss_at_start %ld KiB\n", peak_kib());
     run_jobs(&b, workers);
@@ -354,9 +384,10 @@ int main(int argc, char **argv)
     b.db.ops->close(b.db.ctx);
     printf("close %.1f ms\n", (double)(clock_monotonic_us() - start) / 1e3);
     start = clock_monotonic_us();
-    check(sqlite_database_open(&options, &b.db), "open again");
+    check(open_place(path, &b.db), "open again");
     printf("open %.1f ms\n", (double)(clock_monotonic_us() - start) / 1e3);
-    check(sqlite_database_check(&b.db), "check");
+    if (!is_url(path))
+        check(sqlite_database_check(&b.db), "check");
     b.db.ops->close(b.db.ctx);
     snprintf(command, sizeof command, "du -sh %s; ls -la %s", path, path);
     if (argc > 5 && system(command))

@@ -203,5 +203,6 @@ const struct command command_add = {
         "   \"reason\": null, \"message\": \"...\"}], \"stored\": 2, \"unchanged\": 0,\n"
         "   \"skipped\": 0, \"failed\": 0}\n\nwith MEDIA as in `aegis list --json`, in the order "
         "they ended; with --detach without `media`.",
+    .works = true,
     .run = run,
 };

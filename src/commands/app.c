@@ -9,7 +9,9 @@
 #include "adapters/local/queue_sqlite.h"
 #include "adapters/local/secrets_file.h"
 #include "adapters/local/store_folder.h"
+#include "adapters/local/store_shared.h"
 #include "commands/app_keys.h"
+#include "commands/app_parts.h"
 #include "database/sqlite.h"
 #include "shared/caps.h"
 #include "shared/error.h"
@@ -17,6 +19,7 @@
 #include "shared/http.h"
 #include "shared/job_message.h"
 #include "shared/log.h"
+#include "shared/pg.h"
 
 /* ---- setting up ---- */
 
@@ -102,6 +105,7 @@ void app_close(struct app *app)
     http_engine_close(app->http);
     if (app->queue.ops)
         app->queue.ops->close(app->queue.ctx);
+    pg_pool_close(app->queue_pool);
     if (app->store.ops)
         app->store.ops->close(app->store.ctx);
     if (app->database.ops)
@@ -119,11 +123,12 @@ const char *app_path(struct app *app, const char *name)
 
 int app_require_data(struct app *app)
 {
-    const char *path = app_path(app, "aegis.db");
+    const char *path = app_path(app, "aegis.db"), *url;
     if (!path)
         return ERR_NO_MEMORY;
-    if (access(path, F_OK) == 0)
-        return OK;
+    int rc = app_database_url(app, &url);
+    if (rc || *url || access(path, F_OK) == 0)
+        return rc;
     return error_set(
         ERR_NOT_FOUND, NULL,
         "nothing has been added to '%s' yet; begin with `aegis add PATH`, or say where "
@@ -140,9 +145,14 @@ static int make_data_directory(const struct app *app)
 
 int app_database(struct app *app)
 {
+    const char *url;
     if (app->database.ops)
         return OK;
-    int rc = make_data_directory(app);
+    int rc = app_database_url(app, &url);
+    if (!rc && *url)
+        return app_postgres_database(app, url);
+    if (!rc)
+        rc = make_data_directory(app);
     if (rc)
         return rc;
     struct sqlite_database_options options = {.directory = config_data_directory(app->config)};
@@ -151,9 +161,14 @@ int app_database(struct app *app)
 
 int app_queue(struct app *app)
 {
+    const char *url;
     if (app->queue.ops)
         return OK;
-    int rc = make_data_directory(app);
+    int rc = app_database_url(app, &url);
+    if (!rc && *url)
+        return app_postgres_queue(app, url);
+    if (!rc)
+        rc = make_data_directory(app);
     if (rc)
         return rc;
     struct sqlite_queue_options options = {
@@ -170,6 +185,12 @@ int app_store(struct app *app)
     int rc = make_data_directory(app);
     if (rc)
         return rc;
+    const char *shared = config_string(app->config, "store.directory");
+    if (*shared) {
+        struct shared_store_options options = {.directory = shared,
+                                               .reserve = (int64_t)CAP_DISK_RESERVE};
+        return shared_store_open(&options, &app->store);
+    }
     struct folder_store_options options = {.data = config_data_directory(app->config),
                                            .reserve = (int64_t)CAP_DISK_RESERVE};
     return folder_store_open(&options, &app->store);

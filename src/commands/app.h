@@ -22,6 +22,7 @@
 
 struct http_engine;
 struct app_keys;
+struct pg_pool;
 
 struct app {
     const struct arguments *arguments;
@@ -36,6 +37,7 @@ struct app {
     struct database database;
     struct model_providers providers;
 
+    struct pg_pool *queue_pool;   /* of a queue in PostgreSQL */
     struct secret_source secrets; /* "secrets" in the data directory */
     struct app_keys *keys;
     struct http_engine *http;
@@ -48,17 +50,19 @@ void app_close(struct app *app);
 /* The settings by file, environment and these flags, as they are now. */
 int app_read_config(const struct arguments *arguments, struct config **out);
 
-/* ERR_NOT_FOUND if there is no data directory yet: for commands that only read. */
+/* ERR_NOT_FOUND if there is nothing to read yet (SQLite only): for commands that only read. */
 int app_require_data(struct app *app);
 
-/* Each opens its part if it is not open; the data directory is made (0700) if need be. */
+/* Each opens its part if it is not open; the data directory is made (0700) if need be. Database and
+ * queue are in PostgreSQL where its URL is set, else in the data directory; objects are in the folder
+ * of the setting store.directory, else in the data directory. */
 int app_database(struct app *app);
 int app_queue(struct app *app);
 int app_store(struct app *app);
 int app_providers(struct app *app);
 
-/* PostgreSQL's URL, from the setting database.url (DATABASE_URL) or the secret "database_url"; "" if
- * none is set: then it is SQLite. Borrowed from the app. Not to be shown (pg_pool_name is). */
+/* PostgreSQL's URL, from the setting database.url (DATABASE_URL) or the secret "database_url"; ""
+ * if none is set: then it is SQLite. Borrowed from the app. Not to be shown (pg_pool_name is). */
 int app_database_url(struct app *app, const char **out);
 
 /* Which provider serves an operation by the settings: "offline" or "openai". */

@@ -60,6 +60,7 @@ struct command {
     const struct example *examples;
     const char *json; /* what --json prints, NULL if it changes nothing */
     bool service; /* runs until stopped, and logs as log.level says; others only what is wrong */
+    bool works;   /* may work on jobs itself, and look after the database in the background */
     int (*run)(struct app *app); /* an exit_status */
 };
 

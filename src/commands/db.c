@@ -109,9 +109,10 @@ const struct command command_db = {
     .words = "status|migrate|roles",
     .description =
         "With DATABASE_URL (setting `database.url`, or \"database_url\" in the file \"secrets\" of "
-        "the data directory) this looks after Aegis's schema in PostgreSQL, which only `aegis "
-        "export` and `aegis import` use yet. Without it, it looks at SQLite in the data directory, "
-        "which migrates itself.\n\n"
+        "the data directory) this looks after Aegis's schema in PostgreSQL, where database and "
+        "queue "
+        "of all commands are then. Without it, it looks at SQLite in the data directory, which "
+        "migrates itself.\n\n"
         "`status` tells what is there. It exits with 5 if the schema has to be migrated first, "
         "with 6 if a newer Aegis changed it so that this one cannot work with it.\n\n"
         "`migrate` brings PostgreSQL's schema up to date: all missing steps in one transaction, "

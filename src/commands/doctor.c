@@ -71,10 +71,9 @@ static int run(struct app *app)
     check_helpers(&all);
     check_sandbox(&all);
     check_configuration(&all);
-    if (check_data_directory(&all)) {
-        check_databases(&all, arguments_has(app->arguments, "deep"));
-        check_queue(&all);
-    }
+    check_data_directory(&all);
+    check_databases(&all, arguments_has(app->arguments, "deep"));
+    check_queue(&all);
     check_providers(&all, !arguments_has(app->arguments, "offline"));
     if (app->json)
         print_as_json(app, &all);

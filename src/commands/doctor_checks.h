@@ -27,7 +27,7 @@ void check_libraries(struct findings *all);
 void check_helpers(struct findings *all);
 void check_sandbox(struct findings *all); /* really parses something in a child */
 void check_configuration(struct findings *all);
-bool check_data_directory(struct findings *all); /* false: the databases cannot be looked at */
+void check_data_directory(struct findings *all);
 void check_databases(struct findings *all, bool deep);
 void check_queue(struct findings *all);
 void check_providers(struct findings *all, bool call);

@@ -73,7 +73,7 @@ static void check_room(struct findings *all, const char *data)
                 "%s free", human_bytes(bytes, text));
 }
 
-bool check_data_directory(struct findings *all)
+void check_data_directory(struct findings *all)
 {
     const char *data = config_data_directory(all->app->config);
     struct stat st;
@@ -81,12 +81,12 @@ bool check_data_directory(struct findings *all)
     if (stat(data, &st)) {
         finding_add(all, "data directory", FINDING_OK, NULL,
                     "%s is not there yet; the first `aegis add` makes it", data);
-        return false;
+        return;
     }
     if (file_temporary(data, &fd)) {
         finding_add(all, "data directory", FINDING_FAIL, "make it writable to this user", "%s: %s",
                     data, error_last()->message);
-        return false;
+        return;
     }
     close(fd);
     if (st.st_mode & 077)
@@ -96,7 +96,6 @@ bool check_data_directory(struct findings *all)
         finding_add(all, "data directory", FINDING_OK, NULL, "%s", data);
     check_file_system(all, data);
     check_room(all, data);
-    return true;
 }
 
 /* ---- the databases ---- */
@@ -154,8 +153,12 @@ static void check_pause(struct findings *all)
 void check_databases(struct findings *all, bool deep)
 {
     struct app *app = all->app;
-    const char *path = app_path(app, "aegis.db");
-    if (!path || access(path, F_OK)) {
+    const char *path = app_path(app, "aegis.db"), *url = "";
+    if (app_database_url(app, &url)) {
+        finding_add(all, "database", FINDING_FAIL, NULL, "%s", error_last()->message);
+        return;
+    }
+    if (!*url && (!path || access(path, F_OK))) {
         finding_add(all, "database", FINDING_OK, NULL, "nothing has been added yet");
         return;
     }
@@ -166,10 +169,16 @@ void check_databases(struct findings *all, bool deep)
     struct totals totals = {0};
     char media[HUMAN_TEXT], chunks[HUMAN_TEXT];
     app->database.ops->totals(app->database.ctx, &totals);
-    finding_add(all, "database", FINDING_OK, NULL, "schema %" PRId64 ", %s media, %s passages",
-                schema_version(path), human_count(totals.media, media),
-                human_count(totals.chunks, chunks));
-    check_pages(all, path, deep);
+    human_count(totals.media, media);
+    human_count(totals.chunks, chunks);
+    if (*url) {
+        finding_add(all, "database", FINDING_OK, NULL,
+                    "PostgreSQL, %s media, %s passages; `aegis db` says more", media, chunks);
+    } else {
+        finding_add(all, "database", FINDING_OK, NULL, "schema %" PRId64 ", %s media, %s passages",
+                    schema_version(path), media, chunks);
+        check_pages(all, path, deep);
+    }
     check_pause(all);
     if (totals.jobs[JOB_DEAD] > 0)
         finding_add(all, "dead letters", FINDING_WARN, "`aegis dead` lists them with their reasons",
@@ -181,8 +190,8 @@ void check_queue(struct findings *all)
     struct app *app = all->app;
     struct queue_stats stats;
     char age[HUMAN_TEXT];
-    const char *path = app_path(app, "queue.db");
-    if (!path || access(path, F_OK))
+    const char *path = app_path(app, "queue.db"), *url = "";
+    if (app_database_url(app, &url) || (!*url && (!path || access(path, F_OK))))
         return;
     if (app_queue(app) || app->queue.ops->stats(app->queue.ctx, &stats)) {
         finding_add(all, "queue", FINDING_FAIL, NULL, "%s", error_last()->message);

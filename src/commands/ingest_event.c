@@ -161,5 +161,6 @@ const struct command command_ingest_event = {
         "   \"problems\": [{\"record\": 2, \"message\": \"...\"}], \"ignored\": 0, \"tests\": "
         "0}\n\n"
         "`result` is queued, duplicate, stale, removed or nothing to remove.",
+    .works = true,
     .run = run,
 };

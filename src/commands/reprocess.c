@@ -142,5 +142,6 @@ const struct command command_reprocess = {
     .examples = examples,
     .json = "  {\"media\": [MEDIA, ...], \"queued\": 3}\n\nwith MEDIA as in `aegis list --json`; "
             "with --detach only `queued`.",
+    .works = true,
     .run = run,
 };

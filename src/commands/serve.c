@@ -23,7 +23,7 @@ static void log_ready(struct app *app)
 
 static int run(struct app *app)
 {
-    struct service s;
+    struct service s = {.own_jobs_only = app->arguments->command == &command_worker};
     bool until_idle = arguments_has(app->arguments, "until-idle");
     memory_settle((int)config_int(app->config, "workers"));
     int rc = service_open(&s, app, true);
@@ -48,6 +48,28 @@ static const struct example examples[] = {
     {0},
 };
 
+static const struct example worker_examples[] = {
+    {"aegis worker --workers 64", "one of many, on any machine that reaches database and objects"},
+    {0},
+};
+
+const struct command command_worker = {
+    .name = "worker",
+    .summary = "take jobs from the queue until stopped, as one of many processes",
+    .operands = "",
+    .description =
+        "As `aegis serve`, but it logs only the jobs that it works on itself. With DATABASE_URL "
+        "any number of workers on any number of machines share one queue; each needs the same "
+        "objects (setting `store.directory`) and the same provider. A worker that dies is noticed "
+        "when its messages become visible again (setting `queue.visibility`), and another takes "
+        "its jobs up at the stage that was not finished. docs/scaling.md has more.",
+    .options = options,
+    .examples = worker_examples,
+    .service = true,
+    .works = true,
+    .run = run,
+};
+
 const struct command command_serve = {
     .name = "serve",
     .summary = "take jobs from the queue and work on them until stopped",
@@ -65,5 +87,6 @@ const struct command command_serve = {
     .options = options,
     .examples = examples,
     .service = true,
+    .works = true,
     .run = run,
 };

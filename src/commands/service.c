@@ -1,5 +1,7 @@
 #include "commands/service.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "shared/clock.h"
@@ -7,6 +9,26 @@
 #include "shared/log.h"
 
 enum { FOLLOW_MS = 100, IDLE_FOLLOW_MS = 20, PAUSE_CHECK_MS = 500, PAUSE_GRACE_MS = 5000 };
+
+/* ---- which jobs are this process's ---- */
+
+/* The ids of the jobs worked on last, by their low bits: a worker has far fewer at a time, and what
+ * is logged of one comes while it runs or just after. */
+enum { OWN_SLOTS = 1 << 15 };
+struct own_jobs {
+    atomic_llong ids[OWN_SLOTS];
+};
+
+static void on_progress(void *ctx, const struct job_progress *progress)
+{
+    struct own_jobs *own = ctx;
+    atomic_store(&own->ids[progress->job_id % OWN_SLOTS], progress->job_id);
+}
+
+static bool is_own(const struct service *s, int64_t job_id)
+{
+    return !s->own || atomic_load(&s->own->ids[job_id % OWN_SLOTS]) == job_id;
+}
 
 /* ---- life-cycle steps as log lines ---- */
 
@@ -23,6 +45,8 @@ static void log_event(void *ctx, const struct life_event *e)
 {
     struct service *s = ctx;
     char at[CLOCK_TEXT];
+    if (!is_own(s, e->job_id))
+        return;
     s->dead += !strcmp(e->type, "job.dead");
     s->succeeded += !strcmp(e->type, "job.succeeded");
     log_write(level_of(e->type), e->type, LOG_INT("job", e->job_id), LOG_INT("media", e->media_id),
@@ -36,13 +60,16 @@ static void log_event(void *ctx, const struct life_event *e)
 
 int service_open(struct service *s, struct app *app, bool process)
 {
-    *s = (struct service){.app = app};
+    struct processor_observer observer = {.progress = on_progress};
+    *s = (struct service){.app = app, .own_jobs_only = s->own_jobs_only};
     app_catch_signals();
+    if (s->own_jobs_only && !(observer.ctx = s->own = calloc(1, sizeof *s->own)))
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory");
     int rc = app_database(app);
     if (!rc)
         rc = follower_start(&s->follower, &app->database);
     if (!rc && process)
-        rc = app_processor_start(app, NULL, &s->processor);
+        rc = app_processor_start(app, s->own ? &observer : NULL, &s->processor);
     if (!rc)
         rc = app_queue(app);
     return rc;
@@ -106,5 +133,7 @@ void service_close(struct service *s)
     if (s->follower.database && follower_read(&s->follower, log_event, s, &seen))
         log_write(LOG_WARN, "serve.events_unread", LOG_STR("message", error_last()->message),
                   LOG_END);
+    free(s->own);
+    s->own = NULL;
     error_restore(&e);
 }

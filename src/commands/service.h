@@ -11,6 +11,8 @@ struct service {
     struct app *app;
     struct follower follower;
     struct processor *processor;
+    bool own_jobs_only;   /* set before service_open: what others do is not logged */
+    struct own_jobs *own; /* which they are */
     int64_t succeeded, dead;
     int64_t paused_ms; /* since when, monotonic; 0: it runs */
     int64_t pause_checked_ms;

@@ -153,5 +153,6 @@ const struct command command_watch = {
     .options = options,
     .examples = examples,
     .service = true,
+    .works = true,
     .run = run,
 };

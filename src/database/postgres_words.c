@@ -1,6 +1,7 @@
 #include "database/postgres_words.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unictype.h>
@@ -9,7 +10,7 @@
 #include "shared/error.h"
 #include "shared/words.h"
 
-enum { CODE_BYTES = 8, QUERY_WORDS = 256 };
+enum { CODE_BYTES = 8, TERM_WORDS = 64 };
 
 struct language {
     char code[CODE_BYTES];
@@ -33,8 +34,7 @@ bool words_stemmed_apart(const char *language)
 static bool language_open(const char *code, struct language *out)
 {
     *out = (struct language){0};
-    if (strlen(code) < CODE_BYTES)
-        strcpy(out->code, code);
+    snprintf(out->code, sizeof out->code, "%s", code);
     out->stemmer = stemmer_open(code);
     return out->stemmer != NULL;
 }
@@ -201,7 +201,8 @@ int passage_words_write(struct passage_words *w, const char *heading, const char
 {
     size_t position = 0;
     int rc = write_text(w, heading, strlen(heading), 'A', &position, out);
-    position += position ? 1 : 0; /* no phrase reaches from the heading into the text */
+    position++; /* no phrase reaches from the heading into the text, also if it is put before later
+                 */
     return rc ? rc : write_text(w, text, length, '\0', &position, out);
 }
 
@@ -210,7 +211,6 @@ int passage_words_write(struct passage_words *w, const char *heading, const char
 struct query_words {
     struct language languages[1 + QUERY_LANGUAGES]; /* the first is Porter's */
     size_t count;
-    size_t words; /* written so far, at most QUERY_WORDS */
 };
 
 int query_words_open(const char *const *languages, size_t count, struct query_words **out)
@@ -237,12 +237,19 @@ void query_words_close(struct query_words *q)
     free(q);
 }
 
-static int write_alternatives(struct query_words *q, const char *folded, size_t length,
-                              struct buffer *out)
+size_t query_words_languages(const struct query_words *q)
 {
+    return q->count;
+}
+
+static int write_alternatives(struct query_words *q, int language, const char *folded,
+                              size_t length, struct buffer *out)
+{
+    size_t first = language < 0 ? 0 : (size_t)language;
+    size_t end = language < 0 ? q->count : first + 1;
     int rc = buffer_append_char(out, '(');
-    for (size_t i = 0; !rc && i < q->count; i++) {
-        if (i)
+    for (size_t i = first; !rc && i < end; i++) {
+        if (i > first)
             rc = buffer_append_char(out, '|');
         if (!rc)
             rc = write_lexeme(out, &q->languages[i], folded, length);
@@ -250,23 +257,22 @@ static int write_alternatives(struct query_words *q, const char *folded, size_t 
     return rc ? rc : buffer_append_char(out, ')');
 }
 
-int query_words_write(struct query_words *q, const char *term, size_t length, struct buffer *out,
-                      bool *empty)
+int query_words_write(struct query_words *q, int language, const char *term, size_t length,
+                      struct buffer *out, bool *empty)
 {
     struct pieces pieces = {0};
     struct text_slice word;
     size_t words = 0;
     int rc = OK;
     word_scan_begin(&pieces.scan, term, length);
-    while (!rc && q->words < QUERY_WORDS && next_piece(&pieces, &word)) {
+    while (!rc && words < TERM_WORDS && next_piece(&pieces, &word)) {
         char folded[WORD_BYTES];
         size_t n = fold(word, folded);
         if (!n)
             continue;
-        q->words++;
         rc = buffer_append_string(out, words++ ? "<->" : "(");
         if (!rc)
-            rc = write_alternatives(q, folded, n, out);
+            rc = write_alternatives(q, language, folded, n, out);
     }
     *empty = words == 0;
     return rc || *empty ? rc : buffer_append_char(out, ')');

@@ -29,7 +29,8 @@ void passage_words_close(struct passage_words *w); /* NULL is fine */
 
 /*
  * Appends a passage's words in the input form of a tsvector, to be sent as text and cast:
- * "'walk':1A 'on':2A 'glacier':3A,7". `heading` "" for all but a result's first passage. Words
+ * "'walk':1A 'on':2A 'glacier':3A 'a':5 'glacier':6 ". `heading` "" for all but a result's first
+ * passage; one written alone, with text "", can be put before a passage's with ||. Words
  * beyond the first PASSAGE_WORDS are left out (a tsvector has room for 1 MiB). ERR_NO_MEMORY,
  * ERR_TOO_LARGE (the buffer's cap).
  */
@@ -40,16 +41,21 @@ int passage_words_write(struct passage_words *w, const char *heading, const char
 /* Has this language lexemes of its own beside Porter's? */
 bool words_stemmed_apart(const char *language);
 
-/* The stemmers of one query, of which the first 256 words count. Languages without lexemes of their
+/* The stemmers of one query; of a term the first 64 words count. Languages without lexemes of their
  * own are passed over, as are further ones beyond QUERY_LANGUAGES. */
 enum { QUERY_LANGUAGES = 16 };
 struct query_words;
 int query_words_open(const char *const *languages, size_t count, struct query_words **out);
 void query_words_close(struct query_words *q);
 
+/* Porter's is number 0, the languages follow. */
+size_t query_words_languages(const struct query_words *q);
+
 /* Appends a word or phrase as a tsquery in parentheses; nothing at all, with *empty, if it holds no
- * word. ERR_NO_MEMORY, ERR_TOO_LARGE. */
-int query_words_write(struct query_words *q, const char *term, size_t length, struct buffer *out,
-                      bool *empty);
+ * word. `language` QUERY_ANY: each word by any of the stems; else by those of one language.
+ * ERR_NO_MEMORY, ERR_TOO_LARGE. */
+enum { QUERY_ANY = -1 };
+int query_words_write(struct query_words *q, int language, const char *term, size_t length,
+                      struct buffer *out, bool *empty);
 
 #endif

@@ -124,6 +124,7 @@ static int read_identity(struct store *s)
     if (row && sqlite3_column_bytes(row, 0) == 16) {
         memcpy(s->database_id.bytes, sqlite3_column_blob(row, 0), 16);
         atomic_store(&s->keeper.next_chunk, sql_int(row, 1));
+        s->keeper.vectors_to = sql_int(row, 1); /* what was missed before waits for idle times */
     } else if (!rc) {
         rc = connection_error(c, SQLITE_CORRUPT, "reading the ledger");
     }

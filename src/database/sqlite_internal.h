@@ -88,6 +88,7 @@ struct keeper {
     pthread_mutex_t lock;
     pthread_cond_t wanted;
     bool stop, garbage, vectors_behind;
+    int64_t vectors_to; /* the vector indexes hold all chunks before it */
     int wal_pages;
     atomic_llong next_chunk;  /* as of the last commit */
     int64_t activity_ms;      /* monotonic time of the last commit */

@@ -15,6 +15,8 @@ enum {
     BEHIND_CHUNKS = 32768,   /* writers wait when the index is further behind */
     QUIET_MS = 60,           /* without a commit: index what there is */
     IDLE_MS = 500,           /* without a commit: bring vector indexes up to date */
+    VECTOR_CHUNKS = 32768,   /* without a pause: when they are so far behind, so that a search soon
+                              * after a large ingestion does not have to take it all in */
     TRIM_MS = 300000,
     ERROR_MS = 2000,
     PACE_MS = 5000,
@@ -118,9 +120,12 @@ static int index_words(struct store *s, int64_t target)
 static int refresh_vectors(struct store *s)
 {
     bool more = false;
+    int64_t target = atomic_load(&s->keeper.next_chunk);
     int rc = vectors_refresh(s, &more);
     pthread_mutex_lock(&s->keeper.lock);
     s->keeper.vectors_behind = more;
+    if (!rc && !more)
+        s->keeper.vectors_to = target;
     pthread_mutex_unlock(&s->keeper.lock);
     return rc;
 }
@@ -162,7 +167,8 @@ static int64_t plan(struct store *s, const struct schedule *at, int64_t now, str
     todo->checkpoint = k->wal_pages >= CHECKPOINT_PAGES;
     todo->collect = k->garbage;
     todo->index = behind(s) >= INDEX_CHUNKS || (behind(s) > 0 && now >= quiet);
-    todo->vectors = now >= idle && (k->vectors_behind || k->activity_ms > at->vectors_activity);
+    todo->vectors = todo->target - k->vectors_to >= VECTOR_CHUNKS ||
+                    (now >= idle && (k->vectors_behind || k->activity_ms > at->vectors_activity));
     todo->trim = now >= at->trim_ms;
     if (behind(s) > 0 && quiet < again)
         again = quiet;

@@ -193,7 +193,9 @@ static int refresh_all(struct store *s, struct connection *c, bool *whole)
     sqlite3_stmt *row;
     bool more;
     int rc = SQL_BEGIN(c, &row,
-                       "SELECT space_id FROM embedding_space WHERE chunks > 0 ORDER BY chunks DESC "
+                       /* that of a long text in the making has none yet */
+                       "SELECT space_id FROM embedding_space WHERE chunks > 0 OR space_id IN "
+                       "(SELECT space_id FROM result WHERE state = 0) ORDER BY chunks DESC "
                        "LIMIT ?1",
                        V_INT(VECTOR_SPACES));
     while (!rc && n < VECTOR_SPACES && !(rc = sql_next(c, row, &more)) && more)

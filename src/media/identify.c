@@ -15,11 +15,12 @@
 enum { FIRST_LOOK = 16 << 10, TEXT_LOOK = 64 << 10, SECOND_LOOK = 32 << 10, VIEW = 16 << 10 };
 
 struct look {
+    const unsigned char *memory; /* of all there is; NULL: fd */
     int fd;
     int64_t size;
     const char *name;
     struct head head;
-    unsigned char *bytes; /* TEXT_LOOK of them */
+    unsigned char *bytes; /* TEXT_LOOK of them, and room for VIEW characters */
 };
 
 const char *media_kind_name(enum media_kind kind)
@@ -108,12 +109,22 @@ static bool contains(const unsigned char *bytes, size_t length, const char *text
     return memmem(bytes, length, text, strlen(text)) != NULL;
 }
 
+static int read_at(const struct look *look, void *to, size_t length, int64_t offset, size_t *got)
+{
+    if (!look->memory)
+        return file_read_at(look->fd, look->name, to, length, offset, got);
+    size_t left = offset < look->size ? (size_t)(look->size - offset) : 0;
+    *got = left < length ? left : length;
+    memcpy(to, look->memory + (look->size - (int64_t)left), *got);
+    return OK;
+}
+
 /* Reads `length` bytes at `offset` behind the first look. */
 static int look_further(const struct look *look, int64_t offset, size_t length, struct head *out)
 {
     size_t got;
     unsigned char *to = look->bytes + FIRST_LOOK;
-    int rc = file_read_at(look->fd, look->name, to, length, offset, &got);
+    int rc = read_at(look, to, length, offset, &got);
     *out = (struct head){.bytes = to, .length = rc ? 0 : got};
     return rc;
 }
@@ -185,11 +196,11 @@ static int identify_tagged(const struct look *look, struct media_identity *out)
 
 static int identify_text(struct look *look, struct media_identity *out)
 {
-    char view[VIEW];
+    char *view = (char *)look->bytes + TEXT_LOOK; /* a worker's stack stays small */
     const char *format, *playlist;
     size_t got = 0;
     if (!look->head.whole) {
-        int rc = file_read_at(look->fd, look->name, look->bytes, TEXT_LOOK, 0, &got);
+        int rc = read_at(look, look->bytes, TEXT_LOOK, 0, &got);
         if (rc)
             return rc;
         look->head.length = got;
@@ -198,7 +209,7 @@ static int identify_text(struct look *look, struct media_identity *out)
     enum text_shape shape = sniff_encoding(&look->head, &format);
     if (shape == SHAPE_BINARY)
         return unknown(look);
-    sniff_ascii(&look->head, format, view, sizeof view);
+    sniff_ascii(&look->head, format, view, VIEW);
     playlist = sniff_playlist(view);
     if (playlist)
         return error_set(ERR_PERMANENT, "playlist",
@@ -240,20 +251,31 @@ static int identify(struct look *look, struct media_identity *out)
     return identify_text(look, out);
 }
 
-int media_identify(int fd, int64_t size, const char *name, struct media_identity *out)
+static int look_at(struct look *look, struct media_identity *out)
 {
-    struct look look = {.fd = fd, .size = size, .name = name};
     size_t got;
     memset(out, 0, sizeof *out);
-    if (size == 0)
+    if (look->size == 0)
         return is(out, MEDIA_EMPTY, "empty");
-    look.bytes = malloc(TEXT_LOOK);
-    if (!look.bytes)
-        return error_set(ERR_NO_MEMORY, NULL, "out of memory to look at '%.200s'", name);
-    int rc = file_read_at(fd, name, look.bytes, FIRST_LOOK, 0, &got);
-    look.head = (struct head){.bytes = look.bytes, .length = got, .whole = got < FIRST_LOOK};
+    look->bytes = malloc(TEXT_LOOK + VIEW);
+    if (!look->bytes)
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory to look at '%.200s'", look->name);
+    int rc = read_at(look, look->bytes, FIRST_LOOK, 0, &got);
+    look->head = (struct head){.bytes = look->bytes, .length = got, .whole = got < FIRST_LOOK};
     if (!rc)
-        rc = got == 0 ? is(out, MEDIA_EMPTY, "empty") : identify(&look, out);
-    free(look.bytes);
+        rc = got == 0 ? is(out, MEDIA_EMPTY, "empty") : identify(look, out);
+    free(look->bytes);
     return rc;
+}
+
+int media_identify(int fd, int64_t size, const char *name, struct media_identity *out)
+{
+    return look_at(&(struct look){.fd = fd, .size = size, .name = name}, out);
+}
+
+int media_identify_bytes(const void *bytes, size_t size, const char *name,
+                         struct media_identity *out)
+{
+    return look_at(&(struct look){.memory = bytes, .fd = -1, .size = (int64_t)size, .name = name},
+                   out);
 }

@@ -44,6 +44,9 @@ struct media_identity {
  * 64 KiB and does not block on children. MEDIA_UNKNOWN is ERR_PERMANENT "unsupported_type";
  * playlists (m3u, HLS, DASH, concat, sdp, ...) are ERR_PERMANENT "playlist". */
 int media_identify(int fd, int64_t size, const char *name, struct media_identity *out);
+/* The same of bytes in memory. */
+int media_identify_bytes(const void *bytes, size_t size, const char *name,
+                         struct media_identity *out);
 
 /* What a person may set; NULL for the limits and 0 for one of them mean the default. */
 struct media_limits {
@@ -73,6 +76,12 @@ struct text_info {
 int media_extract_text(int fd, int64_t size, const struct media_identity *identity,
                        const struct media_limits *limits, const struct cancel *cancel,
                        const struct text_sink *sink, struct text_info *out);
+
+/* The same of bytes in memory, for plain_utf8 only. ERR_INVALID: they are not what they seemed, and
+ * media_extract_text has to be asked; the sink got nothing. */
+int media_extract_plain(const void *bytes, size_t size, const struct media_identity *identity,
+                        const struct media_limits *limits, const struct text_sink *sink,
+                        struct text_info *out);
 
 struct subtitle_sink {
     int (*cue)(void *ctx, int64_t start_ms, int64_t end_ms, const char *speaker, const char *text);

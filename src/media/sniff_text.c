@@ -1,5 +1,6 @@
 /* sniff_text.c - text by its characters: encoding, markup, subtitles, playlists. */
 #include <ctype.h>
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -22,6 +23,18 @@ static const char *byte_order_mark(const struct head *h)
     if (head_has(h, 0, "\xfe\xff", 2))
         return "utf-16be";
     return NULL;
+}
+
+/* What there is among eight bytes, by "Bit Twiddling Hacks" (S. E. Anderson): a borrow may take a
+ * byte for a control whose lower neighbour is one, which is not asked for then. */
+enum oddity { ODD_CONTROL = 1, ODD_ZERO_OR_HIGH = 2 };
+static unsigned oddities(const unsigned char *p)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+    uint64_t x;
+    memcpy(&x, p, sizeof x);
+    unsigned odd = (x - ones * 0x20) & ~x & highs ? ODD_CONTROL : 0;
+    return odd | (((x - ones) | x) & highs ? ODD_ZERO_OR_HIGH : 0);
 }
 
 /* Those that texts use: BS HT LF VT FF CR (8 to 13) and ESC (27). */
@@ -66,9 +79,12 @@ enum text_shape sniff_encoding(const struct head *h, const char **format)
     *format = byte_order_mark(h);
     if (*format)
         return plausible_after_mark(h, *format) ? SHAPE_MARKED : SHAPE_BINARY;
-    for (size_t i = 0; i < h->length; i++)
-        if (h->bytes[i] < 0x20) /* few are: line breaks */
+    for (size_t i = 0; i < h->length; i++) {
+        while (i + 8 <= h->length && !(oddities(h->bytes + i) & ODD_CONTROL))
+            i += 8; /* few bytes are below 0x20: line breaks */
+        if (i < h->length)
             controls += is_control(h->bytes[i]);
+    }
     if (memchr(h->bytes, 0, h->length)) {
         *format = unmarked_utf16(h);
         if (*format)
@@ -95,8 +111,16 @@ void sniff_ascii(const struct head *h, const char *format, char *out, size_t cap
         low = width - 1;
     if (byte_order_mark(h))
         skip = width == 1 ? 3 : width;
-    for (size_t i = skip; width == 1 && i < h->length && n + 1 < capacity; i++)
+    for (size_t i = skip; width == 1 && i < h->length && n + 1 < capacity; i++) {
+        if (i + 8 <= h->length && n + 8 < capacity &&
+            !(oddities(h->bytes + i) & ODD_ZERO_OR_HIGH)) {
+            memcpy(out + n, h->bytes + i, 8);
+            n += 8;
+            i += 7;
+            continue;
+        }
         out[n++] = h->bytes[i] == 0 || h->bytes[i] >= 0x80 ? '?' : (char)h->bytes[i];
+    }
     for (size_t i = skip; width > 1 && i + width <= h->length && n + 1 < capacity; i += width) {
         unsigned char c = h->bytes[i + low];
         for (size_t k = 0; k < width; k++)

@@ -183,27 +183,31 @@ static int extract_plain(struct extraction *x, int fd, int64_t size, const struc
 
 /* ---- */
 
-int media_extract_text(int fd, int64_t size, const struct media_identity *identity,
-                       const struct media_limits *limits, const struct cancel *cancel,
-                       const struct text_sink *sink, struct text_info *out)
+static int64_t longest_text(const struct media_limits *limits)
 {
-    int64_t longest = limits && limits->text_bytes ? limits->text_bytes : (int64_t)CAP_TEXT_BYTES;
-    memset(out, 0, sizeof *out);
-    if (identity->plain_utf8 && size > longest)
-        return utf8_too_long(longest);
-    if (identity->kind == MEDIA_DOCX && strstr(identity->format, "encrypted"))
-        return error_set(ERR_PERMANENT, "password_protected",
-                         "the DOCX is protected by a password; save it without one");
+    return limits && limits->text_bytes ? limits->text_bytes : (int64_t)CAP_TEXT_BYTES;
+}
+
+static struct extraction *extraction_open(const struct media_limits *limits,
+                                          const struct text_sink *sink, struct text_info *out)
+{
     struct extraction *x = malloc(sizeof *x);
-    if (!x)
-        return error_set(ERR_NO_MEMORY, NULL, "out of memory to extract text");
+    if (!x) {
+        error_set(ERR_NO_MEMORY, NULL, "out of memory to extract text");
+        return NULL;
+    }
     x->sink = sink;
     x->info = out;
     title_init(&x->titles);
     x->parser_ms = parser_ms(limits ? limits->parser_ms : 0);
-    utf8_filter_init(&x->filter, to_sink, x, longest);
-    int rc = identity->plain_utf8 ? extract_plain(x, fd, size, cancel)
-                                  : extract_in_child(x, fd, size, identity->kind, cancel);
+    utf8_filter_init(&x->filter, to_sink, x, longest_text(limits));
+    return x;
+}
+
+/* `rc`: how it went so far. */
+static int extraction_close(struct extraction *x, const struct media_identity *identity, int rc)
+{
+    struct text_info *out = x->info;
     if (!rc)
         rc = utf8_filter_flush(&x->filter);
     out->bytes = x->filter.bytes;
@@ -212,4 +216,39 @@ int media_extract_text(int fd, int64_t size, const struct media_identity *identi
         title_of_markdown(&x->titles, out->title, sizeof out->title);
     free(x);
     return rc;
+}
+
+int media_extract_text(int fd, int64_t size, const struct media_identity *identity,
+                       const struct media_limits *limits, const struct cancel *cancel,
+                       const struct text_sink *sink, struct text_info *out)
+{
+    memset(out, 0, sizeof *out);
+    if (identity->plain_utf8 && size > longest_text(limits))
+        return utf8_too_long(longest_text(limits));
+    if (identity->kind == MEDIA_DOCX && strstr(identity->format, "encrypted"))
+        return error_set(ERR_PERMANENT, "password_protected",
+                         "the DOCX is protected by a password; save it without one");
+    struct extraction *x = extraction_open(limits, sink, out);
+    if (!x)
+        return ERR_NO_MEMORY;
+    int rc = identity->plain_utf8 ? extract_plain(x, fd, size, cancel)
+                                  : extract_in_child(x, fd, size, identity->kind, cancel);
+    return extraction_close(x, identity, rc);
+}
+
+int media_extract_plain(const void *bytes, size_t size, const struct media_identity *identity,
+                        const struct media_limits *limits, const struct text_sink *sink,
+                        struct text_info *out)
+{
+    memset(out, 0, sizeof *out);
+    if ((int64_t)size > longest_text(limits))
+        return utf8_too_long(longest_text(limits));
+    struct extraction *x = extraction_open(limits, sink, out);
+    if (!x)
+        return ERR_NO_MEMORY;
+    if (find_other_encoding(&x->filter, bytes, size) >= 0) {
+        free(x);
+        return error_set(ERR_INVALID, NULL, "the text is not UTF-8 all through");
+    }
+    return extraction_close(x, identity, utf8_filter_feed(&x->filter, bytes, size));
 }

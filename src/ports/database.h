@@ -463,7 +463,10 @@ struct database_ops {
     /* search arms: at most k hits, best first, over current results that match the filter */
     int (*search_lexical)(void *ctx, const char *query, const struct media_filter *filter, size_t k,
                           struct arena *arena, struct arm_hit **out, size_t *count);
-    /* `query` has the space's dimension and is L2-normalised; score is the cosine; exact. */
+    /* `query` has the space's dimension and is L2-normalised; score is the cosine. Exact on SQLite;
+     * on PostgreSQL exact up to a size, above it approximate: a hit's score is exact, but a few of
+     * the best may be missed (database/postgres_vectors.h; recall in docs/search.md). ERR_NOT_FOUND
+     * (no such space). */
     int (*search_vector)(void *ctx, int64_t space_id, const float *query,
                          const struct media_filter *filter, size_t k, struct arena *arena,
                          struct arm_hit **out, size_t *count);

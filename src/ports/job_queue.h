@@ -32,8 +32,11 @@ struct queue_limits {
 struct queue_send {
     const char *body; /* UTF-8 text */
     size_t length;
-    int64_t delay_ms;  /* 0: at once */
-    const char *group; /* fairness key such as a collection; NULL or "" for none */
+    int64_t delay_ms; /* 0: at once */
+    /* Fairness key such as a collection; NULL or "" for none. Groups with messages that were never
+     * received take turns, so that a large backlog of one does not hold up another (where an
+     * adapter's header says other, it does not change the order). */
+    const char *group;
 };
 
 struct queue_message {

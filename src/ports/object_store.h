@@ -9,11 +9,14 @@
 #define AEGIS_PORTS_OBJECT_STORE_H
 
 #include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "shared/arena.h"
 #include "shared/cancel.h"
 #include "shared/caps.h"
 #include "shared/digest.h"
+#include "shared/file.h"
 
 struct object_info {
     char bucket[CAP_BUCKET + 1];
@@ -35,12 +38,30 @@ struct object_source {
     void *ctx;
 };
 
-/* An object opened for reading: a seekable, read-only, close-on-exec descriptor at offset 0 (a
- * remote store spools to an unlinked file first). The caller closes fd. */
+/* An object opened for reading. A small one may come in memory: then `bytes` (info.size of them,
+ * from malloc) is not NULL and fd is -1. Else fd is a seekable, read-only, close-on-exec descriptor
+ * at offset 0 (a remote store spools to an unlinked file first). object_close ends it. */
 struct object {
     int fd;
+    void *bytes;
     struct object_info info;
 };
+
+/* For who needs a descriptor: makes fd if the object is in memory. 0, or file_from_memory's error.
+ */
+static inline int object_descriptor(struct object *o)
+{
+    return o->fd >= 0 ? 0 : file_from_memory(o->bytes, (size_t)o->info.size, &o->fd);
+}
+
+static inline void object_close(struct object *o)
+{
+    if (o->fd >= 0)
+        close(o->fd);
+    free(o->bytes);
+    o->fd = -1;
+    o->bytes = NULL;
+}
 
 struct object_store_ops {
     const char *name; /* "local", "ram", "s3" */

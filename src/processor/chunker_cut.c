@@ -116,7 +116,8 @@ static size_t kind_of_space(const struct search *s, const char *p, const char *q
     }
     if (ends_sentence(s->text, p))
         return q < s->end && *q >= 'a' && *q <= 'z' ? COST_CLAUSE : COST_SENTENCE;
-    return p > s->text && strchr(",;:", p[-1]) ? COST_CLAUSE : COST_WORD;
+    bool clause = p > s->text && (p[-1] == ',' || p[-1] == ';' || p[-1] == ':');
+    return clause ? COST_CLAUSE : COST_WORD;
 }
 
 static const char *space_end(const char *p, const char *end, size_t *newlines)
@@ -161,6 +162,19 @@ static const char *space_place(struct search *s, const char *p)
     return q;
 }
 
+static bool is_letter_or_digit(char c)
+{
+    return ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c >= '0' && c <= '9');
+}
+
+/* As most are: one space behind a letter of ASCII and before a character of it. What space_place
+ * would find out is known then. */
+static bool is_word_space(const struct search *s, const char *p)
+{
+    return *p == ' ' && p > s->text && is_letter_or_digit(p[-1]) && p + 1 < s->end && p[1] > ' ' &&
+           !(p[1] & 0x80);
+}
+
 static void search_places(struct search *s)
 {
     const char *p = s->text + s->low, *stop = s->text + s->high;
@@ -170,10 +184,13 @@ static void search_places(struct search *s)
         p--; /* into a run of white space: its beginning is the place */
     while (p <= stop && p < s->end) {
         if (!(*p & 0x80)) {
-            if (is_space(*p))
+            if (is_space(*p) && !is_word_space(s, p)) {
                 p = space_place(s, p);
-            else
-                p++;
+                continue;
+            }
+            if (is_space(*p))
+                offer(s, (size_t)(p - s->text), COST_WORD);
+            p++;
             continue;
         }
         size_t n;

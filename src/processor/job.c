@@ -54,8 +54,7 @@ static void init(struct job *job, struct processor *p, struct delivery *d)
 
 static void fini(struct job *job)
 {
-    if (job->object.fd >= 0)
-        close(job->object.fd);
+    object_close(&job->object);
     text_source_fini(&job->text);
     free(job->chunks);
     arena_free(&job->arena);

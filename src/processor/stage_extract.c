@@ -18,13 +18,27 @@ static struct media_limits limits_of(const struct job *job)
     return (struct media_limits){.text_bytes = s->text_bytes, .parser_ms = s->parser_ms};
 }
 
+static int extract_text(struct job *job, const struct text_sink *sink, struct text_info *info)
+{
+    struct object *o = &job->object;
+    struct media_limits limits = limits_of(job);
+    int rc = ERR_INVALID;
+    if (o->bytes && job->identity.plain_utf8)
+        rc = media_extract_plain(o->bytes, (size_t)o->info.size, &job->identity, &limits, sink,
+                                 info);
+    if (rc != ERR_INVALID)
+        return rc;
+    rc = object_descriptor(o);
+    return rc ? rc
+              : media_extract_text(o->fd, o->info.size, &job->identity, &limits, job->cancel, sink,
+                                   info);
+}
+
 static int extract_document(struct job *job)
 {
     struct text_info info;
     struct text_sink sink = {.write = write_text, .ctx = &job->text};
-    struct media_limits limits = limits_of(job);
-    int rc = media_extract_text(job->object.fd, job->object.info.size, &job->identity, &limits,
-                                job->cancel, &sink, &info);
+    int rc = extract_text(job, &sink, &info);
     if (!rc)
         rc = text_source_finish(&job->text);
     if (rc)
@@ -46,7 +60,9 @@ static int extract_subtitles(struct job *job)
     segments_init(&list, &job->arena);
     struct subtitle_sink sink = {.cue = add_cue, .ctx = &list};
     struct media_limits limits = limits_of(job);
-    int rc = media_extract_subtitles(job->object.fd, job->object.info.size, &job->identity, &limits,
+    int rc = object_descriptor(&job->object);
+    if (!rc)
+        rc = media_extract_subtitles(job->object.fd, job->object.info.size, &job->identity, &limits,
                                      job->cancel, &sink);
     if (!rc)
         rc = job_take_segments(job, &list);
@@ -85,5 +101,8 @@ int stage_extract(struct job *job)
         return OK;
     }
     bool subtitles = job->identity.kind == MEDIA_SRT || job->identity.kind == MEDIA_VTT;
-    return extract_in_slot(job, subtitles ? extract_subtitles : extract_document);
+    int rc = extract_in_slot(job, subtitles ? extract_subtitles : extract_document);
+    if (!rc) /* while models are waited for, a thousand jobs need not hold their files */
+        object_close(&job->object);
+    return rc;
 }

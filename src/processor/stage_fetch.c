@@ -22,12 +22,21 @@ static int open_object(struct job *job)
         return error_set(ERR_CONFLICT, "superseded",
                          "'%s' was replaced by a newer version before it could be read", w->key);
     if (rc)
-        job->object.fd = -1;
+        job->object = (struct object){.fd = -1};
     return rc;
+}
+
+static bool is_open(const struct job *job)
+{
+    return job->object.fd >= 0 || job->object.bytes;
 }
 
 static int digest_object(struct job *job)
 {
+    if (job->object.bytes) {
+        job->content = digest_of(job->object.bytes, (size_t)job->object.info.size);
+        return OK;
+    }
     char *bytes = arena_alloc(&job->arena, KIB(64));
     struct digest_stream *stream = bytes ? digest_begin(false) : NULL;
     if (!stream)
@@ -50,7 +59,7 @@ static int digest_object(struct job *job)
 int stage_fetch(struct job *job)
 {
     const struct database *db = &job->processor->ports.database;
-    int rc = job->object.fd < 0 ? open_object(job) : OK;
+    int rc = is_open(job) ? OK : open_object(job);
     if (rc || digest_known(&job->work->content))
         return rc;
     if (digest_known(&job->object.info.content))
@@ -63,7 +72,10 @@ int stage_fetch(struct job *job)
 int stage_identify(struct job *job)
 {
     const struct database *db = &job->processor->ports.database;
-    int rc = media_identify(job->object.fd, job->object.info.size, job->work->key, &job->identity);
+    const struct object *o = &job->object;
+    int rc = o->bytes ? media_identify_bytes(o->bytes, (size_t)o->info.size, job->work->key,
+                                             &job->identity)
+                      : media_identify(o->fd, o->info.size, job->work->key, &job->identity);
     if (!rc)
         rc = job_fill_key(job);
     if (rc || job->work->content_is_new)

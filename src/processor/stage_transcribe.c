@@ -255,7 +255,9 @@ static int decode(struct recording *r, struct audio_info *info)
                                     .parser_ms = job->processor->settings.parser_ms,
                                     .accept_truncated = job->processor->settings.accept_truncated};
     struct audio_sink sink = {.piece = on_piece, .progress = on_progress, .ctx = r};
-    int rc = slots_hold(&job->processor->cpu, job->cancel);
+    int rc = object_descriptor(&job->object);
+    if (!rc)
+        rc = slots_hold(&job->processor->cpu, job->cancel);
     if (rc)
         return rc;
     rc = media_decode_audio(job->object.fd, job->object.info.size, &job->identity, &options,

@@ -48,8 +48,14 @@ static const struct setting table[] = {
            "collection of new media; empty: the bucket's name"),
 
     SECRET("database.url", "DATABASE_URL",
-           "PostgreSQL, as postgresql://user:password@host/database; so far for `aegis db` only: "
-           "everything else keeps to SQLite in the data directory"),
+           "PostgreSQL for database and queue, as postgresql://user:password@host/database; empty: "
+           "SQLite in the data directory"),
+    INT("database.connections", "0", "AEGIS_DATABASE_CONNECTIONS", 0, 1000,
+        "connections to PostgreSQL at a time, the queue's four not counted; 0: by the workers"),
+
+    STRING("store.directory", "", "AEGIS_STORE_DIRECTORY",
+           "folder for objects that several machines share; empty: in the data directory, for one "
+           "machine"),
 
     CHOICE("provider", "auto", "AEGIS_PROVIDER", PROVIDERS,
            "who does the model work; auto: openai where a key or base URL is set, else offline"),

@@ -161,18 +161,22 @@ static bool undo_escapes(const struct json_slice *s, struct buffer *out)
     return buffer_append(out, p, (size_t)(end - p)) == OK;
 }
 
-static bool has_control(const char *text, size_t length)
+/* UTF-8 without control characters? */
+static bool is_clean(const char *text, size_t length)
 {
-    const uint64_t ones = 0x0101010101010101;
+    const uint64_t ones = 0x0101010101010101, tops = ones * 0x80;
     size_t i = 0;
-    uint64_t x, below = 0;
+    uint64_t x, below = 0, beyond = 0;
     for (; i + 8 <= length; i += 8) {
         memcpy(&x, text + i, 8);
-        below |= (x - ones * 0x20) & ~x & (ones * 0x80); /* a byte under 0x20: Anderson's hacks */
+        below |= (x - ones * 0x20) & ~x & tops; /* a byte under 0x20: Anderson's hacks */
+        beyond |= x & tops;
     }
-    for (; i < length; i++)
+    for (; i < length; i++) {
         below |= (unsigned char)text[i] < 0x20;
-    return below != 0;
+        beyond |= text[i] & 0x80;
+    }
+    return !below && (!beyond || !u8_check((const uint8_t *)text, length));
 }
 
 /* Values are walked in the document's order, so stand-ins come as 0, 1, 2...: one that the document
@@ -191,7 +195,7 @@ static bool put_back_string(struct putting_back *b, json_t *value)
     if (b->next == b->lifted->count || strtoul(text + 1, NULL, 10) != b->next)
         return false;
     struct json_slice s = b->lifted->strings[b->next++];
-    if (has_control(s.text, s.length) || u8_check((const uint8_t *)s.text, s.length))
+    if (!is_clean(s.text, s.length))
         return false;
     if (!s.escaped)
         return json_string_setn_nocheck(value, s.text, s.length) == 0;
@@ -252,10 +256,7 @@ static bool is_hex4(const char *p, const char *end)
 bool json_lifted_valid(const struct json_slice *slice)
 {
     const char *p = slice->text, *end = p + slice->length;
-    for (const char *c = p; c < end; c++)
-        if ((unsigned char)*c < 0x20)
-            return false;
-    if (u8_check((const uint8_t *)slice->text, slice->length))
+    if (!is_clean(slice->text, slice->length))
         return false;
     while (slice->escaped && p < end && (p = memchr(p, '\\', (size_t)(end - p)))) {
         if (end - p < 2 || !memchr("\"\\/bfnrtu", p[1], 9)) /* NOLINT: without its NUL */

@@ -305,6 +305,7 @@ int main(void)
     int failed = queue_conformance_run(&(struct queue_conformance){.name = "job_queue: sqlite",
                                                                    .open = open_in_place,
                                                                    .discard = discard_place,
-                                                                   .ctx = &place});
+                                                                   .ctx = &place,
+                                                                   .unfair = true});
     return failed + cmocka_run_group_tests_name("sqlite queue", own, NULL, NULL);
 }

@@ -25,7 +25,7 @@ contents() {
     sql "$1" "SELECT viewname, definition FROM pg_views WHERE schemaname = 'aegis' ORDER BY 1"
     sql "$1" "SELECT objoid::regclass, objsubid, description FROM pg_description WHERE classoid = 'pg_class'::regclass
               AND objoid::regclass::text LIKE 'aegis.%' ORDER BY objoid::regclass::text, 2"
-    sql "$1" "SELECT relname, relacl FROM pg_class WHERE relnamespace = 'aegis'::regnamespace AND relacl IS NOT NULL ORDER BY 1"
+    sql "$1" "SELECT relname, unnest(coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", relowner)))::text FROM pg_class WHERE relnamespace = 'aegis'::regnamespace AND relkind IN ('r', 'v', 'S') ORDER BY 1, 2"
 }
 
 postgres_database old || without "the server does not let this login create databases"

@@ -1,62 +1,10 @@
-/* The search arms: ranking, filters, hostile queries, exactness, passages. */
+/* The search arms: filters, hostile queries, exactness, passages. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "support/database_fixture.h"
 #include "support/database_suite.h"
-
-static void words_are_found_in_any_form(void **state)
-{
-    struct fixture *f = *state;
-    int64_t a = put_text(f, "a", "The runners were running past the Éclair shop.");
-    int64_t b = put_text(f, "b", "Quantum mechanics, explained slowly.");
-    assert_int_equal(lexical_best(f, "run", NULL), a);
-    assert_int_equal(lexical_best(f, "RUNNING", NULL), a);
-    assert_int_equal(lexical_best(f, "eclair", NULL), a);
-    assert_int_equal(lexical_best(f, "éclairs", NULL), a);
-    assert_int_equal(lexical_best(f, "explain quantum", NULL), b);
-    assert_int_equal(lexical_count(f, "absent", NULL), 0);
-}
-
-static void all_words_rank_before_some(void **state)
-{
-    struct fixture *f = *state;
-    put_text(f, "a", "budget budget budget budget");
-    int64_t both = put_text(f, "b",
-                            "a longer text in which the budget is said once, and later on, "
-                            "after many other words, the word deadline comes too");
-    put_text(f, "c", "deadline deadline deadline");
-    assert_int_equal(lexical_best(f, "budget deadline", NULL), both);
-    assert_int_equal(lexical_count(f, "budget deadline", NULL), 3);
-    /* function words do not bring in what has nothing else */
-    assert_int_equal(lexical_count(f, "what is the deadline of it", NULL), 2);
-}
-
-static void quoted_phrases_must_occur(void **state)
-{
-    struct fixture *f = *state;
-    int64_t a = put_text(f, "a", "the annual report was late");
-    put_text(f, "b", "report the annual");
-    assert_int_equal(lexical_count(f, "\"annual report\"", NULL), 1);
-    assert_int_equal(lexical_best(f, "\"annual report\"", NULL), a);
-    assert_int_equal(lexical_best(f, "\"annual report\" missing", NULL), a);
-    assert_int_equal(lexical_count(f, "\"annual report\" the", NULL), 1);
-    assert_int_equal(lexical_count(f, "\"annual holiday\" report", NULL), 0);
-}
-
-static void titles_and_keys_are_found(void **state)
-{
-    struct fixture *f = *state;
-    const char *text = "nothing of note inside";
-    int64_t a = put_media(
-        f, "talks/keynote-2026.mp3", NULL,
-        &(struct simple_result){.chunks = &text, .chunk_count = 1, .title = "Walking on glaciers"});
-    put_text(f, "b", "somebody once went to a glacier while walking");
-    assert_int_equal(lexical_best(f, "keynote", NULL), a);
-    assert_int_equal(lexical_count(f, "glacier", NULL), 2);
-    assert_int_equal(lexical_count(f, "glaciers note", NULL), 2);
-}
 
 /* Whatever is typed is a search, never an error. */
 static void no_query_is_a_syntax_error(void **state)
@@ -340,12 +288,10 @@ static void other_processes_see_it_at_once(void **state)
 }
 
 const struct suite_test database_search_tests[] = {
-    SUITE_TEST(words_are_found_in_any_form), SUITE_TEST(all_words_rank_before_some),
-    SUITE_TEST(quoted_phrases_must_occur),   SUITE_TEST(titles_and_keys_are_found),
-    SUITE_TEST(no_query_is_a_syntax_error),  SUITE_TEST(filters_still_give_k_hits),
-    SUITE_TEST(k_bounds_the_hits),           SUITE_TEST(vector_search_is_exact),
-    SUITE_TEST(unknown_space_is_not_found),  SUITE_TEST(spaces_do_not_mix),
-    SUITE_TEST(passages_tell_all),           SUITE_TEST(other_processes_see_it_at_once),
+    SUITE_TEST(no_query_is_a_syntax_error), SUITE_TEST(filters_still_give_k_hits),
+    SUITE_TEST(k_bounds_the_hits),          SUITE_TEST(vector_search_is_exact),
+    SUITE_TEST(unknown_space_is_not_found), SUITE_TEST(spaces_do_not_mix),
+    SUITE_TEST(passages_tell_all),          SUITE_TEST(other_processes_see_it_at_once),
 };
 const size_t database_search_test_count =
     sizeof database_search_tests / sizeof database_search_tests[0];

@@ -19,6 +19,7 @@ struct queue_conformance {
     void (*discard)(void *ctx);
     void *ctx;
     bool own_clock; /* time passes by waiting, not by the suite's clock */
+    bool unfair;    /* queue_send.group does not change the order */
 };
 
 /* Runs the suite; the number of failed tests. */

@@ -59,6 +59,57 @@ static void test_order_is_roughly_first_in_first_out(void **state)
     assert_true(displaced / MANY < MANY / 10);
 }
 
+/* ---- groups ------------------------------------------------------------------------------------
+ */
+
+enum { BACKFILL = 10000, SMALL_BATCH = 10 };
+
+static void send_to_group(struct suite *t, const char *group, int count)
+{
+    struct queue_send *s = calloc((size_t)t->limits.max_batch, sizeof *s);
+    assert_non_null(s);
+    for (int i = 0; i < t->limits.max_batch; i++)
+        s[i] = (struct queue_send){.body = group, .length = strlen(group), .group = group};
+    for (int n; count > 0; count -= n) {
+        n = count < t->limits.max_batch ? count : t->limits.max_batch;
+        suite_check(t->queue.ops->send(t->queue.ctx, s, (size_t)n, NULL));
+    }
+    free(s);
+}
+
+/* How many of a group are in the next `batches` batches. */
+static int receive_of_group(struct suite *t, const char *group, int batches)
+{
+    int n = 0;
+    for (int i = 0; i < batches; i++) {
+        struct queue_message *m;
+        size_t count = suite_receive(t, SMALL_BATCH, HIDE_MS, &m);
+        assert_int_equal(count, SMALL_BATCH);
+        for (size_t k = 0; k < count; k++)
+            n += strcmp(m[k].body, group) == 0;
+    }
+    return n;
+}
+
+/* Ten thousand messages of one tenant do not keep the others waiting, nor do theirs keep it. */
+static void test_groups_take_turns(void **state)
+{
+    struct suite *t = *state;
+    if (suite_adapter->unfair)
+        skip();
+    send_to_group(t, "backfill", BACKFILL);
+    assert_int_equal(receive_of_group(t, "backfill", 30), 30 * SMALL_BATCH);
+    send_to_group(t, "upload", 1);
+    assert_int_equal(receive_of_group(t, "upload", 2), 1);
+    send_to_group(t, "upload", 1);
+    assert_int_equal(receive_of_group(t, "upload", 2), 1);
+    send_to_group(t, "second", BACKFILL / 2);
+    send_to_group(t, "third", 20);
+    int second = receive_of_group(t, "second", 12); /* of 120: 20 of the third, half of the rest */
+    assert_in_range(second, 40, 60);
+    assert_in_range(receive_of_group(t, "second", 10), 40, 60);
+}
+
 static void test_batch_outcomes_are_separate(void **state)
 {
     struct suite *t = *state;
@@ -385,6 +436,7 @@ static const struct CMUnitTest tests[] = {
     QUEUE_TEST(test_message_goes_round),
     QUEUE_TEST(test_only_the_length_is_sent),
     QUEUE_TEST(test_order_is_roughly_first_in_first_out),
+    QUEUE_TEST(test_groups_take_turns),
     QUEUE_TEST(test_batch_outcomes_are_separate),
     QUEUE_TEST(test_full_batches),
     QUEUE_TEST(test_limits_are_kept),

@@ -95,16 +95,21 @@ static int open_object(struct suite *t, const char *key, const char *version, co
     return t->store.ops->open(t->store.ctx, "media", key, version, etag, NULL, out);
 }
 
-/* Takes the descriptor. */
-static void assert_content(int fd, const char *bytes, size_t length)
+/* Takes the object. */
+static void assert_content(struct object *object, const char *bytes, size_t length)
 {
     struct buffer b;
     buffer_init(&b, length + 1);
-    assert_int_equal(file_read_fd(fd, "object", &b), OK);
+    assert_int_equal(object->info.size, length);
+    assert_true((object->fd < 0) == (object->bytes != NULL));
+    if (object->bytes)
+        assert_memory_equal(object->bytes, bytes, length);
+    assert_int_equal(object_descriptor(object), OK);
+    assert_int_equal(file_read_fd(object->fd, "object", &b), OK);
     assert_int_equal(b.length, length);
     assert_memory_equal(buffer_string(&b), bytes, length);
     buffer_free(&b);
-    close(fd);
+    object_close(object);
 }
 
 static void assert_reads(struct suite *t, const char *key, const char *version, const char *text)
@@ -112,7 +117,7 @@ static void assert_reads(struct suite *t, const char *key, const char *version, 
     struct object object;
     if (open_object(t, key, version, "", &object))
         fail_msg("open '%s': %s", key, error_last()->message);
-    assert_content(object.fd, text, strlen(text));
+    assert_content(&object, text, strlen(text));
 }
 
 static void assert_gone(struct suite *t, const char *key, const char *version)
@@ -153,7 +158,7 @@ static void stores_and_describes(void **state)
     assert_same_info(&info, &head);
     assert_int_equal(open_object(t, "talks/first.txt", info.version_id, info.etag, &object), OK);
     assert_same_info(&info, &object.info);
-    assert_content(object.fd, "hello", 5);
+    assert_content(&object, "hello", 5);
 }
 
 static void descriptor_is_read_only_seekable_private(void **state)
@@ -163,12 +168,13 @@ static void descriptor_is_read_only_seekable_private(void **state)
     char c = 'x';
     put(t, "a", "0123456789");
     assert_int_equal(open_object(t, "a", "", "", &object), OK);
+    assert_int_equal(object_descriptor(&object), OK);
     assert_int_equal(lseek(object.fd, 0, SEEK_CUR), 0);
     assert_int_equal(write(object.fd, &c, 1), -1);
     assert_int_equal(pread(object.fd, &c, 1, 7), 1);
     assert_int_equal(c, '7');
     assert_true(fcntl(object.fd, F_GETFD) & FD_CLOEXEC);
-    close(object.fd);
+    object_close(&object);
 }
 
 static void stores_any_size(void **state)
@@ -187,7 +193,7 @@ static void stores_any_size(void **state)
         struct digest digest = digest_of(bytes, sizes[i]);
         assert_true(digest_equal(&info.content, &digest));
         assert_int_equal(open_object(t, "sized", "", "", &object), OK);
-        assert_content(object.fd, bytes, sizes[i]);
+        assert_content(&object, bytes, sizes[i]);
     }
     free(bytes);
 }
@@ -228,7 +234,7 @@ static void other_etag_is_a_conflict(void **state)
     put(t, "a", "two");
     assert_int_equal(open_object(t, "a", "", first.etag, &object), ERR_CONFLICT);
     assert_int_equal(open_object(t, "a", first.version_id, first.etag, &object), OK);
-    assert_content(object.fd, "one", 3);
+    assert_content(&object, "one", 3);
 }
 
 static void missing_things_are_not_found(void **state)
@@ -258,7 +264,7 @@ static void removal_takes_all_versions(void **state)
     assert_gone(t, "a", "");
     assert_gone(t, "a", first.version_id);
     assert_gone(t, "a", second.version_id);
-    assert_content(object.fd, "two", 3); /* whoever has it open goes on reading */
+    assert_content(&object, "two", 3); /* whoever has it open goes on reading */
 }
 
 static void removed_key_can_come_back(void **state)
@@ -292,7 +298,7 @@ static void identical_content_is_independent(void **state)
         assert_int_equal(put_bytes(t, "b", bytes, sizes[i], &info), OK);
         assert_int_equal(t->store.ops->remove(t->store.ctx, "media", "a", NULL), OK);
         assert_int_equal(open_object(t, "b", "", "", &object), OK);
-        assert_content(object.fd, bytes, sizes[i]);
+        assert_content(&object, bytes, sizes[i]);
     }
     free(bytes);
 }
@@ -417,7 +423,7 @@ static void *put_many(void *arg)
         bool opened = open_object(t, text, info.version_id, info.etag, &object) == OK;
         p->failed += !opened;
         if (opened)
-            close(object.fd);
+            object_close(&object);
     }
     return NULL;
 }

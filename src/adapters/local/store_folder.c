@@ -179,12 +179,10 @@ static int folder_open(void *ctx, const char *bucket, const char *key, const cha
 {
     (void)cancel; /* a local open does not block for long */
     struct folder_store *store = ctx;
-    out->fd = -1;
-    int rc = store_index_find(store->index, bucket, key, version_id, &out->info, &out->fd);
+    int rc = store_index_find(store->index, bucket, key, version_id, true, out);
     if (rc || !etag[0] || strcmp(etag, out->info.etag) == 0)
         return rc;
-    close(out->fd);
-    out->fd = -1;
+    object_close(out);
     return error_set(ERR_CONFLICT, "etag_differs", "object '%s' has ETag %s, not %.64s", key,
                      out->info.etag, etag);
 }
@@ -192,7 +190,11 @@ static int folder_open(void *ctx, const char *bucket, const char *key, const cha
 static int folder_head(void *ctx, const char *bucket, const char *key, struct object_info *out)
 {
     struct folder_store *store = ctx;
-    return store_index_find(store->index, bucket, key, "", out, NULL);
+    struct object object;
+    int rc = store_index_find(store->index, bucket, key, "", false, &object);
+    if (!rc)
+        *out = object.info;
+    return rc;
 }
 
 static int folder_remove(void *ctx, const char *bucket, const char *key, struct object_info *out)

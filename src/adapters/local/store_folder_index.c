@@ -323,17 +323,21 @@ static int not_found(const char *bucket, const char *key, const char *version_id
 
 /* Opened while the row is still being read: the transaction of the read does not keep the blob, so
  * the caller looks again if it has gone meanwhile. */
-static int open_bytes(struct store_index *index, sqlite3_stmt *row, const struct object_info *info,
-                      int *fd)
+static int open_bytes(struct store_index *index, sqlite3_stmt *row, struct object *out)
 {
-    if (sqlite3_column_type(row, 9) == SQLITE_BLOB)
-        return file_from_memory(sqlite3_column_blob(row, 9), (size_t)sqlite3_column_bytes(row, 9),
-                                fd);
-    return blobs_read(index->blobs, &info->content, fd);
+    if (sqlite3_column_type(row, 9) != SQLITE_BLOB)
+        return blobs_read(index->blobs, &out->info.content, &out->fd);
+    size_t length = (size_t)sqlite3_column_bytes(row, 9);
+    out->bytes = malloc(length + 1);
+    if (!out->bytes)
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory for object '%s'", out->info.key);
+    if (length)
+        memcpy(out->bytes, sqlite3_column_blob(row, 9), length);
+    return OK;
 }
 
 static int find_once(struct store_index *index, const char *bucket, const char *key,
-                     const char *version_id, struct object_info *info, int *fd, bool *missing)
+                     const char *version_id, bool open, struct object *out, bool *missing)
 {
     struct store_reader *reader;
     int rc = hold_reader(index, &reader);
@@ -346,9 +350,9 @@ static int find_once(struct store_index *index, const char *bucket, const char *
         sqlite3_bind_text(row, 3, version_id, -1, SQLITE_STATIC);
     int status = sqlite3_step(row);
     if (status == SQLITE_ROW) {
-        read_info(row, info);
-        if (fd)
-            rc = open_bytes(index, row, info, fd);
+        read_info(row, &out->info);
+        if (open)
+            rc = open_bytes(index, row, out);
         *missing = rc == ERR_NOT_FOUND;
     } else if (status == SQLITE_DONE) {
         rc = not_found(bucket, key, version_id);
@@ -362,13 +366,15 @@ static int find_once(struct store_index *index, const char *bucket, const char *
 }
 
 int store_index_find(struct store_index *index, const char *bucket, const char *key,
-                     const char *version_id, struct object_info *info, int *fd)
+                     const char *version_id, bool open, struct object *out)
 {
     bool missing = false;
-    int rc = find_once(index, bucket, key, version_id, info, fd, &missing);
+    out->fd = -1;
+    out->bytes = NULL;
+    int rc = find_once(index, bucket, key, version_id, open, out, &missing);
     for (int again = 0; missing && again < 3; again++) {
         missing = false;
-        rc = find_once(index, bucket, key, version_id, info, fd, &missing);
+        rc = find_once(index, bucket, key, version_id, open, out, &missing);
     }
     return missing ? error_prefix("the bytes of object '%s' are lost, upload it again", key) : rc;
 }

@@ -35,10 +35,10 @@ int store_index_expire(struct store_index *index, int64_t *freed);
 /* Deletes blobs of this fan that no version names. */
 int store_index_sweep(struct store_index *index, unsigned fan, int64_t *freed);
 
-/* version_id "" is the newest. The bytes come as an open descriptor if fd is not NULL.
- * ERR_NOT_FOUND. */
+/* version_id "" is the newest. With `open` the bytes come too: small ones in memory, else an open
+ * descriptor. ERR_NOT_FOUND. */
 int store_index_find(struct store_index *index, const char *bucket, const char *key,
-                     const char *version_id, struct object_info *info, int *fd);
+                     const char *version_id, bool open, struct object *out);
 
 int store_index_list(struct store_index *index, const char *bucket, const char *prefix,
                      const char *after, size_t limit, struct arena *arena, struct object_info **out,

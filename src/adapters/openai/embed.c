@@ -1,10 +1,10 @@
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "adapters/openai/internal.h"
+#include "shared/base64.h"
 #include "shared/caps.h"
 #include "shared/error.h"
 #include "shared/json.h"
@@ -86,51 +86,17 @@ static size_t floats_in(const char *text, size_t length)
     return bytes % sizeof(float) ? 0 : bytes / sizeof(float);
 }
 
-/* The four digits of a group, each shifted to its place; BAD in what is no digit. RFC 4648, section
- * 4. One table look-up a digit is three times as fast as OpenSSL's decoder, which a job of a few
- * chunks would spend more time in than in all else it does with the reply. */
-enum { BAD = 1 << 24 };
-static uint32_t digits[4][256];
-static pthread_once_t digits_once = PTHREAD_ONCE_INIT;
-
-static void make_digits(void)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (int place = 0; place < 4; place++) {
-        for (int c = 0; c < 256; c++)
-            digits[place][c] = BAD;
-        for (uint32_t i = 0; i < 64; i++)
-            digits[place][(unsigned char)alphabet[i]] = i << (18 - 6 * place);
-    }
-}
-
-/* Groups of four digits without padding: three bytes each. False if there is another character. */
-static bool decode_groups(const unsigned char *p, size_t groups, unsigned char *out)
-{
-    uint32_t all = 0;
-    for (size_t i = 0; i < groups; i++, p += 4, out += 3) {
-        uint32_t x = digits[0][p[0]] | digits[1][p[1]] | digits[2][p[2]] | digits[3][p[3]];
-        all |= x;
-        out[0] = (unsigned char)(x >> 16);
-        out[1] = (unsigned char)(x >> 8);
-        out[2] = (unsigned char)x;
-    }
-    return !(all & BAD);
-}
-
 size_t embed_decode(const char *text, size_t length, float *out, size_t capacity)
 {
     size_t n = floats_in(text, length), groups = length / 4 - 1;
     if (n == 0 || n > capacity || length > REQUEST_LIMIT)
         return 0;
-    pthread_once(&digits_once, make_digits);
-    unsigned char *bytes = (unsigned char *)out, last[3], group[4];
+    unsigned char *bytes = (unsigned char *)out, last[3];
+    char group[4];
     memcpy(group, text + 4 * groups, 4);
     for (size_t padding = length / 4 * 3 - n * sizeof(float); padding > 0; padding--)
         group[4 - padding] = 'A';
-    if (!decode_groups((const unsigned char *)text, groups, bytes) ||
-        !decode_groups(group, 1, last))
+    if (!base64_groups(text, groups, bytes) || !base64_groups(group, 1, last))
         return 0;
     memcpy(bytes + 3 * groups, last, n * sizeof(float) - 3 * groups);
     return n;

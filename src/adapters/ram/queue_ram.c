@@ -25,6 +25,7 @@ struct ram_queue {
     uint64_t changes;       /* counts those */
     struct ram_queue_options options;
     uint64_t last_id;
+    uint64_t front; /* the highest rank received */
     size_t bytes;
     struct message_list ready, hidden, dead;
     struct message **slots; /* receipt -> message; a free slot is NULL */
@@ -66,6 +67,25 @@ static void slot_take(struct ram_queue *q, struct message *m)
     q->slots[m->slot] = m;
 }
 
+/* One rank after the last of its group that waits, or after what is being received. (It walks over
+ * other groups' messages: a queue in memory has few.) */
+static uint64_t next_rank(const struct ram_queue *q, const struct message *m)
+{
+    const struct message *last = q->ready.tail;
+    while (last && last->rank > q->front && strcmp(last->group, m->group) != 0)
+        last = last->prev;
+    return last && last->rank > q->front ? last->rank + 1 : q->front + 1;
+}
+
+static void make_ready(struct ram_queue *q, struct message *m)
+{
+    struct message *after = q->ready.tail;
+    m->rank = next_rank(q, m);
+    while (after && after->rank > m->rank)
+        after = after->prev;
+    message_list_insert(&q->ready, after, m);
+}
+
 static void enqueue(struct ram_queue *q, struct message *m, int64_t delay_ms)
 {
     m->id = ++q->last_id;
@@ -75,7 +95,7 @@ static void enqueue(struct ram_queue *q, struct message *m, int64_t delay_ms)
     if (delay_ms > 0)
         hide(q, m, m->sent_ms + delay_ms);
     else
-        message_list_insert(&q->ready, q->ready.tail, m);
+        make_ready(q, m);
 }
 
 static void announce(struct ram_queue *q)
@@ -211,6 +231,8 @@ static int claim(struct ram_queue *q, size_t max, int64_t visibility_ms, struct 
         rc = copy_out(m, arena, &out[*count]);
         if (rc)
             break;
+        if (m != q->hidden.head && m->rank > q->front)
+            q->front = m->rank;
         message_list_remove(m == q->hidden.head ? &q->hidden : &q->ready, m);
         message_list_insert(&claimed, claimed.tail, m);
         m->receives++;

@@ -23,7 +23,8 @@ void message_list_remove(struct message_list *l, struct message *m)
 
 struct message *message_new(const struct queue_send *s)
 {
-    struct message *m = malloc(sizeof *m + s->length + 1);
+    const char *group = s->group ? s->group : "";
+    struct message *m = malloc(sizeof *m + s->length + 1 + strlen(group) + 1);
     if (!m) {
         error_set(ERR_NO_MEMORY, NULL, "out of memory for a message of %zu bytes", s->length);
         return NULL;
@@ -32,6 +33,7 @@ struct message *message_new(const struct queue_send *s)
     if (s->length)
         memcpy(m->body, s->body, s->length);
     m->body[s->length] = '\0';
+    m->group = memcpy(m->body + s->length + 1, group, strlen(group) + 1);
     return m;
 }
 
@@ -44,7 +46,7 @@ void message_free(struct message *m)
 
 size_t message_bytes(const struct message *m)
 {
-    return sizeof *m + m->length + 1;
+    return sizeof *m + m->length + 1 + strlen(m->group) + 1;
 }
 
 void message_list_free(struct message_list *l)

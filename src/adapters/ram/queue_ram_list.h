@@ -7,16 +7,18 @@
 #include "ports/job_queue.h"
 
 /* A message is in exactly one list. `ready` has those never received and not delayed, in order of
- * arrival; `hidden` those with a visible_ms, in order of it; `dead` the dead letters, in order of
- * id. */
+ * rank, then of arrival; `hidden` those with a visible_ms, in order of it; `dead` the dead letters,
+ * in order of id. */
 struct message {
     struct message *prev, *next;
     uint64_t id;
-    size_t slot; /* in ram_queue.slots while alive */
+    uint64_t rank; /* of one group each has one message: so groups take turns */
+    size_t slot;   /* in ram_queue.slots while alive */
     int64_t visible_ms, sent_ms, dead_ms;
     int receives;
     char reason[QUEUE_REASON_TEXT];
-    char *detail; /* NULL: none */
+    char *detail;      /* NULL: none */
+    const char *group; /* in `body`, behind the text */
     size_t length;
     char body[];
 };

@@ -202,6 +202,7 @@ static int ram_open(void *ctx, const char *bucket, const char *key, const char *
     struct ram_store *store = ctx;
     int rc;
     out->fd = -1;
+    out->bytes = NULL;
     pthread_mutex_lock(&store->lock);
     const struct version *version = find(store, bucket, key, version_id);
     if (!version) {

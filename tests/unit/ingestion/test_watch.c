@@ -228,10 +228,11 @@ static void assert_stored(struct fixture *f, const char *key, const char *text)
     if (f->ports.store.ops->open(f->ports.store.ctx, "media", key, "", "", NULL, &object))
         fail_msg("%s", error_last()->message);
     buffer_init(&b, MIB(1));
+    assert_int_equal(object_descriptor(&object), OK);
     assert_int_equal(file_read_fd(object.fd, key, &b), OK);
     assert_string_equal(buffer_string(&b), text);
     buffer_free(&b);
-    close(object.fd);
+    object_close(&object);
 }
 
 static bool is_stored(struct fixture *f, const char *key)

@@ -18,6 +18,7 @@
 #include "media/media.h"
 #include "shared/buffer.h"
 #include "shared/caps.h"
+#include "shared/file.h"
 #include "shared/random.h"
 
 /* Every test executable works in a directory of its own, removed at its end. */
@@ -93,11 +94,38 @@ static inline int64_t open_file(const char *name, int *fd)
 
 /* ---- identification ---- */
 
+static inline char *load(int fd, int64_t size)
+{
+    char *bytes = malloc((size_t)size + 1);
+    size_t got = 0;
+    assert_non_null(bytes);
+    assert_int_equal(file_read_at(fd, "file", bytes, (size_t)size, 0, &got), OK);
+    assert_int_equal(got, size);
+    return bytes;
+}
+
+/* From the file, and from memory: both must say the same. */
+static inline int identify_fd(int fd, int64_t size, const char *name, struct media_identity *out)
+{
+    struct media_identity same;
+    char *bytes = load(fd, size);
+    int again = media_identify_bytes(bytes, (size_t)size, name, &same);
+    struct error e = *error_last();
+    int rc = media_identify(fd, size, name, out);
+    assert_int_equal(again, rc);
+    if (rc)
+        assert_string_equal(e.message, error_last()->message);
+    else
+        assert_memory_equal(&same, out, sizeof same);
+    free(bytes);
+    return rc;
+}
+
 static inline int identify(const char *name, struct media_identity *out)
 {
     int fd;
     int64_t size = open_file(name, &fd);
-    int rc = media_identify(fd, size, name, out);
+    int rc = identify_fd(fd, size, name, out);
     close(fd);
     return rc;
 }
@@ -117,6 +145,29 @@ static inline int take_text(void *ctx, const char *text, size_t length)
     return buffer_append(ctx, text, length);
 }
 
+/* Plain text from memory, compared with what came from the file. */
+static inline void extract_again(const struct extracted *x, int fd, int64_t size)
+{
+    struct buffer text;
+    struct text_info info;
+    struct text_sink sink = {.write = take_text, .ctx = &text};
+    char *bytes = load(fd, size);
+    buffer_init(&text, MIB(64));
+    int rc = media_extract_plain(bytes, (size_t)size, &x->identity, NULL, &sink, &info);
+    if (rc == ERR_INVALID) {
+        assert_int_equal(text.length, 0);
+    } else {
+        assert_int_equal(rc, x->rc);
+        assert_int_equal(text.length, x->text.length);
+        assert_memory_equal(buffer_string(&text), buffer_string(&x->text), text.length);
+        assert_string_equal(info.title, x->info.title);
+        assert_int_equal(info.bytes, x->info.bytes);
+        assert_int_equal(info.invalid, x->info.invalid);
+    }
+    buffer_free(&text);
+    free(bytes);
+}
+
 static inline struct extracted extract(const char *name)
 {
     struct extracted x = {0};
@@ -124,11 +175,13 @@ static inline struct extracted extract(const char *name)
     int fd;
     int64_t size = open_file(name, &fd);
     buffer_init(&x.text, MIB(64));
-    x.rc = media_identify(fd, size, name, &x.identity);
+    x.rc = identify_fd(fd, size, name, &x.identity);
     if (!x.rc)
         x.rc = media_extract_text(fd, size, &x.identity, NULL, NULL, &sink, &x.info);
     if (x.rc)
         x.error = *error_last();
+    if (x.identity.plain_utf8)
+        extract_again(&x, fd, size);
     close(fd);
     return x;
 }

@@ -13,6 +13,7 @@ GRANT SELECT ON aegis.schema_migration, aegis.media, aegis.version, aegis.job, a
 
 -- ingest: an upload becomes a medium, a version and a job; a removal takes the result out of sight.
 GRANT INSERT, UPDATE ON aegis.media, aegis.version, aegis.job, aegis.total TO aegis_ingest;
+GRANT SELECT, INSERT, UPDATE ON aegis.space_total TO aegis_ingest;
 GRANT INSERT ON aegis.attempt, aegis.life_event, aegis.garbage TO aegis_ingest;
 GRANT UPDATE ON aegis.result TO aegis_ingest;
 
@@ -29,13 +30,9 @@ GRANT UPDATE (calls, input_tokens, cached_tokens, output_tokens, audio_ms, cost_
 GRANT UPDATE (cost_nanousd, unpriced_calls) ON aegis.total TO aegis_read;
 GRANT USAGE ON SEQUENCE aegis.model_call_call_id_seq TO aegis_read;
 
--- The queue's tables all begin with queue_: ingest sends, process receives too.
-DO $$
-DECLARE
-    t regclass;
-BEGIN
-    FOR t IN SELECT oid FROM pg_class WHERE relnamespace = to_regnamespace('aegis')
-             AND relkind IN ('r', 'p') AND relname LIKE 'queue\_%' LOOP
-        EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %s TO aegis_ingest', t);
-    END LOOP;
-END $$;
+-- The queue is used through functions that run with its owner's rights: ingest sends, process may call
+-- all of them, read sees how long it is. Where claims begin is the functions' to say.
+REVOKE ALL ON SEQUENCE aegis.queue_head, aegis.queue_due, aegis.queue_front, aegis.queue_waiting
+    FROM aegis_ingest, aegis_process;
+GRANT EXECUTE ON FUNCTION aegis.queue_send(text[], text[], bigint[], bigint) TO aegis_ingest;
+GRANT EXECUTE ON FUNCTION aegis.queue_stats(bigint) TO aegis_read, aegis_ingest;

@@ -1,0 +1,108 @@
+/* What the embedded database's background thread does while work goes on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "database/sqlite.h"
+#include "shared/clock.h"
+#include "shared/error.h"
+#include "support/database_place.h"
+
+enum { DIMENSION = 8, CHUNKS = 4096, BATCHES = 10, PATIENCE_MS = 30000 };
+
+#define DB(db, verb, ...) assert_int_equal((db)->ops->verb((db)->ctx, __VA_ARGS__), OK)
+
+static int64_t begin_result(struct database *db, int64_t *job_id, int64_t *space_id)
+{
+    struct media_event event = {.bucket = "media",
+                                .key = "long.txt",
+                                .object_version = "",
+                                .etag = "e",
+                                .sequencer = "",
+                                .content_type = "",
+                                .trace_id = "4bf92f3577b34da6a3ce929d0e0e4736",
+                                .size = 1,
+                                .event_ms = 1};
+    struct event_outcome outcome;
+    struct job_work work;
+    DB(db, record_events, &event, 1, &outcome);
+    struct job_start start = {.job_id = outcome.job_id, .receive_count = 1, .work = &work};
+    DB(db, start_attempts, &start, 1, "test:1", clock_now(clock_system()) + 60000);
+    struct embedding_space space = {
+        .provider = "p", .model = "m", .revision = "r", .dimension = DIMENSION};
+    DB(db, space_ensure, &space);
+    struct result_key key = {.content = digest_of("long", 4), .settings = digest_of("s", 1)};
+    int64_t result_id, chunks, segments;
+    DB(db, result_begin, outcome.job_id, &key, &result_id, &chunks, &segments);
+    *job_id = outcome.job_id;
+    *space_id = space.id;
+    return result_id;
+}
+
+static void append(struct database *db, int64_t job_id, int64_t result_id, int64_t space_id,
+                   int first)
+{
+    struct chunk_row *rows = calloc(CHUNKS, sizeof *rows);
+    float *vectors = calloc(CHUNKS * DIMENSION, sizeof *vectors);
+    assert_non_null(rows);
+    assert_non_null(vectors);
+    for (int i = 0; i < CHUNKS; i++) {
+        rows[i] = (struct chunk_row){.ordinal = first + i,
+                                     .start_ms = -1,
+                                     .end_ms = -1,
+                                     .offset = first + i,
+                                     .text = "x",
+                                     .length = 1};
+        vectors[i * DIMENSION + i % DIMENSION] = 1;
+    }
+    struct result_batch batch = {
+        .chunks = rows, .chunk_count = CHUNKS, .space_id = space_id, .embeddings = vectors};
+    DB(db, result_append, job_id, result_id, &batch);
+    free(rows);
+    free(vectors);
+}
+
+static int64_t size_of(const char *directory, int64_t space_id)
+{
+    char path[512];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/vectors-%lld.index", directory, (long long)space_id);
+    return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+/* A search right after a long text must not have to take all of it into the index first. */
+static void vectors_of_a_long_text_are_indexed_while_it_is_made(void **state)
+{
+    (void)state;
+    struct place place;
+    struct database db;
+    int64_t job_id, space_id, deadline = clock_monotonic_ms() + PATIENCE_MS;
+    place_make(&place);
+    assert_int_equal(
+        sqlite_database_open(&(struct sqlite_database_options){.directory = place.path}, &db), OK);
+    int64_t result_id = begin_result(&db, &job_id, &space_id);
+    for (int i = 0; i < BATCHES; i++)
+        append(&db, job_id, result_id, space_id, i * CHUNKS);
+    int64_t wanted = (int64_t)BATCHES * CHUNKS * DIMENSION * 8 / 10;
+    while (size_of(place.path, space_id) < wanted && clock_monotonic_ms() < deadline)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    assert_true(size_of(place.path, space_id) >= wanted);
+    db.ops->close(db.ctx);
+    place_remove(&place);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(vectors_of_a_long_text_are_indexed_while_it_is_made),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
