@@ -66,7 +66,7 @@ static int step(const struct work *w, int64_t rows)
     if (w->options->report)
         w->options->report(w->options->arg, w->phase, w->table->name, rows, w->of);
     return w->options->cancel && cancel_requested(w->options->cancel)
-               ? error_set(ERR_CANCELLED, NULL, "stopped at table \"%s\"", w->table->name)
+               ? error_set(ERR_CANCELLED, NULL, "stopped before it was done")
                : OK;
 }
 

@@ -104,8 +104,8 @@ static const char *insert_text(const struct move_table *t, struct arena *arena)
 
 static const char SET_SEQUENCES[] =
     "SELECT setval((CASE name WHEN 'call' THEN 'model_call_call_id_seq' ELSE name || '_' || name "
-    "|| '_id_seq' END)::regclass, next, false) FROM unnest($1::text[], $2::bigint[]) AS u (name, "
-    "next)";
+    "|| '_id_seq' END)::regclass, greatest(next - 1, 1), next > 1) FROM unnest($1::text[], "
+    "$2::bigint[]) AS u (name, next)";
 
 static int table_insert(struct postgres_target *t, const char **out)
 {
@@ -135,14 +135,23 @@ static int make_room(struct postgres_target *t)
     return t->words ? OK : ERR_NO_MEMORY;
 }
 
-/* What adding a vector to an HNSW index costs, building it whole at the end costs a tenth of. */
+/* What adding a vector to an HNSW index costs, building it whole at the end costs a tenth of; as
+ * long as its graph fits into maintenance_work_mem, which is therefore raised. Parallel workers
+ * would share that memory in /dev/shm, of which a container has little: only as many as somebody
+ * set with memory enough. */
 static const char PUT_INDEXES_OFF[] =
-    "DO $$ DECLARE r record; BEGIN FOR r IN SELECT indexname, indexdef FROM pg_indexes WHERE "
-    "schemaname = 'aegis' AND tablename ~ '^embedding_\\d+$' AND indexdef ~ 'USING hnsw' LOOP "
-    "INSERT INTO aegis.import_index VALUES (r.indexdef); EXECUTE format('DROP INDEX aegis.%I', "
-    "r.indexname); END LOOP; END $$";
+    "DO $$ DECLARE r record; BEGIN FOR r IN SELECT tablename, indexname, indexdef FROM pg_indexes "
+    "WHERE schemaname = 'aegis' AND tablename ~ '^embedding_\\d+$' AND indexdef ~ 'USING hnsw' "
+    "LOOP "
+    "INSERT INTO aegis.import_index VALUES (r.tablename, r.indexdef); EXECUTE format('DROP INDEX "
+    "aegis.%I', r.indexname); END LOOP; END $$";
 static const char BUILD_INDEXES[] =
-    "DO $$ DECLARE r record; BEGIN FOR r IN SELECT definition FROM aegis.import_index LOOP "
+    "DO $$ DECLARE r record; wanted bigint; BEGIN "
+    "FOR r IN SELECT indexed, definition FROM aegis.import_index LOOP "
+    "wanted := least(pg_table_size(format('aegis.%I', r.indexed)) * 2, 512 * 1048576); "
+    "IF wanted > pg_size_bytes(current_setting('maintenance_work_mem')) THEN "
+    "PERFORM set_config('maintenance_work_mem', wanted / 1024 || 'kB', true), "
+    "set_config('max_parallel_maintenance_workers', '0', true); END IF; "
     "EXECUTE r.definition; END LOOP; DELETE FROM aegis.import_index; END $$";
 
 static int begin(void *ctx, const struct move_table *table)
@@ -376,13 +385,17 @@ static const char TOTALS[] =
     "1 FROM garbage), false), setval('embedding_space_space_id_seq', (SELECT "
     "coalesce(max(space_id), 0) + 1 FROM embedding_space), false)";
 
+static const char ANALYZE[] =
+    "DO $$ DECLARE r regclass; BEGIN FOR r IN SELECT oid FROM pg_class WHERE relnamespace = "
+    "'aegis'::regnamespace AND relkind = 'r' LOOP EXECUTE 'ANALYZE ' || r; END LOOP; END $$";
+
 static int finish(void *ctx)
 {
     struct postgres_target *t = ctx;
     int rc = pg_script(t->c, TOTALS);
     if (!rc)
         rc = pg_script(t->c, BUILD_INDEXES);
-    return rc ? rc : pg_script(t->c, "ANALYZE");
+    return rc ? rc : pg_script(t->c, ANALYZE);
 }
 
 static int own_reader(void *ctx, struct move_reader *out)
@@ -473,7 +486,7 @@ static int begin_import(struct postgres_target *t)
                        pg_pool_name(t->pool), name);
     const char *sql = arena_printf(
         &t->lasting,
-        "CREATE TABLE aegis.import_index (definition text NOT NULL);"
+        "CREATE TABLE aegis.import_index (indexed text NOT NULL, definition text NOT NULL);"
         "CREATE TABLE aegis.import_progress (import_id text NOT NULL, table_name text PRIMARY KEY, "
         "rows bigint NOT NULL); INSERT INTO aegis.import_progress VALUES ('%s', '', 0)",
         t->import_id);

@@ -198,14 +198,18 @@ const struct move_table move_tables[] = {
                     "SELECT 'media', next_media FROM ledger UNION ALL "
                     "SELECT 'result', next_result FROM ledger UNION ALL "
                     "SELECT 'version', next_version FROM ledger)",
+     /* last_value is NULL for a login that may not use the sequence: then the rows tell */
      .postgres_from =
-         "(SELECT 'call' COLLATE \"C\" AS name, last_value + is_called::int AS next FROM "
-         "model_call_call_id_seq UNION ALL "
-         "SELECT 'chunk', last_value + is_called::int FROM chunk_chunk_id_seq UNION ALL "
-         "SELECT 'job', last_value + is_called::int FROM job_job_id_seq UNION ALL "
-         "SELECT 'media', last_value + is_called::int FROM media_media_id_seq UNION ALL "
-         "SELECT 'result', last_value + is_called::int FROM result_result_id_seq UNION ALL "
-         "SELECT 'version', last_value + is_called::int FROM version_version_id_seq) s"},
+         "(SELECT v.name COLLATE \"C\" AS name, greatest(v.last, (SELECT last_value FROM "
+         "pg_sequences WHERE schemaname = 'aegis' AND sequencename = v.sequence)) + 1 AS next FROM "
+         "(SELECT 'call' AS name, 'model_call_call_id_seq' AS sequence, (SELECT "
+         "coalesce(max(call_id), 0) FROM model_call) AS last UNION ALL "
+         "SELECT 'chunk', 'chunk_chunk_id_seq', (SELECT coalesce(max(chunk_id), 0) FROM chunk) "
+         "UNION ALL SELECT 'job', 'job_job_id_seq', (SELECT coalesce(max(job_id), 0) FROM job) "
+         "UNION ALL SELECT 'media', 'media_media_id_seq', (SELECT coalesce(max(media_id), 0) FROM "
+         "media) UNION ALL SELECT 'result', 'result_result_id_seq', (SELECT "
+         "coalesce(max(result_id), 0) FROM result) UNION ALL SELECT 'version', "
+         "'version_version_id_seq', (SELECT coalesce(max(version_id), 0) FROM version)) v) s"},
 };
 const size_t move_table_count = COUNT(move_tables);
 
