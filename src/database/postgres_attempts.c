@@ -236,7 +236,7 @@ int postgres_set_paused(void *ctx, int64_t job_id, bool paused, const char *reas
                                   .paused = paused,
                                   .reason = paused ? text_or_empty(reason) : "",
                                   .message = paused ? text_or_empty(message) : ""};
-    int rc = event_detail(&detail, "", change.reason, change.message, 0);
+    int rc = life_detail(&detail, "", change.reason, change.message, 0);
     change.detail = paused ? buffer_string(&detail) : NULL;
     if (!rc)
         rc = change_run(ctx, &verbs, &change, 1024, NULL);
@@ -254,33 +254,18 @@ struct ending {
 
 static struct job_end ending_of(const struct ending *ending)
 {
-    static const struct {
-        enum job_state state;
-        enum closed_as closed;
-        enum life_type event;
-    } table[] = {
-        [ATTEMPT_RETRY] = {.state = JOB_RETRYING,
-                           .closed = CLOSED_RETRY,
-                           .event = LIFE_JOB_RETRYING},
-        [ATTEMPT_DEAD] = {.state = JOB_DEAD, .closed = CLOSED_DEAD, .event = LIFE_JOB_DEAD},
-        [ATTEMPT_GIVEN_BACK] = {.state = JOB_QUEUED,
-                                .closed = CLOSED_GIVEN_BACK,
-                                .event = LIFE_JOB_GIVEN_BACK},
-        [ATTEMPT_CANCELLED] = {.state = JOB_CANCELLED,
-                               .closed = CLOSED_CANCELLED,
-                               .event = LIFE_JOB_CANCELLED},
-    };
     const struct attempt_end *end = ending->end;
+    const struct outcome_rule *rule = outcome_rule(end->outcome);
     return (struct job_end){
-        .state = table[end->outcome].state,
-        .closed = table[end->outcome].closed,
-        .event = table[end->outcome].event,
+        .state = rule->state,
+        .closed = rule->closed,
+        .event = rule->event,
         .stage = end->stage,
         .reason = end->reason,
         .message = end->message,
         .detail = ending->detail,
         .due_ms = ending->due_ms,
-        .uncounted = end->outcome == ATTEMPT_GIVEN_BACK,
+        .uncounted = rule->uncounted,
     };
 }
 
@@ -315,7 +300,7 @@ int postgres_end_attempt(void *ctx, const struct attempt_end *end)
     struct ending ending = {.end = end};
     if (end->outcome == ATTEMPT_RETRY)
         ending.due_ms = store_time(s, end->due_ms);
-    int rc = event_detail(&detail, end->stage, end->reason, end->message, ending.due_ms);
+    int rc = life_detail(&detail, end->stage, end->reason, end->message, ending.due_ms);
     ending.detail = buffer_string(&detail);
     if (!rc)
         rc = change_run(s, &verbs, &ending, 2048, NULL);

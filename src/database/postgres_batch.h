@@ -281,10 +281,6 @@ void job_attempt_end(struct batch *b, const struct job_image *job, enum closed_a
                      const struct job_end *end);
 void event_note(struct batch *b, enum life_type type, const struct job_image *job,
                 const char *detail);
-/* {"stage":..,"reason":..,"message":..,"due_ms":..} of what is not empty or 0. Initialises `out`;
- * the caller frees it. Needs no batch. */
-int event_detail(struct buffer *out, const char *stage, const char *reason, const char *message,
-                 int64_t due_ms);
 int not_open(const struct job_image *job); /* ERR_CONFLICT "attempt_over" */
 
 /* Records calls for a medium (NULL: none) and adds them to its money. */

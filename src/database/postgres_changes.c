@@ -6,30 +6,6 @@
 
 /* ---- the outbox ---- */
 
-static int detail_member(struct buffer *out, const char *name, const char *text)
-{
-    if (!text || !*text)
-        return OK;
-    int rc = buffer_printf(out, "%s\"%s\":", out->length > 1 ? "," : "", name);
-    return rc ? rc : json_append_string(out, text, strlen(text));
-}
-
-int event_detail(struct buffer *out, const char *stage, const char *reason, const char *message,
-                 int64_t due_ms)
-{
-    buffer_init(out, KIB(64));
-    int rc = buffer_append_char(out, '{');
-    if (!rc)
-        rc = detail_member(out, "stage", stage);
-    if (!rc)
-        rc = detail_member(out, "reason", reason);
-    if (!rc)
-        rc = detail_member(out, "message", message);
-    if (!rc && due_ms)
-        rc = buffer_printf(out, "%s\"due_ms\":%lld", out->length > 1 ? "," : "", (long long)due_ms);
-    return rc ? rc : buffer_append_char(out, '}');
-}
-
 void event_note(struct batch *b, enum life_type type, const struct job_image *job,
                 const char *detail)
 {

@@ -246,36 +246,12 @@ static int record_all(struct batch *b, void *arg)
     return OK;
 }
 
-static int check_event(const struct media_event *e)
-{
-    const struct {
-        const char *name, *text;
-        size_t cap;
-    } parts[] = {
-        {.name = "bucket", .text = e->bucket, .cap = CAP_BUCKET},
-        {.name = "key", .text = e->key, .cap = CAP_KEY},
-        {.name = "version id", .text = e->object_version, .cap = CAP_VERSION_ID},
-        {.name = "ETag", .text = e->etag, .cap = CAP_ETAG},
-        {.name = "sequencer", .text = e->sequencer, .cap = CAP_SEQUENCER},
-        {.name = "collection", .text = e->collection, .cap = CAP_COLLECTION},
-        {.name = "content type", .text = e->content_type, .cap = CAP_ETAG},
-    };
-    if (!e->bucket || !*e->bucket || !e->key || !*e->key)
-        return error_set(ERR_INVALID, "invalid_event", "an event names no bucket or no key");
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        if (parts[i].text && strlen(parts[i].text) > parts[i].cap)
-            return error_set(ERR_INVALID, "invalid_event",
-                             "the %s of '%.200s' has more than %zu bytes", parts[i].name, e->key,
-                             parts[i].cap);
-    return OK;
-}
-
 int postgres_record_events(void *ctx, const struct media_event *events, size_t count,
                            struct event_outcome *out)
 {
     static const struct change_verbs verbs = {.need = need_keys, .apply = record_all};
     for (size_t i = 0; i < count; i++) {
-        int rc = check_event(&events[i]);
+        int rc = event_check(&events[i]);
         if (rc)
             return rc;
     }

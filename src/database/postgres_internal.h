@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "database/postgres.h"
+#include "database/rules.h"
 #include "shared/buffer.h"
 #include "shared/error.h"
 #include "shared/pg.h"
@@ -25,30 +26,6 @@
 
 enum result_state { RESULT_STAGED = 0, RESULT_READY = 1, RESULT_GARBAGE = 2 };
 enum garbage_kind { GARBAGE_RESULT = 1, GARBAGE_CHECKPOINTS = 2 };
-
-enum life_type {
-    LIFE_MEDIA_REMOVED = 1,
-    LIFE_JOB_QUEUED,
-    LIFE_JOB_STARTED,
-    LIFE_JOB_RETRYING,
-    LIFE_JOB_PAUSED,
-    LIFE_JOB_RESUMED,
-    LIFE_JOB_SUCCEEDED,
-    LIFE_JOB_DEAD,
-    LIFE_JOB_CANCELLED,
-    LIFE_JOB_GIVEN_BACK,
-    LIFE_TYPES
-};
-
-enum closed_as {
-    CLOSED_SUCCEEDED = 1,
-    CLOSED_RETRY,
-    CLOSED_DEAD,
-    CLOSED_GIVEN_BACK,
-    CLOSED_CANCELLED,
-    CLOSED_LOST,
-    CLOSED_KINDS
-};
 
 enum { TOTAL_SLOTS = 64 }; /* of total, usage_day and space_total */
 

@@ -96,7 +96,7 @@ int postgres_mark_dead(void *ctx, int64_t job_id, const char *reason, const char
     static const struct change_verbs verbs = {.need = need_changed, .apply = mark_dead};
     struct buffer detail;
     struct job_change change = {.job_id = job_id, .reason = reason, .message = message};
-    int rc = event_detail(&detail, "", reason, message, 0);
+    int rc = life_detail(&detail, "", reason, message, 0);
     change.detail = buffer_string(&detail);
     if (!rc)
         rc = change_run(ctx, &verbs, &change, 1024, NULL);

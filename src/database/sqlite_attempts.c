@@ -2,31 +2,6 @@
 #include <string.h>
 
 #include "database/sqlite_internal.h"
-#include "shared/json.h"
-
-static int detail_member(struct buffer *out, const char *name, const char *text)
-{
-    if (!text || !*text)
-        return OK;
-    int rc = buffer_printf(out, "%s\"%s\":", out->length > 1 ? "," : "", name);
-    return rc ? rc : json_append_string(out, text, strlen(text));
-}
-
-int life_detail(struct buffer *out, const char *stage, const char *reason, const char *message,
-                int64_t due_ms)
-{
-    buffer_init(out, KIB(64));
-    int rc = buffer_append_char(out, '{');
-    if (!rc)
-        rc = detail_member(out, "stage", stage);
-    if (!rc)
-        rc = detail_member(out, "reason", reason);
-    if (!rc)
-        rc = detail_member(out, "message", message);
-    if (!rc && due_ms)
-        rc = buffer_printf(out, "%s\"due_ms\":%lld", out->length > 1 ? "," : "", (long long)due_ms);
-    return rc ? rc : buffer_append_char(out, '}');
-}
 
 /* ---- start_attempts ---- */
 
@@ -348,33 +323,18 @@ struct ending {
 
 static struct job_end ending_of(const struct ending *ending)
 {
-    static const struct {
-        enum job_state state;
-        enum closed_as closed;
-        enum life_type event;
-    } table[] = {
-        [ATTEMPT_RETRY] = {.state = JOB_RETRYING,
-                           .closed = CLOSED_RETRY,
-                           .event = LIFE_JOB_RETRYING},
-        [ATTEMPT_DEAD] = {.state = JOB_DEAD, .closed = CLOSED_DEAD, .event = LIFE_JOB_DEAD},
-        [ATTEMPT_GIVEN_BACK] = {.state = JOB_QUEUED,
-                                .closed = CLOSED_GIVEN_BACK,
-                                .event = LIFE_JOB_GIVEN_BACK},
-        [ATTEMPT_CANCELLED] = {.state = JOB_CANCELLED,
-                               .closed = CLOSED_CANCELLED,
-                               .event = LIFE_JOB_CANCELLED},
-    };
     const struct attempt_end *end = ending->end;
+    const struct outcome_rule *rule = outcome_rule(end->outcome);
     return (struct job_end){
-        .state = table[end->outcome].state,
-        .closed = table[end->outcome].closed,
-        .event = table[end->outcome].event,
+        .state = rule->state,
+        .closed = rule->closed,
+        .event = rule->event,
         .stage = end->stage,
         .reason = end->reason,
         .message = end->message,
         .detail = ending->detail,
         .due_ms = end->outcome == ATTEMPT_RETRY ? end->due_ms : 0,
-        .uncounted = end->outcome == ATTEMPT_GIVEN_BACK,
+        .uncounted = rule->uncounted,
     };
 }
 

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "database/rules.h"
 #include "database/sqlite.h"
 #include "database/sqlite_connection.h"
 #include "database/sqlite_names.h"
@@ -19,30 +20,6 @@
 
 enum result_state { RESULT_STAGED = 0, RESULT_READY = 1, RESULT_GARBAGE = 2 };
 enum garbage_kind { GARBAGE_RESULT = 1, GARBAGE_CHECKPOINTS = 2 };
-
-enum life_type {
-    LIFE_MEDIA_REMOVED = 1,
-    LIFE_JOB_QUEUED,
-    LIFE_JOB_STARTED,
-    LIFE_JOB_RETRYING,
-    LIFE_JOB_PAUSED,
-    LIFE_JOB_RESUMED,
-    LIFE_JOB_SUCCEEDED,
-    LIFE_JOB_DEAD,
-    LIFE_JOB_CANCELLED,
-    LIFE_JOB_GIVEN_BACK,
-    LIFE_TYPES
-};
-
-enum closed_as {
-    CLOSED_SUCCEEDED = 1,
-    CLOSED_RETRY,
-    CLOSED_DEAD,
-    CLOSED_GIVEN_BACK,
-    CLOSED_CANCELLED,
-    CLOSED_LOST,
-    CLOSED_KINDS
-};
 
 /* ---- the store ---- */
 
@@ -184,10 +161,6 @@ struct life_row {
     const char *detail;
 };
 int life_write(struct transaction *tx, const struct life_row *row);
-/* {"stage":..,"reason":..,"message":..,"due_ms":..} of what is not empty or 0. Initialises `out`;
- * the caller frees it. Needs no transaction. */
-int life_detail(struct buffer *out, const char *stage, const char *reason, const char *message,
-                int64_t due_ms);
 
 /* Records calls for a medium; *cost and *unpriced are their sums, for the media row. */
 struct call_sums {
