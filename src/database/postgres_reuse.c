@@ -8,14 +8,18 @@
 #include "database/vector_half.h"
 #include "shared/summary_json.h"
 
+/* What came from SQLite has the first 8 bytes of these digests (move.h). */
+#define IS_DIGEST(column) column " IN ($2, substring($2::bytea FROM 1 FOR 8)) "
+
 /* One result is enough, and all of one result, so it is one statement: a result collected meanwhile
  * is either whole or not there. */
 static const char EMBEDDINGS[] =
     "SELECT e.embedding FROM chunk c JOIN (SELECT chunk_id, embedding FROM embedding_%lld UNION "
     "ALL SELECT chunk_id, embedding FROM embedding_%lld_fresh) e ON e.chunk_id = c.chunk_id "
-    "WHERE c.result_id = (SELECT result_id FROM result WHERE content = $1 AND text_settings = $2 "
-    "AND space_id = $3 AND state = 1 LIMIT 1) AND c.ordinal >= $4 AND c.ordinal < $5 "
-    "ORDER BY c.ordinal";
+    "WHERE c.result_id = (SELECT result_id FROM result WHERE content = $1 AND " IS_DIGEST(
+        "text_settings") "AND space_id = $3 AND state = 1 LIMIT 1) AND c.ordinal >= $4 AND "
+                         "c.ordinal < $5 "
+                         "ORDER BY c.ordinal";
 
 static int read_vectors(const struct pg_rows *rows, const struct space_known *space, float *vectors)
 {
@@ -84,8 +88,8 @@ int postgres_summary_find(void *ctx, const struct result_key *key, struct arena 
     if (rc)
         return rc;
     rc = PG_QUERY(c, &rows,
-                  "SELECT summary, summary_coverage FROM result WHERE content = $1 AND "
-                  "summary_settings = $2 AND state = 1 AND summary IS NOT NULL LIMIT 1",
+                  "SELECT summary, summary_coverage FROM result WHERE content = $1 AND " IS_DIGEST(
+                      "summary_settings") "AND state = 1 AND summary IS NOT NULL LIMIT 1",
                   digest_value(&key->content), digest_value(&key->summary));
     pg_release(c);
     if (!rc && rows.count) {

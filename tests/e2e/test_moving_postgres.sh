@@ -93,6 +93,17 @@ equal "which went on where it was" true "$(jq '.resumed_rows > 100' "$work/resum
 exits "it can be exported" 0 sh -c "DATABASE_URL='$killed' aegis export --json '$work/killed.aegis' >'$work/killed.json'"
 equal "and has every row" "$(tables "$work/resumed.json")" "$(tables "$work/killed.json")"
 
+# ---- life goes on there ----
+exits "PostgreSQL answers" 0 env DATABASE_URL="$moved" aegis --data "$data" search "Grüße aus Köln"
+contains "with what was moved" "baker.srt" "$out"
+first=$(sql "$moved" "SELECT media_id FROM aegis.media WHERE key LIKE '%report-1.txt'")
+control '{"reset":true}'
+exits "another model for summaries" 0 env DATABASE_URL="$moved" "$AEGIS" --data "$data" --set openai.summarise_model=gpt-5.4-nano reprocess "$first"
+equal "embeds nothing again" 0 "$(requests /v1/embeddings ok)"
+control '{"reset":true}'
+exits "another model for embeddings" 0 env DATABASE_URL="$moved" "$AEGIS" --data "$data" --set openai.embed_model=text-embedding-3-large reprocess "$(sql "$moved" "SELECT media_id FROM aegis.media WHERE key LIKE '%report-2.txt'")"
+equal "summarises nothing again" 0 "$(requests /v1/chat/completions ok)"
+
 # ---- and back, with random kills ----
 exits "PostgreSQL is exported" 0 sh -c "DATABASE_URL='$killed' aegis export '$work/back.aegis'"
 hits=0
