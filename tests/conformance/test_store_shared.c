@@ -493,6 +493,19 @@ static void fill(struct machine *p, size_t size, int least)
     }
 }
 
+/* Until there is no room for one more, if there is a limit of about a hundred. */
+static void fill_with_names(const struct machine *p)
+{
+    char path[400];
+    int fd = 0;
+    for (int i = 0; fd >= 0 && i < 200; i++) {
+        snprintf(path, sizeof path, "%s/f%d", p->directory, i);
+        fd = open(path, O_CREAT | O_WRONLY, 0600);
+        if (fd >= 0)
+            close(fd);
+    }
+}
+
 static void fill_a_small_disk(struct machine *p, const char *options)
 {
     struct object_info info;
@@ -504,9 +517,11 @@ static void fill_a_small_disk(struct machine *p, const char *options)
     CHECK(machine_put_as(&p->store, "large", 1, 30 * BIG, &info) == ERR_DISK_FULL);
     CHECK(machine_files(p, "objects") == files);
     fill(p, 100, 0);
+    fill_with_names(p);
     CHECK(p->store.ops->remove(p->store.ctx, "media", "k100000.0", NULL) == OK); /* makes room */
     CHECK(!machine_has(&p->store, "k100000.0"));
     CHECK(p->store.ops->remove(p->store.ctx, "media", "k100000.1", NULL) == OK);
+    CHECK(p->store.ops->remove(p->store.ctx, "media", "k100000.2", NULL) == OK);
     CHECK(machine_put_as(&p->store, "k100000.0", 7, BIG, &info) == OK);
     CHECK(machine_reads(&p->store, "k100000.0", "", 7, BIG));
     _exit(0);

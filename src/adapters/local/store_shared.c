@@ -180,19 +180,19 @@ static int refuse_one_machine_store(const struct shared_store *store)
 static int check_layout(const struct shared_store *store, bool *found)
 {
     struct buffer text;
-    int layout = 0;
+    long layout = 0;
     buffer_init(&text, 256);
     int rc = file_read(store->format, &text);
     *found = rc == OK;
     if (rc == ERR_NOT_FOUND)
         rc = OK;
     else if (!rc && (strncmp(buffer_string(&text), layout_text, sizeof layout_text - 1) != 0 ||
-                     (layout = atoi(text.data + sizeof layout_text - 1)) < 1))
+                     (layout = strtol(text.data + sizeof layout_text - 1, NULL, 10)) < 1))
         rc = error_set(ERR_INVALID, "other_store", "'%s' is not that of a shared store",
                        store->format);
     else if (!rc && layout > LAYOUT)
         rc = error_set(ERR_SCHEMA, "newer_schema",
-                       "'%s' has layout %d, written by a newer Aegis; this one knows layout %d: "
+                       "'%s' has layout %ld, written by a newer Aegis; this one knows layout %d: "
                        "upgrade Aegis",
                        store->directory, layout, LAYOUT);
     buffer_free(&text);

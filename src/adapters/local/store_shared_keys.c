@@ -214,7 +214,7 @@ static int make_path(const struct shared_store *store, const char *path)
         rc = make_directory(store, upper[i]);
     if (!rc)
         rc = make_directory(store, path);
-    for (int i = 3; !rc && i-- > 0;)
+    for (int i = 2; !rc && i >= 0; i--)
         rc = sync_path(store, upper[i]);
     return rc;
 }

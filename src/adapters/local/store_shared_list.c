@@ -67,7 +67,7 @@ static int add_key(struct page *page, const char *key)
 /* A directory named by a digest: its newest version tells the key. Removed: there is none. */
 static int read_key(const struct shared_store *store, const char *path, char key[CAP_KEY + 1])
 {
-    struct key_directory d;
+    struct key_directory d = {.fd = -1};
     struct record record;
     key[0] = '\0';
     int rc = shared_key_open_path(store, path, &d);

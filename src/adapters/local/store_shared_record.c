@@ -264,7 +264,7 @@ static int find_once(const struct shared_store *store, const struct key_director
 int shared_find(const struct shared_store *store, const char *bucket, const char *key,
                 const char *version_id, bool open, struct object *out)
 {
-    struct key_directory d;
+    struct key_directory d = {.fd = -1};
     bool lost = true;
     int rc = OK;
     *out = (struct object){.fd = -1};

@@ -53,7 +53,7 @@ static int create_removal(const struct shared_store *store, const struct key_dir
 /* All below the removal; it is in force already, so what stays is found by a later sweep. */
 static void delete_removed(const struct shared_store *store, const char *path)
 {
-    struct key_directory d;
+    struct key_directory d = {.fd = -1};
     int64_t freed = 0;
     bool done = false;
     for (int i = 0; !done && i < SHARED_TRIES; i++) {
@@ -66,7 +66,7 @@ static void delete_removed(const struct shared_store *store, const char *path)
 
 int shared_write_removal(const struct shared_store *store, struct object_info *info)
 {
-    struct key_directory d;
+    struct key_directory d = {.fd = -1};
     bool vanished = true;
     int rc = OK;
     for (int i = 0; vanished && i < SHARED_TRIES; i++) {

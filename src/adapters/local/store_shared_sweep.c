@@ -85,7 +85,7 @@ static void delete_orphan(const struct shared_store *store, const struct key_dir
 static void delete_orphans(const struct shared_store *store, const char *path, int64_t now,
                            int64_t *freed)
 {
-    struct key_directory d;
+    struct key_directory d = {.fd = -1};
     DIR *dir = opendir(path);
     if (!dir)
         return;
@@ -116,7 +116,7 @@ static void forget(const struct shared_store *store, const struct key_directory 
 static int sweep_key(const struct shared_store *store, const char *path, int64_t now,
                      int64_t *freed)
 {
-    struct key_directory d;
+    struct key_directory d = {.fd = -1};
     bool done = false;
     while (!done) {
         int rc = shared_key_open_path(store, path, &d);

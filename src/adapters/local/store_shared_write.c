@@ -215,7 +215,7 @@ static int move_data(const struct shared_store *store, const struct key_director
 static bool same_file(int fd, const char *name, const char *path)
 {
     struct stat a, b;
-    return fstatat(fd, name, &a, AT_SYMLINK_NOFOLLOW) == 0 && stat(path, &b) == 0 &&
+    return path && fstatat(fd, name, &a, AT_SYMLINK_NOFOLLOW) == 0 && stat(path, &b) == 0 &&
            a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
@@ -277,7 +277,7 @@ static int publish_in(const struct shared_store *store, struct key_directory *d,
 static int publish(const struct shared_store *store, struct upload *u)
 {
     const struct object_info *info = &u->record.info;
-    struct key_directory d;
+    struct key_directory d = {.fd = -1};
     bool vanished = true;
     int64_t freed = 0;
     int rc = OK;
