@@ -19,9 +19,13 @@ int64_t store_now(struct store *s)
     return clock_monotonic_ms() + atomic_load(&s->server_offset);
 }
 
+/* "For ever" stays so. */
 int64_t store_time(struct store *s, int64_t caller_ms)
 {
-    return caller_ms - clock_now(s->clock) + store_now(s);
+    int64_t ahead = store_now(s) - clock_now(s->clock), sum;
+    if (__builtin_add_overflow(caller_ms, ahead, &sum))
+        return ahead > 0 ? INT64_MAX : INT64_MIN;
+    return sum;
 }
 
 /* The answer is taken to be as old as half of what the question took. */

@@ -99,7 +99,7 @@ static const char IDS[] =
 
 static struct digest digest_at(const struct pg_rows *rows, int row, int column)
 {
-    struct digest d;
+    struct digest d = {0};
     pg_bytes(rows, row, column, d.bytes, DIGEST_BYTES);
     return d;
 }

@@ -61,7 +61,7 @@ static int prepare_vectors(struct prepared *p, const float *embeddings)
     p->vector_size =
         (size_t)p->space.dimension * (p->space.half ? sizeof(uint16_t) : sizeof(float));
     p->vectors = (const char *)embeddings;
-    if (!p->space.half)
+    if (!p->space.half || !values)
         return OK;
     p->owned = malloc(values * sizeof(uint16_t));
     if (!p->owned)
