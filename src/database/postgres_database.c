@@ -62,6 +62,7 @@ static void store_close(void *ctx)
     pg_pool_close(s->pool);
     spaces_free(s);
     pthread_mutex_destroy(&s->writer.lock);
+    words_pool_free(&s->words);
     pthread_mutex_destroy(&s->doubts.lock);
     free(s);
 }
@@ -151,6 +152,7 @@ int postgres_database_open(const struct postgres_database_options *options, stru
     s->slot = (int)random_below(TOTAL_SLOTS);
     pthread_mutex_init(&s->spaces.lock, NULL);
     pthread_mutex_init(&s->writer.lock, NULL);
+    pthread_mutex_init(&s->words.lock, NULL);
     pthread_mutex_init(&s->doubts.lock, NULL);
     int rc = open_parts(s, options);
     if (rc) {

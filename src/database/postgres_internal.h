@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "database/postgres.h"
+#include "database/postgres_words.h"
 #include "shared/buffer.h"
 #include "shared/error.h"
 #include "shared/pg.h"
@@ -114,6 +115,7 @@ struct store {
     int slot;                   /* of the tables of sums */
     struct spaces spaces;
     struct writer writer;
+    struct words_pool words;
     struct keeper *keeper; /* NULL: no background */
     struct doubts doubts;
 };
@@ -158,8 +160,7 @@ static inline bool job_open(enum job_state state) /* an attempt is under way */
     return state == JOB_RUNNING || state == JOB_PAUSED;
 }
 
-/* chunk.words is made by this program (postgres_words.h): passage_words_write of each chunk, sent
- * as text and cast with ::tsvector. */
+/* chunk.words is made by this program (postgres_words.h): passage_words_write of each chunk. */
 
 /* ---- reads that writing needs too (postgres_job_reads.c, postgres_media_reads.c) ---- */
 
