@@ -42,6 +42,11 @@ int store_measure_clock(struct store *s, struct pg *c)
 
 /* ---- connections ---- */
 
+const char POSTGRES_BY_INDEX[] =
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), "
+    "set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true), "
+    "set_config('plan_cache_mode', 'force_generic_plan', true)";
+
 int store_hold(struct store *s, struct pg **out)
 {
     return pg_acquire(s->pool, s->wait_ms, NULL, out);

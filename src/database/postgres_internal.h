@@ -133,6 +133,10 @@ int store_hold(struct store *s, struct pg **out);
 int store_transaction(struct store *s, unsigned flags, int (*body)(struct pg *c, void *arg),
                       void *arg);
 
+/* For transactions that look up few rows by their keys: tables that were empty when a plan was made
+ * are large when it is used, so the planner is kept from reading whole ones. */
+extern const char POSTGRES_BY_INDEX[];
+
 /* From memory alone; false: not seen yet. */
 bool space_recall(struct store *s, int64_t space_id, struct space_known *out);
 /* ERR_INVALID if there is no such space. One round trip the first time. */
