@@ -2,6 +2,7 @@
 
 . bench/inputs.sh
 . bench/whole.sh
+. bench/postgres.sh
 
 say() { printf '\033[2m%s\033[0m\n' "$*" >&2; }
 
@@ -172,17 +173,22 @@ fresh_postgres() {
 
 # run_peer bullmq|pgboss JOBS LATENCY_MS CONCURRENCY: a whole round; its report is in $work/out.
 run_peer() {
-    local queue
+    peer_queued "$1" "$2"
+    peer_work "$@"
+}
+
+peer_queued() {
     fresh_postgres
-    case $1 in
-    bullmq)
-        queue="--redis $(redis_socket "${APPENDFSYNC:-always}")"
+    queue_of_peer=""
+    if [ "$1" = bullmq ]; then
+        queue_of_peer="--redis $(redis_socket "${APPENDFSYNC:-always}")"
         redis-cli -s "$work/redis/socket" flushall >/dev/null
-        ;;
-    pgboss) queue="" ;;
-    esac
-    peer "$1" enqueue $queue --database "$(postgres_url)" --texts "$(texts "$2")" --jobs "$2"
-    measured "$(node_peers)" "bench/peers/$1.js" work $queue --database "$(postgres_url)" \
+    fi
+    peer "$1" enqueue $queue_of_peer --database "$(postgres_url)" --texts "$(texts "$2")" --jobs "$2"
+}
+
+peer_work() {
+    measured "$(node_peers)" "bench/peers/$1.js" work $queue_of_peer --database "$(postgres_url)" \
         --openai "$(fake_openai "$3")" --jobs "$2" --concurrency "$4" --connections 16
 }
 

@@ -10,6 +10,9 @@
 
 enum { FOLLOW_MS = 100, IDLE_FOLLOW_MS = 20, PAUSE_CHECK_MS = 500, PAUSE_GRACE_MS = 5000 };
 
+/* Counting a long queue takes its time: it gets at most one part in so many of ours. */
+enum { COUNTING_SHARE = 20 };
+
 /* ---- which jobs are this process's ---- */
 
 /* The ids of the jobs worked on last, by their low bits: a worker has far fewer at a time, and what
@@ -78,7 +81,11 @@ int service_open(struct service *s, struct app *app, bool process)
 static int is_idle(struct service *s, bool *idle)
 {
     struct queue_stats stats;
+    int64_t began = clock_monotonic_ms();
+    if (began < s->count_again_ms)
+        return OK;
     int rc = s->app->queue.ops->stats(s->app->queue.ctx, &stats);
+    s->count_again_ms = began + COUNTING_SHARE * (clock_monotonic_ms() - began);
     *idle = !rc && stats.visible + stats.in_flight + stats.delayed == 0;
     return rc;
 }
@@ -113,7 +120,7 @@ int service_loop(struct service *s, bool until_idle, const struct cancel *ended)
         rc = follower_read(&s->follower, log_event, s, &seen);
         if (!rc && until_idle)
             rc = check_pause(s);
-        if (!rc && until_idle)
+        if (!rc && until_idle && !seen) /* while anything happens it is not */
             rc = is_idle(s, &idle);
         if (!rc && !idle)
             app_sleep(until_idle ? IDLE_FOLLOW_MS : FOLLOW_MS);

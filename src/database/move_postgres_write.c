@@ -89,16 +89,15 @@ static const char *insert_text(const struct move_table *t, struct arena *arena)
                               : is_bytea(c->type) ? "bytea"
                                                   : "text");
     }
-    const char *words = is_chunk(t) ? ", words" : "",
-               *cast = is_chunk(t) ? ", words::tsvector" : "";
+    const char *words = is_chunk(t) ? ", words" : "";
     const char *zero = t->postgres_zero ? t->postgres_zero : "";
     if (names && values && arrays && is_chunk(t))
-        arrays = arena_printf(arena, "%s, $%d::text[]", arrays, n + 1);
+        arrays = arena_printf(arena, "%s, $%d::tsvector[]", arrays, n + 1);
     if (!names || !values || !arrays)
         return NULL;
     return arena_printf(arena,
                         "INSERT INTO %s (%s%s%s%s) SELECT %s%s%s FROM unnest(%s) AS u (%s%s)",
-                        t->name, names, words, *zero ? ", " : "", zero, values, cast,
+                        t->name, names, words, *zero ? ", " : "", zero, values, words,
                         *zero ? ", 0" : "", arrays, names, words);
 }
 
@@ -322,7 +321,7 @@ static int send_rows(struct postgres_target *t)
                                               : P_TEXTNS(b->bytes, t->rows);
     }
     if (is_chunk(t->table))
-        values[n++] = P_TEXTNS(t->words, t->rows);
+        values[n++] = P_TSVECTORS(t->words, t->rows);
     int rc = table_insert(t, &sql);
     return rc ? rc : pg_send(t->c, sql, values, n);
 }

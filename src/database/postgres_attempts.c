@@ -140,6 +140,7 @@ struct leases {
 static int extend(struct pg *c, void *arg)
 {
     const struct leases *l = arg;
+    pg_send(c, POSTGRES_BY_INDEX, NULL, 0);
     PG_SEND(c, EXTEND, P_INTS(l->job_ids, l->count), P_INT(l->until_ms));
     return pg_commit_sync(c, NULL, 0);
 }

@@ -106,7 +106,6 @@ struct segment_insert {
 };
 struct chunk_insert {
     int64_t chunk_id, result_id, start_ms, end_ms, offset, ordinal;
-    const char *heading_words; /* as a tsvector, "" if it has no heading */
     struct pg_bytes text, words;
 };
 struct embedding_insert { /* of one space: rows in its own list */

@@ -6,6 +6,7 @@ static const size_t widths[] = {
     [COLUMN_INT] = sizeof(int64_t),           [COLUMN_BOOL] = sizeof(int64_t),
     [COLUMN_TEXT] = sizeof(const char *),     [COLUMN_TEXTN] = sizeof(struct pg_bytes),
     [COLUMN_BYTES] = sizeof(struct pg_bytes), [COLUMN_DIGEST] = sizeof(struct pg_bytes),
+    [COLUMN_WORDS] = sizeof(struct pg_bytes),
 };
 
 static void put_cell(void *cells, size_t i, const struct column *column, const char *row)
@@ -32,6 +33,8 @@ static struct pg_value array_of(enum column_kind kind, const void *cells, size_t
     case COLUMN_BYTES:
     case COLUMN_DIGEST:
         return P_BYTEAS(cells, count);
+    case COLUMN_WORDS:
+        return P_TSVECTORS(cells, count);
     default:
         return P_INTS(cells, count);
     }

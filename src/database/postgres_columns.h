@@ -8,12 +8,13 @@
 #include "database/postgres_batch.h"
 
 enum column_kind {
-    COLUMN_INT,   /* int64_t */
-    COLUMN_BOOL,  /* bool, as 0 and 1 */
-    COLUMN_TEXT,  /* const char *, NULL is NULL */
-    COLUMN_TEXTN, /* struct pg_bytes */
-    COLUMN_BYTES, /* struct pg_bytes, NULL is NULL */
-    COLUMN_DIGEST /* struct digest, NULL if not known */
+    COLUMN_INT,    /* int64_t */
+    COLUMN_BOOL,   /* bool, as 0 and 1 */
+    COLUMN_TEXT,   /* const char *, NULL is NULL */
+    COLUMN_TEXTN,  /* struct pg_bytes */
+    COLUMN_BYTES,  /* struct pg_bytes, NULL is NULL */
+    COLUMN_DIGEST, /* struct digest, NULL if not known */
+    COLUMN_WORDS   /* struct pg_bytes: a tsvector (tsvector.h) */
 };
 
 struct column {

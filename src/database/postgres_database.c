@@ -42,6 +42,11 @@ int store_measure_clock(struct store *s, struct pg *c)
 
 /* ---- connections ---- */
 
+const char POSTGRES_BY_INDEX[] =
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), "
+    "set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true), "
+    "set_config('plan_cache_mode', 'force_generic_plan', true)";
+
 int store_hold(struct store *s, struct pg **out)
 {
     return pg_acquire(s->pool, s->wait_ms, NULL, out);
@@ -62,6 +67,7 @@ static void store_close(void *ctx)
     pg_pool_close(s->pool);
     spaces_free(s);
     pthread_mutex_destroy(&s->writer.lock);
+    words_pool_free(&s->words);
     pthread_mutex_destroy(&s->doubts.lock);
     free(s);
 }
@@ -151,6 +157,7 @@ int postgres_database_open(const struct postgres_database_options *options, stru
     s->slot = (int)random_below(TOTAL_SLOTS);
     pthread_mutex_init(&s->spaces.lock, NULL);
     pthread_mutex_init(&s->writer.lock, NULL);
+    pthread_mutex_init(&s->words.lock, NULL);
     pthread_mutex_init(&s->doubts.lock, NULL);
     int rc = open_parts(s, options);
     if (rc) {

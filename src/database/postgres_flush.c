@@ -249,22 +249,16 @@ static const struct table insert_segment =
           segment_columns);
 
 static const struct column chunk_columns[] = {
-    AT(COLUMN_INT, struct chunk_insert, chunk_id),
-    AT(COLUMN_INT, struct chunk_insert, result_id),
-    AT(COLUMN_INT, struct chunk_insert, start_ms),
-    AT(COLUMN_INT, struct chunk_insert, end_ms),
-    AT(COLUMN_INT, struct chunk_insert, offset),
-    AT(COLUMN_INT, struct chunk_insert, ordinal),
-    AT(COLUMN_TEXT, struct chunk_insert, heading_words),
-    AT(COLUMN_TEXTN, struct chunk_insert, text),
-    AT(COLUMN_TEXTN, struct chunk_insert, words),
+    AT(COLUMN_INT, struct chunk_insert, chunk_id), AT(COLUMN_INT, struct chunk_insert, result_id),
+    AT(COLUMN_INT, struct chunk_insert, start_ms), AT(COLUMN_INT, struct chunk_insert, end_ms),
+    AT(COLUMN_INT, struct chunk_insert, offset),   AT(COLUMN_INT, struct chunk_insert, ordinal),
+    AT(COLUMN_TEXTN, struct chunk_insert, text),   AT(COLUMN_WORDS, struct chunk_insert, words),
 };
 
 static const struct table insert_chunk =
     TABLE("INSERT INTO chunk (chunk_id, result_id, start_ms, end_ms, byte_offset, ordinal, text, "
-          "words) SELECT a, b, c, d, e, f, h, g::tsvector || i::tsvector FROM unnest($1::bigint[], "
-          "$2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], "
-          "$8::text[], $9::text[]) x(a, b, c, d, e, f, g, h, i)",
+          "words) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], "
+          "$5::bigint[], $6::bigint[], $7::text[], $8::tsvector[])",
           chunk_columns);
 
 static const char EMBED_HALF[] =

@@ -18,6 +18,7 @@
 
 #include "database/postgres.h"
 #include "database/rules.h"
+#include "database/postgres_words.h"
 #include "shared/buffer.h"
 #include "shared/error.h"
 #include "shared/pg.h"
@@ -93,6 +94,7 @@ struct store {
     int slot;                   /* of the tables of sums */
     struct spaces spaces;
     struct writer writer;
+    struct words_pool words;
     struct keeper *keeper; /* NULL: no background */
     struct doubts doubts;
 };
@@ -109,6 +111,10 @@ int store_hold(struct store *s, struct pg **out);
 /* A transaction with pg_transaction's rules. PG_SNAPSHOT for reads of several statements. */
 int store_transaction(struct store *s, unsigned flags, int (*body)(struct pg *c, void *arg),
                       void *arg);
+
+/* For transactions that look up few rows by their keys: tables that were empty when a plan was made
+ * are large when it is used, so the planner is kept from reading whole ones. */
+extern const char POSTGRES_BY_INDEX[];
 
 /* From memory alone; false: not seen yet. */
 bool space_recall(struct store *s, int64_t space_id, struct space_known *out);
@@ -137,8 +143,7 @@ static inline bool job_open(enum job_state state) /* an attempt is under way */
     return state == JOB_RUNNING || state == JOB_PAUSED;
 }
 
-/* chunk.words is made by this program (postgres_words.h): passage_words_write of each chunk, sent
- * as text and cast with ::tsvector. */
+/* chunk.words is made by this program (postgres_words.h): passage_words_write of each chunk. */
 
 /* ---- reads that writing needs too (postgres_job_reads.c, postgres_media_reads.c) ---- */
 

@@ -158,6 +158,7 @@ struct touch {
 static int touch(struct pg *c, void *arg)
 {
     const struct touch *t = arg;
+    pg_send(c, POSTGRES_BY_INDEX, NULL, 0);
     PG_SEND(c, TOUCH, P_INTS(t->job_ids, t->count), P_INT(t->due_ms));
     return pg_commit_sync(c, NULL, 0);
 }

@@ -34,7 +34,7 @@ static const char HORIZONS[] =
     "SELECT pg_snapshot_xmin(h)::text::bigint, pg_snapshot_xmax(h)::text::bigint "
     "FROM pg_current_snapshot() h";
 
-enum { EVENTS, HORIZON, LOOK };
+enum { PLANNER, EVENTS, HORIZON, LOOK };
 
 struct look {
     struct pg_rows rows[LOOK];
@@ -45,6 +45,8 @@ static int look(struct pg *c, int64_t after, size_t limit, struct look *out)
 {
     memset(out, 0, sizeof *out);
     int rc = pg_begin(c, PG_SNAPSHOT);
+    if (!rc)
+        rc = pg_send(c, POSTGRES_BY_INDEX, NULL, 0);
     if (!rc)
         rc = PG_SEND(c, LIFE_AFTER, P_INT(after), P_INT((int64_t)limit));
     if (!rc)

@@ -72,10 +72,10 @@ static int prepare_vectors(struct prepared *p, const float *embeddings)
 }
 
 /* The words' places are known once the buffer has ceased to grow. */
-static int prepare_words(struct prepared *p)
+static int prepare_words(struct store *s, struct prepared *p)
 {
     struct passage_words *w = NULL;
-    int rc = passage_words_open(p->language, &w);
+    int rc = words_pool_take(&s->words, p->language, &w);
     size_t *ends = calloc(p->chunk_count + 1, sizeof *ends);
     p->words = p->owned_words = calloc(p->chunk_count + 1, sizeof *p->owned_words);
     if (!rc && (!ends || !p->words))
@@ -88,7 +88,7 @@ static int prepare_words(struct prepared *p)
     for (size_t i = 0; !rc && i < p->chunk_count; i++)
         p->owned_words[i] = (struct pg_bytes){.data = buffer_string(&p->word_text) + ends[i],
                                               .length = ends[i + 1] - ends[i]};
-    passage_words_close(w);
+    words_pool_give(&s->words, w);
     free(ends);
     return rc;
 }
@@ -106,7 +106,7 @@ int prepare_slice(struct store *s, const struct result_batch *slice, const char 
     buffer_init(&out->word_text, GIB(1));
     int rc = check_order(slice);
     if (!rc && slice->chunk_count)
-        rc = prepare_words(out);
+        rc = prepare_words(s, out);
     if (!rc && slice->embeddings && slice->chunk_count)
         rc = find_space(s, slice->space_id, &out->space);
     if (!rc && out->space.id)
@@ -139,21 +139,34 @@ static struct embedding_insert *embeddings_of(struct batch *b, const struct spac
     return e;
 }
 
-/* Known only now, as the key is the medium's. */
-static const char *heading_words(struct batch *b, const char *heading, const char *language)
+static int write_heading(struct batch *b, const char *heading, const char *language,
+                         struct pg_bytes words, struct buffer *alone, struct buffer *joined)
 {
     struct passage_words *w = NULL;
-    struct buffer out;
-    buffer_init(&out, PASSAGE_WORDS_BYTES);
-    int rc = passage_words_open(language, &w);
+    int rc = words_pool_take(&b->s->words, language, &w);
     if (!rc)
-        rc = passage_words_write(w, heading, "", 0, &out);
-    const char *words = rc ? NULL : arena_strndup(&b->arena, buffer_string(&out), out.length);
-    if (!words)
+        rc = passage_words_write(w, heading, "", 0, alone);
+    words_pool_give(&b->s->words, w);
+    return rc ? rc : tsvector_concat((struct pg_bytes){alone->data, alone->length}, words, joined);
+}
+
+/* Known only now, as the key is the medium's. */
+static struct pg_bytes with_heading(struct batch *b, const char *heading, const char *language,
+                                    struct pg_bytes words)
+{
+    struct buffer alone, joined;
+    struct pg_bytes out = {.data = ""};
+    buffer_init(&alone, PASSAGE_WORDS_BYTES);
+    buffer_init(&joined, 2 * PASSAGE_WORDS_BYTES);
+    int rc = write_heading(b, heading, language, words, &alone, &joined);
+    char *kept = rc ? NULL : arena_alloc(&b->arena, joined.length);
+    if (kept)
+        out = (struct pg_bytes){memcpy(kept, joined.data, joined.length), joined.length};
+    else
         b->broken = ERR_NO_MEMORY;
-    passage_words_close(w);
-    buffer_free(&out);
-    return text_or_empty(words);
+    buffer_free(&alone);
+    buffer_free(&joined);
+    return out;
 }
 
 static void insert_chunks(struct batch *b, const struct result_image *result,
@@ -173,8 +186,9 @@ static void insert_chunks(struct batch *b, const struct result_image *result,
             .end_ms = chunk->end_ms,
             .offset = chunk->offset,
             .ordinal = chunk->ordinal,
-            .heading_words = chunk->ordinal ? "" : heading_words(b, result->heading, p->language),
-            .words = p->words[i],
+            .words = chunk->ordinal || !*result->heading
+                         ? p->words[i]
+                         : with_heading(b, result->heading, p->language, p->words[i]),
             .text = {.data = chunk->length ? chunk->text : "", .length = chunk->length}};
         if (e) {
             list_add_id(b, &e->chunk_ids, row->chunk_id);

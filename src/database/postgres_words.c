@@ -123,76 +123,139 @@ static size_t fold(struct text_slice word, char out[WORD_BYTES])
 
 /* ---- passages ---- */
 
-struct passage_words {
-    struct language porter, own; /* own: without a stemmer if there is none */
+enum { KNOWN_WORDS = 4096, KNOWN_BYTES = 24, LEXEME_BYTES = CODE_BYTES + WORD_BYTES };
+
+enum { PORTER, OWN, STEMS };
+
+/* A word as it was written, and its lexemes. */
+struct known_word {
+    uint8_t length, lexeme_length[STEMS]; /* length 0: a free slot */
+    char word[KNOWN_BYTES], lexeme[STEMS][KNOWN_BYTES];
 };
+
+struct lexemes {
+    size_t length[STEMS]; /* 0: none */
+    char text[STEMS][LEXEME_BYTES];
+};
+
+struct passage_words {
+    struct language languages[STEMS]; /* OWN: without a stemmer if there is none */
+    char language[CODE_BYTES];
+    struct tsvector *vector;
+    struct known_word *known;
+};
+
+static int open_all(struct passage_words *w, const char *language)
+{
+    snprintf(w->language, sizeof w->language, "%s", language);
+    w->known = calloc(KNOWN_WORDS, sizeof *w->known);
+    if (!w->known || !language_open("porter", &w->languages[PORTER]))
+        return no_memory();
+    w->languages[PORTER].code[0] = '\0';
+    if (words_stemmed_apart(language) && !language_open(language, &w->languages[OWN]))
+        return no_memory();
+    return tsvector_open(&w->vector);
+}
 
 int passage_words_open(const char *language, struct passage_words **out)
 {
-    struct passage_words *w = calloc(1, sizeof *w);
-    *out = w;
-    if (!w || !language_open("porter", &w->porter)) {
+    struct passage_words *w = *out = calloc(1, sizeof *w);
+    int rc = w ? open_all(w, language) : no_memory();
+    if (rc) {
         passage_words_close(w);
         *out = NULL;
-        return no_memory();
     }
-    w->porter.code[0] = '\0';
-    if (words_stemmed_apart(language) && !language_open(language, &w->own)) {
-        passage_words_close(w);
-        *out = NULL;
-        return no_memory();
-    }
-    return OK;
+    return rc;
 }
 
 void passage_words_close(struct passage_words *w)
 {
     if (!w)
         return;
-    stemmer_close(w->porter.stemmer);
-    stemmer_close(w->own.stemmer);
+    for (int i = 0; i < STEMS; i++)
+        stemmer_close(w->languages[i].stemmer);
+    tsvector_close(w->vector);
+    free(w->known);
     free(w);
 }
 
-static int write_position(struct buffer *out, size_t position, char weight)
-{
-    char text[24], *p = text + sizeof text;
-    *--p = ' ';
-    if (weight)
-        *--p = weight;
-    do
-        *--p = (char)('0' + position % 10);
-    while (position /= 10);
-    *--p = ':';
-    return buffer_append(out, p, (size_t)(text + sizeof text - p));
-}
-
-static int write_word(struct passage_words *w, struct text_slice word, size_t position, char weight,
-                      struct buffer *out)
+static void make_lexemes(const struct passage_words *w, struct text_slice word, struct lexemes *out)
 {
     char folded[WORD_BYTES];
     size_t length = fold(word, folded);
-    if (!length)
-        return OK;
-    int rc = write_lexeme(out, &w->porter, folded, length);
-    if (!rc)
-        rc = write_position(out, position, weight);
-    if (!rc && w->own.stemmer)
-        rc = write_lexeme(out, &w->own, folded, length);
-    if (!rc && w->own.stemmer)
-        rc = write_position(out, position, weight);
-    return rc;
+    out->length[PORTER] = out->length[OWN] = 0;
+    for (int i = 0; length && i < STEMS; i++) {
+        const struct language *l = &w->languages[i];
+        char stem[WORD_BYTES], *p = out->text[i];
+        if (!l->stemmer)
+            continue;
+        memcpy(stem, folded, length);
+        size_t n = stemmer_stem(l->stemmer, stem, length), code = strlen(l->code);
+        memcpy(p, l->code, code);
+        if (code)
+            p[code++] = '/';
+        memcpy(p + code, stem, n);
+        out->length[i] = code + n;
+    }
 }
 
-static int write_text(struct passage_words *w, const char *text, size_t length, char weight,
-                      size_t *position, struct buffer *out)
+static void learn(struct known_word *slot, struct text_slice word, const struct lexemes *l)
+{
+    slot->length = 0;
+    if (l->length[PORTER] > KNOWN_BYTES || l->length[OWN] > KNOWN_BYTES)
+        return;
+    slot->length = (uint8_t)word.length;
+    memcpy(slot->word, word.text, word.length);
+    for (int i = 0; i < STEMS; i++) {
+        slot->lexeme_length[i] = (uint8_t)l->length[i];
+        memcpy(slot->lexeme[i], l->text[i], l->length[i]);
+    }
+}
+
+static struct known_word *slot_of(const struct passage_words *w, struct text_slice word)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < word.length; i++)
+        hash = (hash ^ (unsigned char)word.text[i]) * 16777619u;
+    return &w->known[(hash ^ hash >> 16) % KNOWN_WORDS];
+}
+
+static int add_lexeme(struct passage_words *w, const char *lexeme, size_t length, size_t position,
+                      enum tsvector_weight weight)
+{
+    return length ? tsvector_add(w->vector, lexeme, length, position, weight) : OK;
+}
+
+static int add_known(struct passage_words *w, const struct known_word *k, size_t position,
+                     enum tsvector_weight weight)
+{
+    int rc = add_lexeme(w, k->lexeme[PORTER], k->lexeme_length[PORTER], position, weight);
+    return rc ? rc : add_lexeme(w, k->lexeme[OWN], k->lexeme_length[OWN], position, weight);
+}
+
+static int add_word(struct passage_words *w, struct text_slice word, size_t position,
+                    enum tsvector_weight weight)
+{
+    struct lexemes made;
+    struct known_word *slot = word.length <= KNOWN_BYTES ? slot_of(w, word) : NULL;
+    if (slot && slot->length == word.length && !memcmp(slot->word, word.text, word.length))
+        return add_known(w, slot, position, weight);
+    make_lexemes(w, word, &made);
+    if (slot)
+        learn(slot, word, &made);
+    int rc = add_lexeme(w, made.text[PORTER], made.length[PORTER], position, weight);
+    return rc ? rc : add_lexeme(w, made.text[OWN], made.length[OWN], position, weight);
+}
+
+static int add_text(struct passage_words *w, const char *text, size_t length,
+                    enum tsvector_weight weight, size_t *position)
 {
     struct pieces pieces = {0};
     struct text_slice word;
     int rc = OK;
     word_scan_begin(&pieces.scan, text, length);
     while (!rc && *position < PASSAGE_WORDS && next_piece(&pieces, &word))
-        rc = write_word(w, word, ++*position, weight, out);
+        rc = add_word(w, word, ++*position, weight);
     return rc;
 }
 
@@ -200,10 +263,54 @@ int passage_words_write(struct passage_words *w, const char *heading, const char
                         size_t length, struct buffer *out)
 {
     size_t position = 0;
-    int rc = write_text(w, heading, strlen(heading), 'A', &position, out);
+    tsvector_clear(w->vector);
+    int rc = add_text(w, heading, strlen(heading), WEIGHT_A, &position);
     position++; /* no phrase reaches from the heading into the text, also if it is put before later
                  */
-    return rc ? rc : write_text(w, text, length, '\0', &position, out);
+    if (!rc)
+        rc = add_text(w, text, length, WEIGHT_D, &position);
+    return rc ? rc : tsvector_write(w->vector, out);
+}
+
+/* ---- kept for the next passage ---- */
+
+int words_pool_take(struct words_pool *pool, const char *language, struct passage_words **out)
+{
+    struct passage_words *found = NULL;
+    pthread_mutex_lock(&pool->lock);
+    for (size_t i = pool->count; !found && i-- > 0;)
+        if (!strncmp(pool->idle[i]->language, language, CODE_BYTES - 1)) {
+            found = pool->idle[i];
+            pool->count--;
+            memmove(&pool->idle[i], &pool->idle[i + 1], (pool->count - i) * sizeof found);
+        }
+    pthread_mutex_unlock(&pool->lock);
+    *out = found;
+    return found ? OK : passage_words_open(language, out);
+}
+
+/* The one that rested longest makes room. */
+void words_pool_give(struct words_pool *pool, struct passage_words *w)
+{
+    struct passage_words *oldest = NULL;
+    if (!w)
+        return;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->count == WORDS_POOL) {
+        oldest = pool->idle[0];
+        pool->count--;
+        memmove(&pool->idle[0], &pool->idle[1], pool->count * sizeof oldest);
+    }
+    pool->idle[pool->count++] = w;
+    pthread_mutex_unlock(&pool->lock);
+    passage_words_close(oldest);
+}
+
+void words_pool_free(struct words_pool *pool)
+{
+    while (pool->count)
+        passage_words_close(pool->idle[--pool->count]);
+    pthread_mutex_destroy(&pool->lock);
 }
 
 /* ---- queries ---- */

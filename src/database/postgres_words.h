@@ -15,12 +15,14 @@
 #ifndef AEGIS_DATABASE_POSTGRES_WORDS_H
 #define AEGIS_DATABASE_POSTGRES_WORDS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "shared/buffer.h"
+#include "database/tsvector.h"
 
-/* Stemmers for passages of one language; one thread at a time. */
+/* Stemmers for passages of one language, and a memory of words they have stemmed (300 KiB); one
+ * thread at a time. */
 struct passage_words;
 
 /* `language`: ISO 639-1, "" if not known. ERR_NO_MEMORY. */
@@ -28,15 +30,26 @@ int passage_words_open(const char *language, struct passage_words **out);
 void passage_words_close(struct passage_words *w); /* NULL is fine */
 
 /*
- * Appends a passage's words in the input form of a tsvector, to be sent as text and cast:
- * "'walk':1A 'on':2A 'glacier':3A 'a':5 'glacier':6 ". `heading` "" for all but a result's first
- * passage; one written alone, with text "", can be put before a passage's with ||. Words
- * beyond the first PASSAGE_WORDS are left out (a tsvector has room for 1 MiB). ERR_NO_MEMORY,
- * ERR_TOO_LARGE (the buffer's cap).
+ * Appends a passage's words as a tsvector in binary form (tsvector.h): 'walk':1A 'on':2A
+ * 'glacier':3A,6 'a':5. `heading` "" for all but a result's first passage; one written alone, with
+ * text "", can be put before a passage's with tsvector_concat. Words beyond the first PASSAGE_WORDS
+ * are left out. ERR_NO_MEMORY, ERR_TOO_LARGE (the buffer's cap).
  */
 enum { PASSAGE_WORDS = 8000, PASSAGE_WORDS_BYTES = 2 << 20 };
 int passage_words_write(struct passage_words *w, const char *heading, const char *text,
                         size_t length, struct buffer *out);
+
+/* Some of them kept, so that what they remember is of use to the next passage. For many threads.
+ * `lock` is the owner's to initialise. */
+enum { WORDS_POOL = 8 };
+struct words_pool {
+    pthread_mutex_t lock;
+    struct passage_words *idle[WORDS_POOL]; /* the one that came back last at the end */
+    size_t count;
+};
+int words_pool_take(struct words_pool *pool, const char *language, struct passage_words **out);
+void words_pool_give(struct words_pool *pool, struct passage_words *w); /* NULL is fine */
+void words_pool_free(struct words_pool *pool);
 
 /* Has this language lexemes of its own beside Porter's? */
 bool words_stemmed_apart(const char *language);

@@ -106,14 +106,16 @@ enum pg_type {
     PG_FLOAT8,
     PG_TEXT,
     PG_BYTEA,
-    PG_VECTOR,  /* float32 */
-    PG_HALFVEC, /* IEEE binary16 in the machine's byte order (database/vector_half.h) */
+    PG_VECTOR,   /* float32 */
+    PG_HALFVEC,  /* IEEE binary16 in the machine's byte order (database/vector_half.h) */
+    PG_TSVECTOR, /* in the server's binary form (database/tsvector.h) */
     PG_INT8_ARRAY,
     PG_FLOAT8_ARRAY,
     PG_TEXT_ARRAY,
     PG_BYTEA_ARRAY,
     PG_VECTOR_ARRAY,
     PG_HALFVEC_ARRAY,
+    PG_TSVECTOR_ARRAY,
     PG_TYPES
 };
 
@@ -150,6 +152,10 @@ struct pg_value {
 #define P_TEXTNS(a, n)                                                                             \
     ((struct pg_value){.type = PG_TEXT_ARRAY, .data = (a), .count = (n), .number = 1})
 #define P_BYTEAS(a, n) ((struct pg_value){.type = PG_BYTEA_ARRAY, .data = (a), .count = (n)})
+/* The server checks their form; see PG_TSVECTOR. */
+#define P_TSVECTOR(p, n)                                                                           \
+    ((struct pg_value){.type = PG_TSVECTOR, .data = (p), .number = (int64_t)(n)})
+#define P_TSVECTORS(a, n) ((struct pg_value){.type = PG_TSVECTOR_ARRAY, .data = (a), .count = (n)})
 /* count x d, row after row; unnest($1::vector[]) gives them back in order. On NULL: all NULL. */
 #define P_VECTORS(v, n, d)                                                                         \
     ((struct pg_value){.type = PG_VECTOR_ARRAY, .data = (v), .count = (n), .dimension = (d)})

@@ -7,9 +7,17 @@
 
 /* pg_type.dat: these never change */
 static const Oid fixed_types[PG_TYPES] = {
-    [PG_INT8] = 20,           [PG_BOOL] = 16,         [PG_FLOAT8] = 701,
-    [PG_TEXT] = 25,           [PG_BYTEA] = 17,        [PG_INT8_ARRAY] = 1016,
-    [PG_FLOAT8_ARRAY] = 1022, [PG_TEXT_ARRAY] = 1009, [PG_BYTEA_ARRAY] = 1001,
+    [PG_INT8] = 20,
+    [PG_BOOL] = 16,
+    [PG_FLOAT8] = 701,
+    [PG_TEXT] = 25,
+    [PG_BYTEA] = 17,
+    [PG_INT8_ARRAY] = 1016,
+    [PG_FLOAT8_ARRAY] = 1022,
+    [PG_TEXT_ARRAY] = 1009,
+    [PG_BYTEA_ARRAY] = 1001,
+    [PG_TSVECTOR] = 3614,
+    [PG_TSVECTOR_ARRAY] = 3643,
 };
 
 /* ---- one host ---- */

@@ -15,9 +15,10 @@ static const struct {
     bool array;
     enum pg_type element;
 } shapes[PG_TYPES] = {
-    [PG_INT8_ARRAY] = {true, PG_INT8},     [PG_FLOAT8_ARRAY] = {true, PG_FLOAT8},
-    [PG_TEXT_ARRAY] = {true, PG_TEXT},     [PG_BYTEA_ARRAY] = {true, PG_BYTEA},
-    [PG_VECTOR_ARRAY] = {true, PG_VECTOR}, [PG_HALFVEC_ARRAY] = {true, PG_HALFVEC},
+    [PG_INT8_ARRAY] = {true, PG_INT8},         [PG_FLOAT8_ARRAY] = {true, PG_FLOAT8},
+    [PG_TEXT_ARRAY] = {true, PG_TEXT},         [PG_BYTEA_ARRAY] = {true, PG_BYTEA},
+    [PG_VECTOR_ARRAY] = {true, PG_VECTOR},     [PG_HALFVEC_ARRAY] = {true, PG_HALFVEC},
+    [PG_TSVECTOR_ARRAY] = {true, PG_TSVECTOR},
 };
 
 static bool is_null(const struct pg_value *v)
@@ -77,6 +78,7 @@ static size_t encoded_size(const struct pg_value *v)
         return ARRAY_HEAD + v->count * (4 + (v->data ? vector_size(v) : 0));
     case PG_TEXT_ARRAY:
     case PG_BYTEA_ARRAY:
+    case PG_TSVECTOR_ARRAY:
         for (size_t i = 0; i < v->count; i++) {
             element(v, i, &length);
             size += 4 + length;
@@ -159,7 +161,7 @@ static bool has_nulls(const struct pg_value *v)
     size_t length;
     if (v->type == PG_VECTOR_ARRAY || v->type == PG_HALFVEC_ARRAY)
         return !v->data;
-    if (v->type != PG_TEXT_ARRAY && v->type != PG_BYTEA_ARRAY)
+    if (v->type == PG_INT8_ARRAY || v->type == PG_FLOAT8_ARRAY)
         return false;
     for (size_t i = 0; i < v->count; i++)
         if (!element(v, i, &length))
@@ -262,7 +264,7 @@ int pg_encode(struct pg *c, const struct pg_value *values, size_t count, struct 
         out->lengths[i] = 0;
         if (is_null(v))
             continue;
-        if (v->type == PG_TEXT || v->type == PG_BYTEA) {
+        if (v->type == PG_TEXT || v->type == PG_BYTEA || v->type == PG_TSVECTOR) {
             pass_through(v, out, i);
             continue;
         }

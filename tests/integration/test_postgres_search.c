@@ -51,18 +51,17 @@ static void put(const char *key, const char *collection, const char *language, c
     ok(passage_words_open(language, &w));
     ok(passage_words_write(w, heading, text, strlen(text), &words));
     passage_words_close(w);
-    ok(PG_NUMBER(
-        c, &id, 0,
-        "WITH n AS (SELECT coalesce(max(media_id), 0) + 1 AS id FROM media), "
-        "r AS (INSERT INTO result (result_id, state, content, settings, text_settings, "
-        "chunk_count, language) SELECT id, 1, sha256($1::text::bytea), '', '', 1, $3 FROM "
-        "n), k AS (INSERT INTO chunk (chunk_id, result_id, start_ms, end_ms, byte_offset, "
-        "ordinal, text, words) SELECT id, id, -1, -1, 0, 0, $4, $5::text::tsvector FROM n) "
-        "INSERT INTO media (media_id, version_id, job_id, result_id, uploaded_ms, "
-        "event_ms, bucket, key, collection, language) SELECT id, id, id, id, id, id, 'b', "
-        "$1, $2, $3 FROM n RETURNING media_id",
-        P_TEXT(key), P_TEXT(collection), P_TEXT(language), P_TEXT(text),
-        P_TEXTN(buffer_string(&words), words.length)));
+    ok(PG_NUMBER(c, &id, 0,
+                 "WITH n AS (SELECT coalesce(max(media_id), 0) + 1 AS id FROM media), "
+                 "r AS (INSERT INTO result (result_id, state, content, settings, text_settings, "
+                 "chunk_count, language) SELECT id, 1, sha256($1::text::bytea), '', '', 1, $3 FROM "
+                 "n), k AS (INSERT INTO chunk (chunk_id, result_id, start_ms, end_ms, byte_offset, "
+                 "ordinal, text, words) SELECT id, id, -1, -1, 0, 0, $4, $5 FROM n) "
+                 "INSERT INTO media (media_id, version_id, job_id, result_id, uploaded_ms, "
+                 "event_ms, bucket, key, collection, language) SELECT id, id, id, id, id, id, 'b', "
+                 "$1, $2, $3 FROM n RETURNING media_id",
+                 P_TEXT(key), P_TEXT(collection), P_TEXT(language), P_TEXT(text),
+                 P_TSVECTOR(buffer_string(&words), words.length)));
     assert_true(id > 0);
     buffer_free(&words);
     pg_release(c);
