@@ -17,8 +17,8 @@
 #include <stdio.h>
 
 #include "database/postgres.h"
-#include "database/rules.h"
 #include "database/postgres_words.h"
+#include "database/rules.h"
 #include "shared/buffer.h"
 #include "shared/error.h"
 #include "shared/pg.h"
