@@ -29,7 +29,8 @@ struct postgres_database_options {
     bool no_background;        /* starts no collector: for readers and short commands */
 };
 
-/* Connects once and checks the schema. ERR_SYSTEMIC (pg.h, "database_schema" among them) or
+/* Connects once and checks the schema. ERR_SYSTEMIC (pg.h, "database_schema" among them, and
+ * "import_unfinished") or
  * ERR_SCHEMA (a newer Aegis made it). Close with out->ops->close(out->ctx), which waits for changes
  * under way; threads must not call it any more by then. */
 int postgres_database_open(const struct postgres_database_options *options, struct database *out);

@@ -121,6 +121,19 @@ static const struct database_ops ops = {
 
 };
 
+/* What `aegis import` keeps its place in is there until it is done (move_postgres_write.c). */
+static int check_import(struct pg *c)
+{
+    int64_t unfinished;
+    int rc = pg_number(c, &unfinished, 0,
+                       "SELECT (to_regclass('aegis.import_progress') IS NOT NULL)::int", NULL, 0);
+    if (rc || !unfinished)
+        return rc;
+    return error_set(ERR_SYSTEMIC, "import_unfinished",
+                     "'%s' holds a part of an import only: run `aegis import` with its file again",
+                     pg_name(c));
+}
+
 static int check(struct store *s)
 {
     struct pg *c;
@@ -128,6 +141,8 @@ static int check(struct store *s)
     if (rc)
         return rc;
     rc = postgres_schema_check(c, migrations_postgres, migrations_postgres_count);
+    if (!rc)
+        rc = check_import(c);
     if (!rc)
         rc = store_measure_clock(s, c);
     pg_release(c);

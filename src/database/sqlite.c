@@ -116,6 +116,20 @@ static int open_writer(struct store *s, int64_t max_pages)
     return rc;
 }
 
+/* What `aegis import` keeps its place in is there until it is done (move_sqlite_write.c). */
+static int check_import(struct store *s)
+{
+    int64_t unfinished;
+    int rc =
+        SQL_NUMBER(&s->writer.c, &unfinished, 0,
+                   "SELECT count(*) FROM sqlite_schema WHERE name = ?1", V_TEXT("import_progress"));
+    if (rc || !unfinished)
+        return rc;
+    return error_set(ERR_SYSTEMIC, "import_unfinished",
+                     "'%s' holds a part of an import only: run `aegis import` with its file again",
+                     s->path);
+}
+
 static int read_identity(struct store *s)
 {
     sqlite3_stmt *row;
@@ -139,6 +153,8 @@ static int open_parts(struct store *s, const struct sqlite_database_options *o)
         rc = names_init(&s->names);
     if (!rc)
         rc = open_writer(s, o->max_pages);
+    if (!rc)
+        rc = check_import(s);
     if (!rc)
         rc = read_identity(s);
     if (!rc)

@@ -48,7 +48,7 @@ exits "and more of them" 0 "$client/psql" -qX -v ON_ERROR_STOP=1 "$old" -c "SET 
 ) &
 writer=$!
 pids+=("$writer")
-wait_until 20 eval '[ "$(sql "$old" "SELECT count(*) FROM aegis.garbage")" -ge 5 ]' || fail "somebody writes"
+wait_until 90 eval '[ "$(sql "$old" "SELECT count(*) FROM aegis.garbage")" -ge 5 ]' || fail "somebody writes"
 by_the_book dump DATABASE_URL="$old" BACKUP="$work/backup"
 kill "$writer"
 wait "$writer" 2>/dev/null

@@ -40,7 +40,7 @@ control '{"rules":[{"path":"/v1/chat/completions","times":-1,"delay_ms":600000}]
 "$AEGIS" --data "$data" --set workers=3 serve >"$work/serve.log" 2>&1 &
 serve=$!
 pids+=("$serve")
-wait_until 20 eval '[ "$(aegis jobs --json --state running | jq ".jobs | length")" = 3 ]' || fail "three jobs run" "$(states "$data")"
+wait_until 90 eval '[ "$(aegis jobs --json --state running | jq ".jobs | length")" = 3 ]' || fail "three jobs run" "$(states "$data")"
 spent=$(aegis usage --json | jq '[.usage[].cost_usd] | add')
 
 # ---- to PostgreSQL ----
@@ -73,11 +73,11 @@ DATABASE_URL=$killed aegis db migrate >/dev/null
 "$client/psql" -qX "$killed" -c "BEGIN; LOCK TABLE aegis.segment IN EXCLUSIVE MODE; SELECT pg_sleep(600)" >/dev/null 2>&1 &
 locker=$!
 pids+=("$locker")
-wait_until 10 eval '[ "$(sql "$killed" "SELECT count(*) FROM pg_locks WHERE relation = '"'aegis.segment'"'::regclass AND granted")" -ge 1 ]'
+wait_until 90 eval '[ "$(sql "$killed" "SELECT count(*) FROM pg_locks WHERE relation = '"'aegis.segment'"'::regclass AND granted")" -ge 1 ]'
 DATABASE_URL=$killed "$AEGIS" --data "$data" import "$work/house.aegis" >"$work/import.out" 2>&1 &
 import=$!
 pids+=("$import")
-wait_until 20 eval '[ "$(sql "$killed" "SELECT count(*) FROM pg_locks WHERE relation = '"'aegis.segment'"'::regclass AND NOT granted")" -ge 1 ]' ||
+wait_until 90 eval '[ "$(sql "$killed" "SELECT count(*) FROM pg_locks WHERE relation = '"'aegis.segment'"'::regclass AND NOT granted")" -ge 1 ]' ||
     fail "the import waits for a lock" "$(cat "$work/import.out")"
 exits "a second import at the same time is refused" 1 env DATABASE_URL="$killed" aegis import "$work/house.aegis"
 contains "because of the first" "another import" "$out"
@@ -85,9 +85,11 @@ kill -9 "$import"
 wait "$import" 2>/dev/null
 sql "$killed" "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()" >/dev/null
 wait "$locker"
-wait_until 10 eval '[ "$(sql "$killed" "SELECT count(*) FROM pg_locks WHERE locktype = '"'advisory'"' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")" = 0 ]'
+wait_until 90 eval '[ "$(sql "$killed" "SELECT count(*) FROM pg_locks WHERE locktype = '"'advisory'"' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")" = 0 ]'
 equal "it stopped on the way" "chunk" "$(sql "$killed" "SELECT string_agg(table_name, ' ') FROM aegis.import_progress WHERE table_name IN ('chunk', 'model_call')")"
 cp "$work/house.aegis" "$work/other.aegis"
+exits "nobody works on a part of a house" 5 env DATABASE_URL="$killed" aegis worker --until-idle
+contains "and it is said what to do" "aegis import" "$out"
 exits "a copy of the file is the same import" 0 sh -c "DATABASE_URL='$killed' aegis import --json '$work/other.aegis' >'$work/resumed.json'"
 equal "which went on where it was" true "$(jq '.resumed_rows > 100' "$work/resumed.json")"
 exits "it can be exported" 0 sh -c "DATABASE_URL='$killed' aegis export --json '$work/killed.aegis' >'$work/killed.json'"
@@ -111,7 +113,7 @@ for round in $(seq 30); do
     [ ! -e "$work/home/aegis.db" ] || break
     "$AEGIS" --data "$work/home" import "$work/back.aegis" >"$work/import.out" 2>&1 &
     import=$!
-        wait_until 5 eval '[ -e "$work/home/aegis.db.import" ] || ! kill -0 "$import"'
+        wait_until 90 eval '[ -e "$work/home/aegis.db.import" ] || ! kill -0 "$import"'
     sleep "0.$(printf %03d $((RANDOM % (10 * round))))"
     kill -9 "$import" 2>/dev/null
     wait "$import" 2>/dev/null
