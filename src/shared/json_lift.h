@@ -48,9 +48,9 @@ bool json_lifted_string(const struct json_lifted *lifted, const json_t *value,
  * RFC 8259? */
 bool json_lifted_valid(const struct json_slice *slice);
 
-/* Parses a whole document with its strings of `threshold` bytes or more lifted and put back, so that
- * the result is json_parse_whole's, only sooner. False if that one has to be asked: the document is
- * not valid, or has a key that long, or something that looks like a stand-in. */
+/* Parses a whole document with its strings of `threshold` bytes or more lifted and put back, so
+ * that the result is json_parse_whole's, only sooner. False if that one has to be asked: the
+ * document is not valid, or has a key that long, or something that looks like a stand-in. */
 bool json_parse_lifted(const char *text, size_t length, size_t threshold, json_t **out);
 
 void json_lifted_free(struct json_lifted *lifted);
