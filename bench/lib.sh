@@ -152,8 +152,9 @@ peer() {
     "$(node_peers)" "bench/peers/$script.js" "$@"
 }
 
-# measured COMMAND...: runs it, its output to $work/out, its measure to $work/measure.
-measured() { "$BUILD/bench/bench_measure" "$work/measure" "$@" >"$work/out"; }
+# measured COMMAND...: runs it, its output to $work/out, its measure to $work/measure. What came before is on disk
+# first, for Aegis and peers alike: it would be written during the measurement.
+measured() { sync && "$BUILD/bench/bench_measure" "$work/measure" "$@" >"$work/out"; }
 measure() { jq -r ".$1" "$work/measure"; }
 measured_tree() { "$BUILD/bench/bench_measure" --tree "$work/measure" "$@" >"$work/out"; }
 
