@@ -8,7 +8,7 @@
 
 #include "shared/error.h"
 
-enum { BLOCK_SIZE = 8192 };
+enum { BLOCK_SIZE = 4096 };
 
 struct arena_block {
     struct arena_block *next;
