@@ -57,6 +57,8 @@ struct spaces {
     pthread_mutex_t lock;
     struct space_known items[SPACES_KNOWN];
     size_t count;
+    struct embedding_space named[SPACES_KNOWN]; /* as space_ensure found them */
+    size_t named_count;
     struct space_statement statements[SPACE_STATEMENTS];
     size_t statement_count;
 };
