@@ -11,7 +11,7 @@ enum {
     BATCH_CHANGES = 256,   /* of one transaction: bounds how long its locks are held */
     BATCH_BYTES = 8 << 20, /* about, of what its changes send */
     TRIES = 12,            /* after conflicts with other processes */
-    SECOND_LEADER = 16,    /* changes that wait, to be worth a second transaction at a time */
+    SECOND_LEADER = 48,    /* changes that wait, to be worth a second transaction at a time */
 };
 
 struct change {

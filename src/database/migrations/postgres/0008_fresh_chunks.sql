@@ -8,7 +8,7 @@
 CREATE TABLE chunk_fresh (PRIMARY KEY (chunk_id)) INHERITS (chunk)
     WITH (toast_tuple_target = 4080, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX chunk_fresh_by_result ON chunk_fresh (result_id, ordinal);
-COMMENT ON TABLE chunk_fresh IS 'Rows of chunk that are not in its index of words yet';
+COMMENT ON TABLE chunk_fresh IS 'Rows of chunk that are not in its index of words yet; who reads chunk has them too';
 COMMENT ON COLUMN chunk_fresh.chunk_id IS 'As in chunk';
 COMMENT ON COLUMN chunk_fresh.result_id IS 'As in chunk';
 COMMENT ON COLUMN chunk_fresh.start_ms IS 'As in chunk';
