@@ -6,7 +6,7 @@
 -- has those of chunk_fresh too, so that nobody has to know of it, older workers among them. Both take
 -- their ids from chunk's sequence.
 CREATE TABLE chunk_fresh (PRIMARY KEY (chunk_id)) INHERITS (chunk)
-    WITH (toast_tuple_target = 4080, autovacuum_vacuum_scale_factor = 0.05);
+    WITH (toast_tuple_target = 8160, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX chunk_fresh_by_result ON chunk_fresh (result_id, ordinal);
 COMMENT ON TABLE chunk_fresh IS 'Rows of chunk that are not in its index of words yet; who reads chunk has them too';
 COMMENT ON COLUMN chunk_fresh.chunk_id IS 'As in chunk';
@@ -17,3 +17,6 @@ COMMENT ON COLUMN chunk_fresh.byte_offset IS 'As in chunk';
 COMMENT ON COLUMN chunk_fresh.ordinal IS 'As in chunk';
 COMMENT ON COLUMN chunk_fresh.text IS 'As in chunk';
 COMMENT ON COLUMN chunk_fresh.words IS 'As in chunk';
+
+-- A result of some kilobytes stands in its row: compressing its summary took longer than writing it.
+ALTER TABLE result SET (toast_tuple_target = 4080);
