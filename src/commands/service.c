@@ -16,9 +16,6 @@ enum {
     PAUSE_GRACE_MS = 5000
 };
 
-/* Counting a long queue takes its time: it gets at most one part in so many of ours. */
-enum { COUNTING_SHARE = 20 };
-
 /* ---- which jobs are this process's ---- */
 
 /* The ids of the jobs worked on last, by their low bits: a worker has far fewer at a time, and what
@@ -86,13 +83,9 @@ int service_open(struct service *s, struct app *app, bool process)
 
 static int is_idle(struct service *s, bool *idle)
 {
-    struct queue_stats stats;
-    int64_t began = clock_monotonic_ms();
-    if (began < s->count_again_ms)
-        return OK;
-    int rc = s->app->queue.ops->stats(s->app->queue.ctx, &stats);
-    s->count_again_ms = began + COUNTING_SHARE * (clock_monotonic_ms() - began);
-    *idle = !rc && stats.visible + stats.in_flight + stats.delayed == 0;
+    bool visible, any;
+    int rc = s->app->queue.ops->pending(s->app->queue.ctx, &visible, &any);
+    *idle = !rc && !any;
     return rc;
 }
 

@@ -16,8 +16,7 @@ struct service {
     int64_t succeeded, dead;
     int64_t paused_ms; /* since when, monotonic; 0: it runs */
     int64_t pause_checked_ms;
-    int64_t count_again_ms; /* the queue, monotonic */
-    bool away;              /* the events cannot be read at present */
+    bool away; /* the events cannot be read at present */
 };
 
 /* Opens what is needed, catches signals, starts a processor if `process`. */
