@@ -283,6 +283,9 @@ struct job_end {
 /* Closes the open attempt, moves the job to its new state, writes the outbox row, and gives the
  * rows of results in the making to the collector if the job is over. */
 void job_finish(struct batch *b, struct job_image *job, const struct job_end *end);
+/* A dead letter is given up: the job becomes cancelled. Stage, reason and message stay: they say
+ * why it had died. */
+void job_give_up(struct batch *b, struct job_image *job, const char *detail);
 void job_move(struct batch *b, struct job_image *job, enum job_state state); /* and counts it */
 /* A queued job of this medium and version, the medium's newest. */
 struct job_image *job_make(struct batch *b, struct media_image *media, int64_t version_id,

@@ -376,7 +376,7 @@ int postgres_result_append(void *ctx, int64_t job_id, int64_t result_id,
 {
     static const struct change_verbs verbs = {.need = need_appending, .apply = append};
     struct appending a = {.job_id = job_id, .result_id = result_id};
-    int rc = prepare_slice(ctx, batch, "", &a.slice);
+    int rc = prepare_slice(ctx, batch, text_or_empty(batch->language), &a.slice);
     if (!rc)
         rc = change_run(ctx, &verbs, &a, a.slice.bytes, NULL);
     prepared_free(&a.slice);

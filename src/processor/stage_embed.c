@@ -153,6 +153,7 @@ static int embed_batch(struct job *job, const struct model_identity *model, size
     int rc = rows ? embed_rows(job, model, rows, count, &arena, &vectors) : (int)error_last()->code;
     struct result_batch batch = {
         .chunks = rows, .chunk_count = count, .space_id = job->space.id, .embeddings = vectors};
+    batch.language = job_language(job);
     batch.calls = job->calls.items;
     batch.call_count = job->calls.count;
     if (!rc)

@@ -361,6 +361,7 @@ static void test_missing_vector(void **state)
     struct pg_rows rows;
     struct pg_pool *bare;
     struct pg *b;
+    char package[64];
     (void)state;
     if (!pg_own_start(&own, "-c allow_system_table_mods=on"))
         skip();
@@ -375,8 +376,8 @@ static void test_missing_vector(void **state)
     ok(pg_query(b, &rows, "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'", NULL, 0));
     assert_int_equal(rows.count, 0);
     pg_rows_free(&rows);
-    fails(postgres_migrate(own.url, OWN, &options, &done), ERR_SYSTEMIC, "vector_missing",
-          "postgresql-17-pgvector");
+    snprintf(package, sizeof package, "postgresql-%d-pgvector", pg_server(b)->version / 10000);
+    fails(postgres_migrate(own.url, OWN, &options, &done), ERR_SYSTEMIC, "vector_missing", package);
     pg_release(b);
     pg_pool_close(bare);
     pg_own_stop(&own);
