@@ -6,6 +6,8 @@ row() {
     for round in $(seq "$ROUNDS"); do
         run_aegis_postgres "$jobs" 0 "$workers"
         note_postgres aegis "$jobs"
+        counting_server settle_words
+        note pg-aegis-settled "$(jq -n "$(tail -n 1 "$work/pg-aegis-server") + $(per_thousand "$(cat "$work/server-cpu")" "$jobs")")"
         without_tables
         peer_queued pgboss "$peer_jobs"
         counting_server peer_work pgboss "$peer_jobs" 0 64
@@ -14,6 +16,7 @@ row() {
     emit "end to end on PostgreSQL" "$(median "$work/pg-aegis")" jobs/s pg-boss "$(median "$work/pg-pgboss")"
     emit "processor time per 1,000 jobs" "$(median "$work/pg-aegis-cpu")" s pg-boss "$(median "$work/pg-pgboss-cpu")" lower
     emit "processor time of PostgreSQL per 1,000 jobs" "$(median "$work/pg-aegis-server")" s pg-boss "$(median "$work/pg-pgboss-server")" lower
+    emit "the same, with the index of words that is left for later" "$(median "$work/pg-aegis-settled")" s pg-boss "$(median "$work/pg-pgboss-server")" lower
     emit "peak memory, on PostgreSQL" "$(median "$work/pg-aegis-rss")" MiB pg-boss "$(median "$work/pg-pgboss-rss")" lower
     setting aegis "serve --until-idle, $workers workers, $jobs jobs"
     setting peer "one process, 64 jobs in flight, 16 connections, $peer_jobs jobs"
