@@ -180,7 +180,7 @@ static int embed_large(struct job *job, const struct model_identity *model)
     const struct database *db = &job->processor->ports.database;
     int64_t chunks_done, segments_done;
     struct buffer scratch;
-    int rc = db->ops->result_begin(db->ctx, job->work->job_id, &job->key, &job->result_id,
+    int rc = db->ops->result_begin(db->ctx, job->work->job_id, &job->key, job->space.id, &job->result_id,
                                    &chunks_done, &segments_done);
     if (!rc)
         rc = append_segments(job, segments_done);
