@@ -71,6 +71,7 @@ static void store_close(void *ctx)
     words_pool_free(&s->words);
     pthread_mutex_destroy(&s->doubts.lock);
     pthread_mutex_destroy(&s->filling_lock);
+    free(s->url);
     free(s);
 }
 
@@ -164,7 +165,9 @@ static int open_parts(struct store *s, const struct postgres_database_options *o
 {
     struct pg_settings settings = {.connections =
                                        o->connections > 0 ? o->connections : DEFAULT_CONNECTIONS};
-    int rc = pg_pool_open(o->url, &settings, &s->pool);
+    s->url = strdup(o->url);
+    int rc = s->url ? pg_pool_open(o->url, &settings, &s->pool)
+                    : error_set(ERR_NO_MEMORY, NULL, "out of memory for the database");
     if (!rc)
         rc = check(s);
     return rc || o->no_background ? rc : background_start(s);

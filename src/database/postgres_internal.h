@@ -100,6 +100,8 @@ struct store {
     atomic_bool serving_seen; /* some space serves: it stays so for good */
     pthread_mutex_t filling_lock;
     struct pg *filling; /* holds the lock of who fills a space; NULL: not held */
+    struct pg_pool *filling_pool;
+    char *url;
 };
 
 /* The server's time. */

@@ -164,7 +164,6 @@ int postgres_space_serve(void *ctx, int64_t space_id)
 /* ---- one that fills at a time ---- */
 
 static const char TRY_FILL[] = "SELECT pg_try_advisory_lock(hashtext('aegis.fill'))::int";
-static const char END_FILL[] = "SELECT pg_advisory_unlock(hashtext('aegis.fill'))::int";
 
 static int busy(struct store *s)
 {
@@ -173,38 +172,51 @@ static int busy(struct store *s)
                      pg_pool_name(s->pool));
 }
 
-/* The connection is kept: the lock is its session's. */
+static int take_fill_lock(struct pg_pool *pool, struct store *s, struct pg **out)
+{
+    int64_t got = 0;
+    int rc = pg_acquire(pool, s->wait_ms, NULL, out);
+    if (!rc)
+        rc = pg_number(*out, &got, 0, TRY_FILL, NULL, 0);
+    return rc || got ? rc : busy(s);
+}
+
+/* The lock is a session's: a connection of its own, as the pool's may be few. */
 int postgres_space_fill_begin(void *ctx)
 {
+    static const struct pg_settings settings = {.connections = 1};
     struct store *s = ctx;
     struct pg *c = NULL;
-    int64_t got = 0;
+    struct pg_pool *pool = NULL;
     pthread_mutex_lock(&s->filling_lock);
-    int rc = s->filling ? busy(s) : store_hold(s, &c);
+    int rc = s->filling ? busy(s) : pg_pool_open(s->url, &settings, &pool);
     if (!rc)
-        rc = pg_number(c, &got, 0, TRY_FILL, NULL, 0);
-    if (!rc && !got)
-        rc = busy(s);
-    if (!rc)
+        rc = take_fill_lock(pool, s, &c);
+    if (!rc) {
         s->filling = c;
+        s->filling_pool = pool;
+    }
     pthread_mutex_unlock(&s->filling_lock);
-    if (rc)
+    if (rc) {
+        struct error kept = *error_last();
         pg_release(c);
+        pg_pool_close(pool);
+        error_restore(&kept);
+    }
     return rc;
 }
 
+/* The server ends the lock with the session. */
 void postgres_space_fill_end(void *ctx)
 {
     struct store *s = ctx;
     struct error kept = *error_last();
-    int64_t was;
     pthread_mutex_lock(&s->filling_lock);
-    struct pg *c = s->filling;
+    pg_release(s->filling);
+    pg_pool_close(s->filling_pool);
     s->filling = NULL;
+    s->filling_pool = NULL;
     pthread_mutex_unlock(&s->filling_lock);
-    if (c)
-        pg_number(c, &was, 0, END_FILL, NULL, 0); /* else the server ends it with the session */
-    pg_release(c);
     error_restore(&kept);
 }
 

@@ -7,7 +7,19 @@
 #include "shared/json.h"
 #include "shared/random.h"
 
-enum { PUBLISH_TRIES = 4 };
+enum { PUBLISH_TRIES = 4, SWITCH_TRIES = 4 };
+
+/* False: it had nothing to do. */
+static bool stage_model(struct job *job, enum model_operation operation, struct model_identity *m)
+{
+    bool used = operation == MODEL_TRANSCRIBE ? job_is_recording(job) : job->chunk_count > 0;
+    if (!used || operation != MODEL_EMBED)
+        return used && !provider_identify(job->processor, operation, m);
+    *m = (struct model_identity){0};
+    snprintf(m->provider, sizeof m->provider, "%s", job->space.provider);
+    snprintf(m->model, sizeof m->model, "%s", job->space.model);
+    return true;
+}
 
 /* {"transcribe":{"provider":"openai","model":"gpt-transcribe"},...}: what made the result. */
 static const char *stages_json(struct job *job)
@@ -22,9 +34,7 @@ static const char *stages_json(struct job *job)
     buffer_append_char(&b, '{');
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
         struct model_identity m;
-        bool used =
-            made[i].operation == MODEL_TRANSCRIBE ? job_is_recording(job) : job->chunk_count > 0;
-        if (!used || provider_identify(job->processor, made[i].operation, &m))
+        if (!stage_model(job, made[i].operation, &m))
             continue;
         buffer_printf(&b, "%s\"%s\":{\"provider\":", b.length > 1 ? "," : "", made[i].stage);
         json_append_string(&b, m.provider, strlen(m.provider));
@@ -77,13 +87,29 @@ static int publish_new(struct job *job, struct publication *publication)
     return rc;
 }
 
+/* While the embedding model is being changed publications wait, for seconds at most. */
+static int publish_once(struct job *job, const struct publication *publication)
+{
+    enum { HELD_MS = 100 };
+    const struct database *db = &job->processor->ports.database;
+    int rc;
+    while ((rc = db->ops->publish(db->ctx, publication)) == ERR_TRANSIENT &&
+           !strcmp(error_last()->reason, "space_held")) {
+        struct error e = *error_last();
+        if (sleep_cancellable(HELD_MS, job->cancel))
+            return error_restore(&e);
+    }
+    job->switched = rc == ERR_TRANSIENT && !strcmp(error_last()->reason, "space_switched");
+    return rc;
+}
+
 /* What the attempt paid for hangs on this one call: a database that is busy is asked again before
  * the attempt is given up. */
 static int publish_patiently(struct job *job, const struct publication *publication)
 {
-    const struct database *db = &job->processor->ports.database;
-    int rc = db->ops->publish(db->ctx, publication);
-    for (int tries = 1; rc && error_class(error_last()) == ERR_TRANSIENT && tries < PUBLISH_TRIES;
+    int rc = publish_once(job, publication);
+    for (int tries = 1; rc && !job->switched && error_class(error_last()) == ERR_TRANSIENT &&
+                        tries < PUBLISH_TRIES;
          tries++) {
         struct error e = *error_last();
         uint64_t word;
@@ -91,12 +117,12 @@ static int publish_patiently(struct job *job, const struct publication *publicat
         if (sleep_cancellable(retry_delay(&job->processor->settings.retry, tries, 0, word),
                               job->cancel))
             return error_restore(&e);
-        rc = db->ops->publish(db->ctx, publication);
+        rc = publish_once(job, publication);
     }
     return rc;
 }
 
-int stage_publish(struct job *job)
+static int publish_job(struct job *job)
 {
     struct publication publication = {.job_id = job->work->job_id,
                                       .attempt = job->work->attempt,
@@ -121,5 +147,21 @@ int stage_publish(struct job *job)
     rc = publish_patiently(job, &publication);
     if (rc == OK || rc == ERR_CONFLICT)
         job->calls.count = 0; /* recorded in either case */
+    return rc;
+}
+
+/* Another space serves since the chunks were embedded: they are embedded in that one. */
+int stage_publish(struct job *job)
+{
+    int rc = OK;
+    for (int tries = 0; tries < SWITCH_TRIES; tries++) {
+        rc = job->switched ? stage_embed(job) : OK;
+        if (!rc)
+            rc = publish_job(job);
+        if (!rc || !job->switched)
+            return rc;
+        if (strcmp(error_last()->reason, "space_switched") != 0)
+            return rc; /* embedding failed: this goes on from there */
+    }
     return rc;
 }
