@@ -153,7 +153,12 @@ static int embed_query(struct run *r, const struct embedder *embedder)
 
 static int no_provider(struct run *r, int rc)
 {
-    return arm_failed(r, rc, "no_embedding_provider",
+    struct error e = *error_last();
+    if (rc == ERR_SYSTEMIC) { /* for jobs; a search goes on */
+        e.code = ERR_NOT_FOUND;
+        error_restore(&e);
+    }
+    return arm_failed(r, e.code, "no_embedding_provider",
                       "the meaning was not searched, results come from words alone");
 }
 

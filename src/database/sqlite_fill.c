@@ -209,7 +209,7 @@ static int note_filled(struct transaction *tx, const struct filling *f)
 {
     return SQL_RUN(tx->c,
                    "UPDATE embedding_space SET filled = filled + 1, generation = generation + (?2 "
-                   "<= tail OR space_id = (SELECT space_id FROM serving)), tail = CASE WHEN ?2 <= "
+                   "<= tail OR space_id = (SELECT space_id FROM serving_space)), tail = CASE WHEN ?2 <= "
                    "tail THEN 0 ELSE tail END WHERE space_id = ?1",
                    V_INT(f->space_id), V_INT(f->least));
 }

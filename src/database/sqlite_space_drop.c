@@ -59,7 +59,7 @@ static int mark(struct transaction *tx, void *arg)
 {
     const struct dropping *d = arg;
     int64_t serves, known;
-    int rc = SQL_NUMBER(tx->c, &serves, 0, "SELECT 1 FROM serving WHERE space_id = ?1",
+    int rc = SQL_NUMBER(tx->c, &serves, 0, "SELECT 1 FROM serving_space WHERE space_id = ?1",
                         V_INT(d->space_id));
     if (!rc && serves)
         rc = error_set(ERR_CONFLICT, "space_serves",

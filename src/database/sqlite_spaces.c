@@ -47,7 +47,7 @@ int sqlite_space_ensure(void *ctx, struct embedding_space *space)
 
 static const char SPACES[] =
     "SELECT space_id, provider, model, revision, dimension, chunks, space_id = (SELECT "
-    "s.space_id FROM serving s), dropping FROM embedding_space WHERE chunks > 0 OR dropping "
+    "s.space_id FROM serving_space s), dropping FROM embedding_space WHERE chunks > 0 OR dropping "
     "ORDER BY chunks DESC, space_id";
 
 static void read_use(sqlite3_stmt *row, struct space_use *use)
@@ -95,7 +95,7 @@ int sqlite_space_serving(void *ctx, struct serving_space *out)
     *out = (struct serving_space){0};
     int rc = sql_first(&r->main, &row,
                        "SELECT e.space_id, e.provider, e.model, e.revision, e.dimension, e.chunks, "
-                       "l.chunks - e.chunks, 0 FROM serving s JOIN embedding_space e ON e.space_id = "
+                       "l.chunks - e.chunks, 0 FROM serving_space s JOIN embedding_space e ON e.space_id = "
                        "s.space_id JOIN ledger l",
                        NULL, 0);
     if (row) {
@@ -116,7 +116,7 @@ static int read_serving(struct transaction *tx)
     sqlite3_stmt *row;
     if (tx->serving.known)
         return OK;
-    int rc = sql_first(tx->c, &row, "SELECT space_id, held_until_ms FROM serving", NULL, 0);
+    int rc = sql_first(tx->c, &row, "SELECT space_id, held_until_ms FROM serving_space", NULL, 0);
     if (row) {
         tx->serving.space_id = sql_int(row, 0);
         tx->serving.held_until_ms = sql_int(row, 1);
@@ -131,7 +131,7 @@ static int read_serving(struct transaction *tx)
 static int set_serving(struct transaction *tx, int64_t space_id, int64_t held_until_ms)
 {
     tx->serving.known = false;
-    return SQL_RUN(tx->c, "UPDATE serving SET space_id = ?1, held_until_ms = ?2", V_INT(space_id),
+    return SQL_RUN(tx->c, "UPDATE serving_space SET space_id = ?1, held_until_ms = ?2", V_INT(space_id),
                    V_INT(held_until_ms));
 }
 
@@ -170,7 +170,7 @@ static int hold(struct transaction *tx, void *arg)
 {
     const int64_t *hold_ms = arg;
     tx->serving.known = false;
-    return SQL_RUN(tx->c, "UPDATE serving SET held_until_ms = ?1",
+    return SQL_RUN(tx->c, "UPDATE serving_space SET held_until_ms = ?1",
                    V_INT(*hold_ms > 0 ? tx->now_ms + *hold_ms : 0));
 }
 

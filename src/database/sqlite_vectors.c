@@ -228,7 +228,7 @@ static int refresh_all(struct store *s, struct connection *c, bool *whole)
     sqlite3_stmt *row;
     bool more;
     int rc = SQL_BEGIN(c, &row,
-                       "SELECT e.space_id FROM embedding_space e JOIN serving s WHERE e.space_id = "
+                       "SELECT e.space_id FROM embedding_space e JOIN serving_space s WHERE e.space_id = "
                        "s.space_id OR (s.space_id = 0 AND e.space_id IN (SELECT space_id FROM "
                        "result WHERE state = 0)) LIMIT ?1",
                        V_INT(VECTOR_SPACES));
@@ -250,7 +250,7 @@ static int mark_tail(struct transaction *tx, void *arg)
     const int64_t *space_id = arg;
     return SQL_RUN(tx->c,
                    "UPDATE embedding_space SET tail = max(tail, ?2) WHERE space_id = ?1 AND "
-                   "space_id <> (SELECT space_id FROM serving)",
+                   "space_id <> (SELECT space_id FROM serving_space)",
                    V_INT(*space_id), V_INT(tx->ledger.value[NEXT_CHUNK] - 1));
 }
 
@@ -258,7 +258,7 @@ static int is_marked(struct connection *c, int64_t space_id, int64_t *marked)
 {
     return SQL_NUMBER(c, marked, 1,
                       "SELECT e.space_id = s.space_id OR e.tail >= l.next_chunk - 1 FROM "
-                      "embedding_space e JOIN serving s JOIN ledger l WHERE e.space_id = ?1",
+                      "embedding_space e JOIN serving_space s JOIN ledger l WHERE e.space_id = ?1",
                       V_INT(space_id));
 }
 

@@ -3,12 +3,12 @@
 
 -- One row: where searches look; space_id 0: nothing was ever embedded. Until held_until_ms nothing with
 -- embeddings is published.
-CREATE TABLE serving (
+CREATE TABLE serving_space (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     space_id INTEGER NOT NULL,
     held_until_ms INTEGER NOT NULL
 ) STRICT;
-INSERT INTO serving SELECT 1, coalesce((SELECT space_id FROM embedding_space WHERE chunks > 0
+INSERT INTO serving_space SELECT 1, coalesce((SELECT space_id FROM embedding_space WHERE chunks > 0
     ORDER BY chunks DESC, space_id LIMIT 1), 0), 0;
 
 -- For the vector index, which is filled in order of chunk ids. filled: how often embeddings were added
