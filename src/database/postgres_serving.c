@@ -287,14 +287,16 @@ static int drop_rows(struct pg *c, struct dropping *d)
     return OK;
 }
 
-/* The row and the empty tables stay, for what is remembered of a space never changes. The collector
- * may have counted down what is void now: it waits for this lock. */
+/* The row and the empty tables stay, for what is remembered of a space never changes. Emptying may
+ * have to wait for whoever reads a table, so the lock comes after it: that the space is marked keeps
+ * it from serving. The collector may have counted down what is void now: it waits for the lock. */
 static int end(struct pg *c, struct dropping *d)
 {
-    int rc = check_drop(c, d->space_id);
+    int rc = PG_RUN(c, "SELECT clear_embedding_space($1)", P_INT(d->space_id));
+    if (!rc)
+        rc = check_drop(c, d->space_id);
     if (rc)
         return rc;
-    PG_SEND(c, "SELECT clear_embedding_space($1)", P_INT(d->space_id));
     PG_SEND(c, "DELETE FROM space_total WHERE space_id = $1", P_INT(d->space_id));
     PG_SEND(c, "UPDATE embedding_space SET dropping = false WHERE space_id = $1",
             P_INT(d->space_id));

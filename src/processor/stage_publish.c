@@ -9,32 +9,23 @@
 
 enum { PUBLISH_TRIES = 4, SWITCH_TRIES = 4 };
 
-/* False: it had nothing to do. */
-static bool stage_model(struct job *job, enum model_operation operation, struct model_identity *m)
-{
-    bool used = operation == MODEL_TRANSCRIBE ? job_is_recording(job) : job->chunk_count > 0;
-    if (!used || operation != MODEL_EMBED)
-        return used && !provider_identify(job->processor, operation, m);
-    *m = (struct model_identity){0};
-    snprintf(m->provider, sizeof m->provider, "%s", job->space.provider);
-    snprintf(m->model, sizeof m->model, "%s", job->space.model);
-    return true;
-}
-
-/* {"transcribe":{"provider":"openai","model":"gpt-transcribe"},...}: what made the result. */
+/* {"transcribe":{"provider":"openai","model":"gpt-transcribe"},...}: what made the result.
+ * Its embeddings are not of one model for good (database.h). */
 static const char *stages_json(struct job *job)
 {
     static const struct {
         const char *stage;
         enum model_operation operation;
     } made[] = {
-        {"transcribe", MODEL_TRANSCRIBE}, {"summarise", MODEL_SUMMARISE}, {"embed", MODEL_EMBED}};
+        {"transcribe", MODEL_TRANSCRIBE}, {"summarise", MODEL_SUMMARISE}};
     struct buffer b;
     buffer_init(&b, KIB(4));
     buffer_append_char(&b, '{');
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
         struct model_identity m;
-        if (!stage_model(job, made[i].operation, &m))
+        bool used =
+            made[i].operation == MODEL_TRANSCRIBE ? job_is_recording(job) : job->chunk_count > 0;
+        if (!used || provider_identify(job->processor, made[i].operation, &m))
             continue;
         buffer_printf(&b, "%s\"%s\":{\"provider\":", b.length > 1 ? "," : "", made[i].stage);
         json_append_string(&b, m.provider, strlen(m.provider));
