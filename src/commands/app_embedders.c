@@ -57,8 +57,10 @@ static int make(struct app *app, const char *model, int dimension)
     struct app_embedders *all = app->embedders;
     struct made *made = &all->made[all->count];
     if (all->count == EMBEDDERS)
-        return error_set(ERR_TOO_LARGE, NULL, "more than %d embedding models were used: start this "
-                         "process again", EMBEDDERS);
+        return error_set(ERR_TOO_LARGE, NULL,
+                         "more than %d embedding models were used: start this "
+                         "process again",
+                         EMBEDDERS);
     snprintf(made->model, sizeof made->model, "%s", model);
     made->dimension = dimension;
     int rc = app_openai(app, model, dimension, &made->provider);

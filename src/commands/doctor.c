@@ -98,7 +98,8 @@ const struct command command_doctor = {
     .description =
         "Checks libraries, helper programs, the parsers' sandbox, the configuration, the data "
         "directory (writable, room, file system), the databases, the queue, a pause, whether the "
-        "providers can be reached and take the key, and which embeddings serve. Each finding is ok, warn or FAIL and says "
+        "providers can be reached and take the key, and which embeddings serve. Each finding is "
+        "ok, warn or FAIL and says "
         "what to do. Exits 1 if one is FAIL.",
     .options = options,
     .examples = examples,

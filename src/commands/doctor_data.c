@@ -218,14 +218,14 @@ void check_spaces(struct findings *all)
     human_count(serving.chunks, chunks);
     human_count(serving.missing, missing);
     if (serving.missing > 0)
-        finding_add(all, "search", FINDING_WARN,
-                    arena_printf(&app->arena, "aegis reprocess --embed-model %s",
-                                 serving.space.model),
-                    "%s %s serves, and %s passages are not embedded by it", serving.space.provider,
-                    serving.space.model, missing);
+        finding_add(
+            all, "search", FINDING_WARN,
+            arena_printf(&app->arena, "aegis reprocess --embed-model %s", serving.space.model),
+            "%s %s serves, and %s passages are not embedded by it", serving.space.provider,
+            serving.space.model, missing);
     else if (difference)
-        finding_add(all, "search", FINDING_WARN, "`aegis reprocess --all` changes it too",
-                    "%s", difference);
+        finding_add(all, "search", FINDING_WARN, "`aegis reprocess --all` changes it too", "%s",
+                    difference);
     else
         finding_add(all, "search", FINDING_OK, NULL, "%s passages embedded by %s %s", chunks,
                     serving.space.provider, serving.space.model);

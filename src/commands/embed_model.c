@@ -124,9 +124,9 @@ static void time_left(const struct screen *s, const struct fill_state *state, ch
     int64_t took = clock_monotonic_ms() - s->began_ms, left = state->of - state->done;
     *out = '\0';
     if (took > RATE_AFTER_MS && state->embedded > 0 && left > 0)
-        snprintf(out, size, ", about %s left",
-                 human_duration((int64_t)((double)took * (double)left / (double)state->embedded),
-                                text));
+        snprintf(
+            out, size, ", about %s left",
+            human_duration((int64_t)((double)took * (double)left / (double)state->embedded), text));
 }
 
 static void write_line(const struct screen *s, const struct fill_state *state, char *out,
@@ -182,12 +182,11 @@ static void undraw(const struct screen *s)
 
 json_t *embed_model_json(const struct embedder *embedder, const struct fill_state *state)
 {
-    return json_pack("{s:o, s:o, s:i, s:I, s:I, s:o, s:b}", "provider",
-                     js(embedder->model.provider), "model", js(embedder->model.model), "dimensions",
-                     embedder->model.dimension, "embedded", (json_int_t)state->embedded, "calls",
-                     (json_int_t)state->calls, "cost_usd",
-                     js_cost(state->cost_nanousd, state->cost_nanousd >= 0), "serves",
-                     (int)state->switched);
+    return json_pack(
+        "{s:o, s:o, s:i, s:I, s:I, s:o, s:b}", "provider", js(embedder->model.provider), "model",
+        js(embedder->model.model), "dimensions", embedder->model.dimension, "embedded",
+        (json_int_t)state->embedded, "calls", (json_int_t)state->calls, "cost_usd",
+        js_cost(state->cost_nanousd, state->cost_nanousd >= 0), "serves", (int)state->switched);
 }
 
 static void advise(struct app *app, const struct embedder *embedder)
@@ -196,10 +195,11 @@ static void advise(struct app *app, const struct embedder *embedder)
     struct embedding_space space = embedder_space(&embedder->model);
     if (embedder_configured(&app->providers, &set) || embedder_fits(&space, &set.model))
         return;
-    app_note(app,
-             "the settings still say %s %s, which `aegis reprocess --all` would change back to: set "
-             "provider.embed and openai.embed_model to match",
-             set.model.provider, set.model.model);
+    app_note(
+        app,
+        "the settings still say %s %s, which `aegis reprocess --all` would change back to: set "
+        "provider.embed and openai.embed_model to match",
+        set.model.provider, set.model.model);
 }
 
 void embed_model_print(struct app *app, const struct embedder *embedder,

@@ -27,8 +27,8 @@ void embed_model_print(struct app *app, const struct embedder *embedder,
                        const struct fill_state *state);
 json_t *embed_model_json(const struct embedder *embedder, const struct fill_state *state);
 
-/* One line in the app's arena if another model is set than serves; NULL if not, or if that cannot be
- * told. Opens as above. */
+/* One line in the app's arena if another model is set than serves; NULL if not, or if that cannot
+ * be told. Opens as above. */
 const char *embed_model_difference(struct app *app);
 
 #endif

@@ -32,11 +32,11 @@ static int64_t lacks(const struct listed *all, const struct space_use *use)
 
 static json_t *space_json(const struct listed *all, const struct space_use *use)
 {
-    return json_pack("{s:I, s:o, s:o, s:i, s:I, s:I, s:b, s:b}", "space",
-                     (json_int_t)use->space.id, "provider", js(use->space.provider), "model",
-                     js(use->space.model), "dimensions", use->space.dimension, "passages",
-                     (json_int_t)use->chunks, "missing", (json_int_t)lacks(all, use), "serves",
-                     (int)use->serves, "dropping", (int)use->dropping);
+    return json_pack("{s:I, s:o, s:o, s:i, s:I, s:I, s:b, s:b}", "space", (json_int_t)use->space.id,
+                     "provider", js(use->space.provider), "model", js(use->space.model),
+                     "dimensions", use->space.dimension, "passages", (json_int_t)use->chunks,
+                     "missing", (json_int_t)lacks(all, use), "serves", (int)use->serves, "dropping",
+                     (int)use->dropping);
 }
 
 static const char *state_text(struct app *app, const struct listed *all,
@@ -54,9 +54,9 @@ static const char *state_text(struct app *app, const struct listed *all,
 static int print_list(struct app *app, const struct listed *all)
 {
     static const struct column columns[] = {
-        {.title = "SPACE", .right = true},       {.title = "PROVIDER", .optional = true},
-        {.title = "MODEL", .shrinks = true},     {.title = "DIMENSIONS", .right = true},
-        {.title = "PASSAGES", .right = true},    {.title = "STATE"},
+        {.title = "SPACE", .right = true},    {.title = "PROVIDER", .optional = true},
+        {.title = "MODEL", .shrinks = true},  {.title = "DIMENSIONS", .right = true},
+        {.title = "PASSAGES", .right = true}, {.title = "STATE"},
     };
     struct columns table;
     struct arena *a = &app->arena;
@@ -191,9 +191,11 @@ const struct command command_spaces = {
     .operand_kind = OPERAND_WORDS,
     .words = "list|drop",
     .description =
-        "An embedding space holds the embeddings of one model at one dimension. One of them serves: "
+        "An embedding space holds the embeddings of one model at one dimension. One of them "
+        "serves: "
         "searches look in it, and new media are embedded in it. `aegis reprocess --embed-model "
-        "MODEL` fills another and changes over; the old one stays, so that changing back costs only "
+        "MODEL` fills another and changes over; the old one stays, so that changing back costs "
+        "only "
         "what came since, until it is dropped.\n\n"
         "`drop` deletes the embeddings of a space that does not serve, in steps that hold nobody "
         "up. What was stopped is finished by the same command.",

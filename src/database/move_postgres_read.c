@@ -223,8 +223,8 @@ static const struct move_reader_ops ops = {
 static int check_dropping(struct pg *c)
 {
     int64_t space_id;
-    int rc = pg_number(c, &space_id, 0, "SELECT space_id FROM embedding_space WHERE dropping LIMIT 1",
-                       NULL, 0);
+    int rc = pg_number(c, &space_id, 0,
+                       "SELECT space_id FROM embedding_space WHERE dropping LIMIT 1", NULL, 0);
     return rc || !space_id ? rc
                            : error_set(ERR_CONFLICT, "space_dropping",
                                        "embedding space %lld is being dropped: finish that with "

@@ -217,8 +217,8 @@ int move_sqlite_reader_on(struct connection *c, struct move_reader *out)
 static int check_dropping(struct connection *c)
 {
     int64_t space_id;
-    int rc = sql_number(c, &space_id, 0, "SELECT space_id FROM embedding_space WHERE dropping",
-                        NULL, 0);
+    int rc =
+        sql_number(c, &space_id, 0, "SELECT space_id FROM embedding_space WHERE dropping", NULL, 0);
     return rc || !space_id ? rc
                            : error_set(ERR_CONFLICT, "space_dropping",
                                        "embedding space %lld is being dropped: finish that with "

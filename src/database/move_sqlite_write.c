@@ -218,11 +218,12 @@ enum { CHUNK_ID, CHUNK_RESULT, CHUNK_ORDINAL, CHUNK_SPACE = 7, CHUNK_VECTOR };
 
 static int further_flush(struct sqlite_target *t)
 {
-    int rc = SQL_RUN(&t->c,
-                     "INSERT INTO space_run (first_chunk, count, space_id, vectors) VALUES (?1, ?2, "
-                     "?3, ?4)",
-                     V_INT(t->run.first), V_INT(t->run.count), V_INT(t->run.space_id),
-                     V_BLOB(t->run.vectors.data, t->run.vectors.length));
+    int rc =
+        SQL_RUN(&t->c,
+                "INSERT INTO space_run (first_chunk, count, space_id, vectors) VALUES (?1, ?2, "
+                "?3, ?4)",
+                V_INT(t->run.first), V_INT(t->run.count), V_INT(t->run.space_id),
+                V_BLOB(t->run.vectors.data, t->run.vectors.length));
     t->run.count = 0;
     buffer_clear(&t->run.vectors);
     return rc;

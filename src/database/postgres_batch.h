@@ -195,8 +195,8 @@ struct batch {
 
     struct list attempts, life, segments, chunk_rows, embeddings, checkpoints, garbage, calls;
     struct list usage, spaces;
-    struct list result_spaces;                        /* struct result_space */
-    int64_t serving_space, held_until_ms;             /* with needs.old_results */
+    struct list result_spaces;            /* struct result_space */
+    int64_t serving_space, held_until_ms; /* with needs.old_results */
     struct list released; /* int64_t: jobs that lose their hold to another of this batch */
     struct list closed;   /* int64_t: jobs whose results in the making are not wanted */
     struct list outdated; /* struct garbage_insert: checkpoints of older versions, if any */

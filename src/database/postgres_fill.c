@@ -64,8 +64,8 @@ static int take_results(struct pg *c, struct lacking *l, int64_t from, int64_t *
     int64_t ids[RESULTS_PAGE];
     struct pg_rows rows;
     *last = 0;
-    int rc = PG_QUERY(c, &rows, LACKING_RESULTS, P_INT(from), P_INT(l->space_id),
-                      P_INT(RESULTS_PAGE));
+    int rc =
+        PG_QUERY(c, &rows, LACKING_RESULTS, P_INT(from), P_INT(l->space_id), P_INT(RESULTS_PAGE));
     if (rc)
         return rc;
     size_t n = (size_t)rows.count;
@@ -160,8 +160,7 @@ static int add(struct pg *c, void *arg)
         return rc;
     PG_SEND(c, LOCK_RESULTS, P_INTS(f->results, f->count));
     PG_SEND(c, sql, P_INTS(f->chunks, f->count), P_INTS(f->results, f->count),
-            f->space.half ? P_HALFVECS(f->halves, f->count, d)
-                          : P_VECTORS(f->vectors, f->count, d),
+            f->space.half ? P_HALFVECS(f->halves, f->count, d) : P_VECTORS(f->vectors, f->count, d),
             P_INT(f->space.id), P_INT(f->s->slot));
     return pg_sync(c, NULL, 0);
 }

@@ -95,9 +95,10 @@ static int check_space(const struct batch *b, int64_t space_id)
         return error_set(ERR_TRANSIENT, "space_held",
                          "publishing waits a moment: the embedding model is being changed");
     if (space_id && space_id != b->serving_space)
-        return error_set(ERR_TRANSIENT, "space_switched",
-                         "embeddings of space %lld came, but space %lld serves: they are made again",
-                         (long long)space_id, (long long)b->serving_space);
+        return error_set(
+            ERR_TRANSIENT, "space_switched",
+            "embeddings of space %lld came, but space %lld serves: they are made again",
+            (long long)space_id, (long long)b->serving_space);
     return OK;
 }
 

@@ -20,8 +20,8 @@ static const char EMBEDDINGS[] =
         "r.text_settings") "AND (r.space_id = $3 OR EXISTS (SELECT FROM result_space x WHERE "
                            "x.result_id = r.result_id AND x.space_id = $3 AND x.chunks >= "
                            "r.chunk_count)) AND r.state = 1 LIMIT 1) AND c.ordinal >= $4 AND "
-                         "c.ordinal < $5 "
-                         "ORDER BY c.ordinal";
+                           "c.ordinal < $5 "
+                           "ORDER BY c.ordinal";
 
 static int read_vectors(const struct pg_rows *rows, const struct space_known *space, float *vectors)
 {

@@ -48,11 +48,12 @@ int postgres_space_serving(void *ctx, struct serving_space *out)
 int space_usable(struct pg *c, int64_t space_id)
 {
     int64_t dropping;
-    int rc = PG_NUMBER(c, &dropping, -1,
-                       "SELECT dropping::int FROM embedding_space WHERE space_id = $1",
-                       P_INT(space_id));
+    int rc =
+        PG_NUMBER(c, &dropping, -1, "SELECT dropping::int FROM embedding_space WHERE space_id = $1",
+                  P_INT(space_id));
     if (!rc && dropping < 0)
-        rc = error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
+        rc =
+            error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
     if (!rc && dropping)
         rc = error_set(ERR_CONFLICT, "space_dropping",
                        "space %lld is being dropped: finish that with `aegis spaces drop %lld`",
@@ -288,8 +289,9 @@ static int drop_rows(struct pg *c, struct dropping *d)
 }
 
 /* The row and the empty tables stay, for what is remembered of a space never changes. Emptying may
- * have to wait for whoever reads a table, so the lock comes after it: that the space is marked keeps
- * it from serving. The collector may have counted down what is void now: it waits for the lock. */
+ * have to wait for whoever reads a table, so the lock comes after it: that the space is marked
+ * keeps it from serving. The collector may have counted down what is void now: it waits for the
+ * lock. */
 static int end(struct pg *c, struct dropping *d)
 {
     int rc = PG_RUN(c, "SELECT clear_embedding_space($1)", P_INT(d->space_id));

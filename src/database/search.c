@@ -429,8 +429,7 @@ static bool may_widen(const struct run *r)
 
 static void warn_nothing_embedded(struct run *r)
 {
-    if (wanted(r, SEARCH_VECTOR) && (r->out->arms & SEARCH_VECTOR) && !r->space_id &&
-        r->out->count)
+    if (wanted(r, SEARCH_VECTOR) && (r->out->arms & SEARCH_VECTOR) && !r->space_id && r->out->count)
         warn(r, "no_embeddings", "no passage is embedded, results come from words alone");
 }
 

@@ -2,10 +2,11 @@
  * search.h - hybrid search above the database port: the rules that all engines share, once.
  *
  * Two arms look for passages: the lexical arm (words) and the vector arm (meaning, in the embedding
- * space that serves). Their lists are fused by Reciprocal Rank Fusion: a passage scores the sum over
- * the lists that found it of 1 / (60 + its rank there), ranks from 1 (Cormack, Clarke, Büttcher,
- * "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009).
- * Ties go to the better single rank, then to the better lexical rank, then to the older passage.
+ * space that serves). Their lists are fused by Reciprocal Rank Fusion: a passage scores the sum
+ * over the lists that found it of 1 / (60 + its rank there), ranks from 1 (Cormack, Clarke,
+ * Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods",
+ * SIGIR 2009). Ties go to the better single rank, then to the better lexical rank, then to the
+ * older passage.
  *
  * The query is embedded by the serving space's model, whatever the settings say; that they say
  * something else is told by a warning. Search never degrades in silence. If an arm fails, or sees

@@ -47,7 +47,8 @@ static int find(struct connection *c, const struct result_key *key, int64_t spac
     rc = SQL_BEGIN(
         c, &run,
         "WITH had AS (SELECT r.result_id, r.space_id = ?3 AS own FROM result r WHERE r.content_key "
-        "= ?1 AND r.state = 1 AND r.text_key = ?2 AND r.content = ?4 AND (r.space_id = ?3 OR EXISTS "
+        "= ?1 AND r.state = 1 AND r.text_key = ?2 AND r.content = ?4 AND (r.space_id = ?3 OR "
+        "EXISTS "
         "(SELECT 1 FROM result_space x WHERE x.result_id = r.result_id AND x.space_id = ?3 AND "
         "x.chunks >= r.chunk_count)) LIMIT 1) "
         "SELECT u.first_ordinal, u.count, u.vectors FROM had h JOIN chunk_run u ON u.result_id = "

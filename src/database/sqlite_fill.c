@@ -42,8 +42,8 @@ static int take_chunks(struct lacking *l, int64_t result_id)
     sqlite3_stmt *row;
     bool more;
     int64_t behind = result_id == l->result_id ? l->chunk_id : 0;
-    int rc = SQL_BEGIN(l->c, &row, LACKING_CHUNKS, V_INT(result_id), V_INT(l->space_id),
-                       V_INT(behind));
+    int rc =
+        SQL_BEGIN(l->c, &row, LACKING_CHUNKS, V_INT(result_id), V_INT(l->space_id), V_INT(behind));
     while (!rc && l->count < l->limit && !(rc = sql_next(l->c, row, &more)) && more) {
         struct missing_chunk *chunk = &l->out[l->count];
         size_t length = (size_t)sqlite3_column_bytes(row, 1);
@@ -190,11 +190,12 @@ static int add_stretch(struct transaction *tx, struct filling *f, const struct r
     const uint16_t *vectors = f->vectors + from * (size_t)f->dimension;
     int64_t first = f->chunks[from].chunk_id;
     f->least = !f->least || first < f->least ? first : f->least;
-    int rc = SQL_RUN(tx->c,
-                     "INSERT INTO space_run (first_chunk, count, space_id, vectors) VALUES (?1, ?2, "
-                     "?3, ?4)",
-                     V_INT(first), V_INT((int64_t)n), V_INT(f->space_id),
-                     V_BLOB(vectors, n * (size_t)f->dimension * sizeof *vectors));
+    int rc =
+        SQL_RUN(tx->c,
+                "INSERT INTO space_run (first_chunk, count, space_id, vectors) VALUES (?1, ?2, "
+                "?3, ?4)",
+                V_INT(first), V_INT((int64_t)n), V_INT(f->space_id),
+                V_BLOB(vectors, n * (size_t)f->dimension * sizeof *vectors));
     if (!rc)
         rc = SQL_RUN(tx->c,
                      "INSERT INTO result_space VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET "
@@ -204,14 +205,16 @@ static int add_stretch(struct transaction *tx, struct filling *f, const struct r
 }
 
 /* What is added where an index may have passed makes it useless: it is made anew under another
- * name. The serving space's index may always have passed. */
+ * name, at once or, lest searches do so for each batch, when the space is next made the serving one
+ * (it may be already: then it lacked something from before). */
 static int note_filled(struct transaction *tx, const struct filling *f)
 {
     return SQL_RUN(tx->c,
-                   "UPDATE embedding_space SET filled = filled + 1, generation = generation + (?2 "
-                   "<= tail OR space_id = (SELECT space_id FROM serving_space)), tail = CASE WHEN ?2 <= "
-                   "tail THEN 0 ELSE tail END WHERE space_id = ?1",
-                   V_INT(f->space_id), V_INT(f->least));
+                   "UPDATE embedding_space SET filled = filled + 1, "
+                   "generation = generation + (?2 <= tail AND embedding_space.space_id <> s.space_id), "
+                   "tail = CASE WHEN embedding_space.space_id = s.space_id THEN ?3 WHEN ?2 <= tail "
+                   "THEN 0 ELSE tail END FROM serving_space s WHERE embedding_space.space_id = ?1",
+                   V_INT(f->space_id), V_INT(f->least), V_INT(SPACE_TAIL_STALE));
 }
 
 static int fill(struct transaction *tx, void *arg)
@@ -237,7 +240,8 @@ int sqlite_space_append(void *ctx, int64_t space_id, const struct missing_chunk 
     struct filling f = {.space_id = space_id, .chunks = chunks, .count = count};
     int rc = space_dimension(s, space_id, &f.dimension);
     if (rc == ERR_INVALID)
-        rc = error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
+        rc =
+            error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
     if (rc || !count)
         return rc;
     size_t values = count * (size_t)f.dimension;
@@ -256,8 +260,9 @@ int spaces_leave(struct transaction *tx, int64_t result_id)
 {
     sqlite3_stmt *row;
     bool more;
-    int rc = SQL_BEGIN(tx->c, &row, "SELECT space_id, chunks FROM result_space WHERE result_id = ?1",
-                       V_INT(result_id));
+    int rc =
+        SQL_BEGIN(tx->c, &row, "SELECT space_id, chunks FROM result_space WHERE result_id = ?1",
+                  V_INT(result_id));
     while (!rc && !(rc = sql_next(tx->c, row, &more)) && more)
         rc = space_add(tx, sql_int(row, 0), -sql_int(row, 1));
     sql_done(row);

@@ -174,6 +174,9 @@ int calls_write(struct transaction *tx, int64_t media_id, int64_t job_id, int64_
 int calls_record(struct transaction *tx, int64_t media_id, int64_t job_id,
                  const struct model_call *calls, size_t count);
 
+/* embedding_space.tail of a space whose index lacks something it passed (sqlite_fill.c). */
+#define SPACE_TAIL_STALE INT64_MAX
+
 /* May a publication add embeddings of this space now (0: none)? Makes it the serving one if none
  * serves. ERR_TRANSIENT "space_held", "space_switched". */
 int serving_check(struct transaction *tx, int64_t space_id);

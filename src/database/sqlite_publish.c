@@ -94,7 +94,7 @@ static int ready_staged(struct transaction *tx, const struct publishing *pub,
                         struct staged_result *staged, struct ready_result *out)
 {
     const struct result_info *info = pub->p->info;
-    int rc = serving_check(tx, staged->space_id ? staged->space_id
+    int rc = serving_check(tx, staged->space_id     ? staged->space_id
                                : pub->batch.vectors ? pub->batch.space_id
                                                     : 0);
     if (!rc)

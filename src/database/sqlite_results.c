@@ -221,11 +221,12 @@ static int find_staged(struct transaction *tx, struct beginning *b)
     digest_format(&b->key->settings, settings);
     int rc = name_id(tx->names, tx->c, settings, true, &settings_id);
     if (!rc)
-        rc = SQL_FIRST(tx->c, &s,
-                       "SELECT result_id, chunk_count, segment_count FROM result WHERE job_id = ?1 "
-                       "AND state = 0 AND settings_id = ?2 AND content = ?3 AND space_id IN (0, ?4)",
-                       V_INT(b->job_id), V_INT(settings_id),
-                       V_BLOB(b->key->content.bytes, DIGEST_BYTES), V_INT(b->space_id));
+        rc =
+            SQL_FIRST(tx->c, &s,
+                      "SELECT result_id, chunk_count, segment_count FROM result WHERE job_id = ?1 "
+                      "AND state = 0 AND settings_id = ?2 AND content = ?3 AND space_id IN (0, ?4)",
+                      V_INT(b->job_id), V_INT(settings_id),
+                      V_BLOB(b->key->content.bytes, DIGEST_BYTES), V_INT(b->space_id));
     if (rc)
         return rc;
     b->result_id = s ? sql_int(s, 0) : 0;

@@ -70,9 +70,9 @@ int sqlite_spaces(void *ctx, struct arena *arena, struct space_use **out, size_t
     bool more;
     int64_t n;
     *count = 0;
-    int rc = sql_number(&r->main, &n, 0,
-                        "SELECT count(*) FROM embedding_space WHERE chunks > 0 OR dropping", NULL,
-                        0);
+    int rc =
+        sql_number(&r->main, &n, 0,
+                   "SELECT count(*) FROM embedding_space WHERE chunks > 0 OR dropping", NULL, 0);
     if (!rc && !(*out = arena_array(arena, (size_t)n, sizeof **out)))
         rc = ERR_NO_MEMORY;
     if (!rc)
@@ -93,11 +93,12 @@ int sqlite_space_serving(void *ctx, struct serving_space *out)
     struct reader *r = reader_hold(s);
     sqlite3_stmt *row;
     *out = (struct serving_space){0};
-    int rc = sql_first(&r->main, &row,
-                       "SELECT e.space_id, e.provider, e.model, e.revision, e.dimension, e.chunks, "
-                       "l.chunks - e.chunks, 0 FROM serving_space s JOIN embedding_space e ON e.space_id = "
-                       "s.space_id JOIN ledger l",
-                       NULL, 0);
+    int rc = sql_first(
+        &r->main, &row,
+        "SELECT e.space_id, e.provider, e.model, e.revision, e.dimension, e.chunks, "
+        "l.chunks - e.chunks, 0 FROM serving_space s JOIN embedding_space e ON e.space_id = "
+        "s.space_id JOIN ledger l",
+        NULL, 0);
     if (row) {
         struct space_use use = {0};
         read_use(row, &use);
@@ -131,8 +132,8 @@ static int read_serving(struct transaction *tx)
 static int set_serving(struct transaction *tx, int64_t space_id, int64_t held_until_ms)
 {
     tx->serving.known = false;
-    return SQL_RUN(tx->c, "UPDATE serving_space SET space_id = ?1, held_until_ms = ?2", V_INT(space_id),
-                   V_INT(held_until_ms));
+    return SQL_RUN(tx->c, "UPDATE serving_space SET space_id = ?1, held_until_ms = ?2",
+                   V_INT(space_id), V_INT(held_until_ms));
 }
 
 int serving_check(struct transaction *tx, int64_t space_id)
@@ -146,19 +147,22 @@ int serving_check(struct transaction *tx, int64_t space_id)
         return error_set(ERR_TRANSIENT, "space_held",
                          "publishing waits a moment: the embedding model is being changed");
     if (tx->serving.space_id != space_id)
-        return error_set(ERR_TRANSIENT, "space_switched",
-                         "embeddings of space %lld came, but space %lld serves: they are made again",
-                         (long long)space_id, (long long)tx->serving.space_id);
+        return error_set(
+            ERR_TRANSIENT, "space_switched",
+            "embeddings of space %lld came, but space %lld serves: they are made again",
+            (long long)space_id, (long long)tx->serving.space_id);
     return OK;
 }
 
 int space_check(struct connection *c, int64_t space_id)
 {
     int64_t dropping;
-    int rc = SQL_NUMBER(c, &dropping, -1, "SELECT dropping FROM embedding_space WHERE space_id = ?1",
-                        V_INT(space_id));
+    int rc =
+        SQL_NUMBER(c, &dropping, -1, "SELECT dropping FROM embedding_space WHERE space_id = ?1",
+                   V_INT(space_id));
     if (!rc && dropping < 0)
-        rc = error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
+        rc =
+            error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
     if (!rc && dropping)
         rc = error_set(ERR_CONFLICT, "space_dropping",
                        "space %lld is being dropped: finish that with `aegis spaces drop %lld`",
@@ -244,6 +248,11 @@ static int serve(struct transaction *tx, void *arg)
         rc = incomplete(w->space_id);
     if (!rc)
         rc = set_serving(tx, w->space_id, 0);
+    if (!rc)
+        rc = SQL_RUN(tx->c,
+                     "UPDATE embedding_space SET generation = generation + 1, tail = 0 WHERE "
+                     "space_id = ?1 AND tail = ?2",
+                     V_INT(w->space_id), V_INT(SPACE_TAIL_STALE));
     return rc ? rc
               : SQL_RUN(tx->c,
                         "UPDATE embedding_space SET tail = max(tail, ?2) WHERE space_id <> ?1",

@@ -107,8 +107,8 @@ static int find_space(struct store *s, struct connection *c, int64_t space_id,
     rc = open_index(s, &space);
     if (rc)
         return rc;
-    if (space.generation) /* as a rule it was the one before */
-        vectors_forget(s, space_id, space.generation - 1);
+    for (int64_t old = 0; old < space.generation; old++)
+        vectors_forget(s, space_id, old);
     *out = &s->vectors.spaces[s->vectors.count++];
     **out = space;
     return OK;
@@ -227,11 +227,12 @@ static int refresh_all(struct store *s, struct connection *c, bool *whole)
     size_t n = 0;
     sqlite3_stmt *row;
     bool more;
-    int rc = SQL_BEGIN(c, &row,
-                       "SELECT e.space_id FROM embedding_space e JOIN serving_space s WHERE e.space_id = "
-                       "s.space_id OR (s.space_id = 0 AND e.space_id IN (SELECT space_id FROM "
-                       "result WHERE state = 0)) LIMIT ?1",
-                       V_INT(VECTOR_SPACES));
+    int rc = SQL_BEGIN(
+        c, &row,
+        "SELECT e.space_id FROM embedding_space e JOIN serving_space s WHERE e.space_id = "
+        "s.space_id OR (s.space_id = 0 AND e.space_id IN (SELECT space_id FROM "
+        "result WHERE state = 0)) LIMIT ?1",
+        V_INT(VECTOR_SPACES));
     while (!rc && n < VECTOR_SPACES && !(rc = sql_next(c, row, &more)) && more)
         ids[n++] = sql_int(row, 0);
     if (!rc)
@@ -322,8 +323,8 @@ static size_t list_spaces(struct connection *c, int64_t ids[VECTOR_SPACES])
     sqlite3_stmt *row;
     bool more;
     size_t n = 0;
-    int rc = SQL_BEGIN(c, &row, "SELECT space_id FROM embedding_space LIMIT ?1",
-                       V_INT(VECTOR_SPACES));
+    int rc =
+        SQL_BEGIN(c, &row, "SELECT space_id FROM embedding_space LIMIT ?1", V_INT(VECTOR_SPACES));
     while (!rc && n < VECTOR_SPACES && !(rc = sql_next(c, row, &more)) && more)
         ids[n++] = sql_int(row, 0);
     sql_done(row);

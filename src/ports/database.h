@@ -155,8 +155,8 @@ struct result_key {
         text; /* of the settings that decide the chunks' texts (extract, transcribe, chunk) */
     struct digest
         summary; /* of the settings that decide the summary, those of the text among them */
-    struct digest settings; /* of all stages' settings but those of embeddings, of which a result may
-                             * have several; (content, settings) is unique */
+    struct digest settings; /* of all stages' settings but those of embeddings, of which a result
+                             * may have several; (content, settings) is unique */
 };
 
 enum result_outcome { OUTCOME_CONTENT, OUTCOME_EMPTY, OUTCOME_NO_SPEECH, OUTCOME_NO_AUDIO };
@@ -435,8 +435,9 @@ struct database_ops {
     /* A step of making the space fast to search; *more: call again. Nothing depends on it but the
      * time that the first searches take. */
     int (*space_prepare)(void *ctx, int64_t space_id, bool *more);
-    /* For so long, or until space_serve, publications that add embeddings are refused ("space_held"),
-     * so that a filling can come to its end while others publish all the time. 0 ends it. */
+    /* For so long, or until space_serve, publications that add embeddings are refused
+     * ("space_held"), so that a filling can come to its end while others publish all the time. 0
+     * ends it. */
     int (*space_hold)(void *ctx, int64_t hold_ms);
     /* From now on this space serves. ERR_BUSY "space_incomplete": something ready is not embedded
      * in it, and nothing was changed. ERR_NOT_FOUND, ERR_CONFLICT "space_dropping". */

@@ -7,12 +7,12 @@
 #include "shared/random.h"
 
 enum {
-    FILL_BATCH = 128,   /* chunks of one call, as embed has it */
-    FILL_CALLS = 8,     /* at a time, at most */
-    GRACE_MS = 5000,    /* a server that restarts is back by then */
-    HOLD_MS = 15000,    /* publications wait for at most so long */
-    HOLD_FEW = 2000,    /* chunks that are filled within that */
-    HOLD_ROUNDS = 3,    /* after so many rounds they are held up in any case */
+    FILL_BATCH = 128, /* chunks of one call, as embed has it */
+    FILL_CALLS = 8,   /* at a time, at most */
+    GRACE_MS = 5000,  /* a server that restarts is back by then */
+    HOLD_MS = 15000,  /* publications wait for at most so long */
+    HOLD_FEW = 2000,  /* chunks that are filled within that */
+    HOLD_ROUNDS = 3,  /* after so many rounds they are held up in any case */
     GIVE_UP_ROUNDS = 20,
 };
 
@@ -161,10 +161,11 @@ static int refused(struct fill *f, const struct missing_chunk *chunk)
     arena_init(&arena, MIB(1));
     int rc = f->db->ops->passages(f->db->ctx, &chunk->chunk_id, 1, NULL, &arena, &passages, &n);
     if (!rc && n)
-        rc = error_set(ERR_PERMANENT, e.reason,
-                       "a passage of '%.150s' cannot be embedded by this model (%.200s): remove the "
-                       "medium, or choose another model",
-                       passages[0].key, e.message);
+        rc =
+            error_set(ERR_PERMANENT, e.reason,
+                      "a passage of '%.150s' cannot be embedded by this model (%.200s): remove the "
+                      "medium, or choose another model",
+                      passages[0].key, e.message);
     else
         rc = OK; /* gone meanwhile */
     arena_free(&arena);
@@ -210,9 +211,8 @@ static int next_batch(struct fill *f, struct arena *arena, struct missing_chunk 
     *count = 0;
     pthread_mutex_lock(&f->lock);
     if (!f->all_handed_out)
-        rc = f->db->ops->space_missing(f->db->ctx, f->space_id,
-                                       f->last.chunk_id ? &f->last : NULL, batch_size(f), arena,
-                                       chunks, count);
+        rc = f->db->ops->space_missing(f->db->ctx, f->space_id, f->last.chunk_id ? &f->last : NULL,
+                                       batch_size(f), arena, chunks, count);
     f->all_handed_out |= !rc && *count == 0;
     if (*count) {
         f->last = (*chunks)[*count - 1];

@@ -49,8 +49,8 @@ int job_load_chunks(struct job *job, size_t first, size_t count, struct chunk_ro
 }
 
 /* From an earlier result of the same text: ERR_NOT_FOUND if there is none. */
-static int find_vectors(struct job *job, const struct embedder *embedder, int first,
-                        size_t count, struct arena *arena, float **vectors)
+static int find_vectors(struct job *job, const struct embedder *embedder, int first, size_t count,
+                        struct arena *arena, float **vectors)
 {
     const struct database *db = &job->processor->ports.database;
     if (job->work->content_is_new)
@@ -110,7 +110,8 @@ static int embed_batch(struct job *job, const struct embedder *embedder, size_t 
     arena_init(&arena, CAP_JOB_ARENA);
     float *vectors = NULL;
     struct chunk_row *rows = load_rows(job, job->chunks_done, count, &arena, scratch);
-    int rc = rows ? embed_rows(job, embedder, rows, count, &arena, &vectors) : (int)error_last()->code;
+    int rc =
+        rows ? embed_rows(job, embedder, rows, count, &arena, &vectors) : (int)error_last()->code;
     struct result_batch batch = {
         .chunks = rows, .chunk_count = count, .space_id = job->space.id, .embeddings = vectors};
     batch.calls = job->calls.items;
@@ -140,8 +141,8 @@ static int embed_large(struct job *job, const struct embedder *embedder)
     const struct database *db = &job->processor->ports.database;
     int64_t chunks_done, segments_done;
     struct buffer scratch;
-    int rc = db->ops->result_begin(db->ctx, job->work->job_id, &job->key, job->space.id, &job->result_id,
-                                   &chunks_done, &segments_done);
+    int rc = db->ops->result_begin(db->ctx, job->work->job_id, &job->key, job->space.id,
+                                   &job->result_id, &chunks_done, &segments_done);
     if (!rc)
         rc = append_segments(job, segments_done);
     if (rc)

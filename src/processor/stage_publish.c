@@ -16,8 +16,7 @@ static const char *stages_json(struct job *job)
     static const struct {
         const char *stage;
         enum model_operation operation;
-    } made[] = {
-        {"transcribe", MODEL_TRANSCRIBE}, {"summarise", MODEL_SUMMARISE}};
+    } made[] = {{"transcribe", MODEL_TRANSCRIBE}, {"summarise", MODEL_SUMMARISE}};
     struct buffer b;
     buffer_init(&b, KIB(4));
     buffer_append_char(&b, '{');

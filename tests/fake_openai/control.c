@@ -332,10 +332,10 @@ static json_t *stats(struct control *c)
     json_t *embedded = json_object();
     for (size_t i = 0; i < MODELS && c->embedded[i].model[0]; i++)
         json_object_set_new(embedded, c->embedded[i].model, json_integer(c->embedded[i].texts));
-    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "requests", (json_int_t)c->requests, "in_flight",
-                     (json_int_t)c->in_flight, "max_in_flight", (json_int_t)c->max_in_flight,
-                     "billed_tokens", (json_int_t)c->billed_tokens, "endpoints", endpoints,
-                     "embedded", embedded);
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "requests", (json_int_t)c->requests,
+                     "in_flight", (json_int_t)c->in_flight, "max_in_flight",
+                     (json_int_t)c->max_in_flight, "billed_tokens", (json_int_t)c->billed_tokens,
+                     "endpoints", endpoints, "embedded", embedded);
 }
 
 void control_serve(struct control *c, struct exchange *x)

@@ -155,7 +155,8 @@ static int64_t add_short(struct world *w, int number)
 {
     char key[32], text[128];
     snprintf(key, sizeof key, "short-%d.txt", number);
-    snprintf(text, sizeof text, "The ship with the number %d came home before the storm.\n", number);
+    snprintf(text, sizeof text, "The ship with the number %d came home before the storm.\n",
+             number);
     return add(w, key, text);
 }
 
@@ -166,8 +167,9 @@ static int64_t add_long(struct world *w, const char *key)
     char *text = malloc(room);
     assert_non_null(text);
     for (int i = 0; i < 1200; i++)
-        n += (size_t)snprintf(text + n, room - n, "%s: sentence %d tells of ships, of storms and of "
-                                                  "the people who waited for them at home.\n\n",
+        n += (size_t)snprintf(text + n, room - n,
+                              "%s: sentence %d tells of ships, of storms and of "
+                              "the people who waited for them at home.\n\n",
                               key, i);
     int64_t job_id = add(w, key, text);
     free(text);
@@ -214,8 +216,7 @@ static void wait_at_gate(struct scripted_provider *provider)
 
 static struct fill_options options_for(struct world *w, const struct model_providers *providers)
 {
-    struct fill_options o = {
-        .ports = &w->ports, .settings = &w->settings, .cancel = &w->cancel};
+    struct fill_options o = {.ports = &w->ports, .settings = &w->settings, .cancel = &w->cancel};
     assert_int_equal(OK, embedder_configured(providers, &o.embedder));
     return o;
 }
@@ -404,7 +405,8 @@ static void what_cannot_be_embedded_is_named(void **state)
     assert_string_equal("refused", error_last()->reason);
     assert_non_null(strstr(error_last()->message, "'short-0.txt'"));
     assert_serves(w, "old");
-    scripted_fail(w->new, MODEL_EMBED, 0, 1, ERR_PERMANENT, "refused"); /* the whole, not its halves */
+    scripted_fail(w->new, MODEL_EMBED, 0, 1, ERR_PERMANENT,
+                  "refused"); /* the whole, not its halves */
     assert_int_equal(OK, change_to_new(w, &filled));
     assert_int_equal(filled.embedded, 5);
     assert_serves(w, "new");
@@ -460,14 +462,10 @@ static void one_that_is_being_dropped_is_filled_anew(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(everything_is_embedded_and_switched),
-        TEST(a_job_under_way_is_embedded_again),
-        TEST(a_long_text_under_way_is_embedded_again),
-        TEST(what_comes_later_follows),
-        TEST(it_ends_though_media_come_all_the_time),
-        TEST(failures_are_tried_again),
-        TEST(what_cannot_be_embedded_is_named),
-        TEST(stopped_it_goes_on_where_it_was),
+        TEST(everything_is_embedded_and_switched),      TEST(a_job_under_way_is_embedded_again),
+        TEST(a_long_text_under_way_is_embedded_again),  TEST(what_comes_later_follows),
+        TEST(it_ends_though_media_come_all_the_time),   TEST(failures_are_tried_again),
+        TEST(what_cannot_be_embedded_is_named),         TEST(stopped_it_goes_on_where_it_was),
         TEST(one_that_is_being_dropped_is_filled_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

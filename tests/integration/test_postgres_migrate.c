@@ -222,9 +222,10 @@ static void test_serving_space(void **state)
     struct postgres_migrated done;
     (void)state;
     ok(run(migrations_postgres, 7, &done));
-    ok(pg_script(c, "INSERT INTO aegis.embedding_space (provider, model, revision, dimension) VALUES "
-                    "('offline', 'hash', '', 8), ('openai', 'small', '', 16), ('openai', 'large', "
-                    "'', 16); INSERT INTO aegis.space_total VALUES (1, 0, 3), (2, 0, 9), (2, 1, -2)"));
+    ok(pg_script(c,
+                 "INSERT INTO aegis.embedding_space (provider, model, revision, dimension) VALUES "
+                 "('offline', 'hash', '', 8), ('openai', 'small', '', 16), ('openai', 'large', "
+                 "'', 16); INSERT INTO aegis.space_total VALUES (1, 0, 3), (2, 0, 9), (2, 1, -2)"));
     fails(postgres_schema_check(c, OWN), ERR_SYSTEMIC, "database_schema", "aegis db migrate");
     ok(run_own(&done));
     assert_int_equal(number("SELECT space_id FROM aegis.serving_space"), 2);

@@ -602,8 +602,9 @@ static void result_in_the_making_is_collected_with_its_job(void **state)
     assert_int_equal(DB(f, result_append, w.job_id, result, &b), ERR_CONFLICT);
     OKAY(f->harness->settle(f->harness->ctx, &f->db));
     assert_int_equal(DB(f, chunks_each, result, see_chunk, &walk), ERR_NOT_FOUND);
-    assert_int_equal(DB(f, result_begin, w.job_id, &key, fixture_space(f), &result, &chunks, &segments),
-                     ERR_CONFLICT);
+    assert_int_equal(
+        DB(f, result_begin, w.job_id, &key, fixture_space(f), &result, &chunks, &segments),
+        ERR_CONFLICT);
 }
 
 static void published_by_another_while_in_the_making(void **state)

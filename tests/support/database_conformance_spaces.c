@@ -55,8 +55,9 @@ static size_t missing(struct fixture *f, int64_t space_id)
     do {
         OKAY(DB(f, space_missing, space_id, total ? &last : NULL, PAGE, &f->arena, &chunks, &n));
         for (size_t i = 0; i < n; i++) {
-            bool rises = chunks[i].result_id > last.result_id ||
-                         (chunks[i].result_id == last.result_id && chunks[i].chunk_id > last.chunk_id);
+            bool rises =
+                chunks[i].result_id > last.result_id ||
+                (chunks[i].result_id == last.result_id && chunks[i].chunk_id > last.chunk_id);
             assert_true(rises);
             last = chunks[i];
         }
@@ -65,7 +66,8 @@ static size_t missing(struct fixture *f, int64_t space_id)
     return total;
 }
 
-static void append(struct fixture *f, int64_t space_id, const struct missing_chunk *chunks, size_t n)
+static void append(struct fixture *f, int64_t space_id, const struct missing_chunk *chunks,
+                   size_t n)
 {
     float vectors[PAGE * OTHER_DIMENSION];
     for (size_t i = 0; i < n; i++)
@@ -138,11 +140,11 @@ static void put_some(struct fixture *f, int64_t media[3])
 {
     static const char *const seven[] = {"s0", "s1", "s2", "s3", "s4", "s5", "s6"};
     media[0] = put_text(f, "one", "the first passage");
-    media[1] = put_media(f, "three", NULL,
-                         &(struct simple_result){.chunks = (const char *const[]){"a", "b", "c"},
-                                                 .chunk_count = 3});
-    media[2] = put_media(f, "seven", NULL,
-                         &(struct simple_result){.chunks = seven, .chunk_count = 7});
+    media[1] = put_media(
+        f, "three", NULL,
+        &(struct simple_result){.chunks = (const char *const[]){"a", "b", "c"}, .chunk_count = 3});
+    media[2] =
+        put_media(f, "seven", NULL, &(struct simple_result){.chunks = seven, .chunk_count = 7});
 }
 
 /* ---- tests ---- */
@@ -282,8 +284,8 @@ static void filling_again_changes_nothing(void **state)
     assert_int_equal(missing(f, other), 11 - PAGE);
     append(f, f->space_id, chunks, PAGE); /* they have these */
     assert_int_equal(chunks_in(f, f->space_id), 11);
-    struct missing_chunk foreign = {.result_id = chunks[0].result_id, .chunk_id = 424242,
-                                    .text = "x", .length = 1};
+    struct missing_chunk foreign = {
+        .result_id = chunks[0].result_id, .chunk_id = 424242, .text = "x", .length = 1};
     append(f, other, &foreign, 1);
     foreign = chunks[0];
     foreign.result_id = 424242;
@@ -383,10 +385,8 @@ static void what_comes_late_is_found(void **state)
         vector_of(texts[i], vectors + (size_t)i * FIXTURE_DIMENSION);
     }
     OKAY(DB(f, result_append, w.job_id, result,
-            &(struct result_batch){.chunks = rows,
-                                   .chunk_count = 3,
-                                   .space_id = f->space_id,
-                                   .embeddings = vectors}));
+            &(struct result_batch){
+                .chunks = rows, .chunk_count = 3, .space_id = f->space_id, .embeddings = vectors}));
     int64_t after = put_text(f, "after", "higher numbers");
     assert_int_equal(fill(f, other, 100), 2); /* the long one is not ready */
     prepare(f, other);
@@ -404,6 +404,33 @@ static void what_comes_late_is_found(void **state)
     OKAY(DB(f, space_serve, other));
     assert_int_equal(other_count(f, other), 5);
     assert_int_equal(other_best(f, other, "long 1"), out.media_id);
+}
+
+/* Brought over from before everything had to be in the serving space. */
+static void what_the_serving_space_lacks_is_filled(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const texts[] = {"lacks 0", "lacks 1"};
+    put_text(f, "first", "serves");
+    int64_t lacks = put_media(
+        f, "lacks", NULL,
+        &(struct simple_result){.chunks = texts, .chunk_count = 2, .no_vectors = true});
+    put_text(f, "last", "higher numbers");
+    struct serving_space s;
+    OKAY(f->db.ops->space_serving(f->db.ctx, &s));
+    assert_int_equal(s.chunks, 2);
+    assert_int_equal(s.missing, 2);
+    assert_int_equal(vector_count(f, "x", NULL), 2);
+    assert_int_equal(DB(f, space_serve, f->space_id), ERR_BUSY);
+    assert_int_equal(fill(f, f->space_id, 100), 2);
+    prepare(f, f->space_id);
+    OKAY(DB(f, space_serve, f->space_id));
+    assert_int_equal(vector_count(f, "x", NULL), 4);
+    assert_int_equal(vector_best(f, "lacks 1", NULL), lacks);
+    OKAY(f->db.ops->space_serving(f->db.ctx, &s));
+    assert_int_equal(s.missing, 0);
+    put_text(f, "more", "and more");
+    assert_int_equal(vector_count(f, "x", NULL), 5);
 }
 
 /* A long text that was begun in the space that served then is begun anew. */
@@ -566,6 +593,7 @@ const struct suite_test database_space_tests[] = {
     SUITE_TEST(what_is_gone_is_not_filled),
     SUITE_TEST(switched_back_with_what_came_since),
     SUITE_TEST(what_comes_late_is_found),
+    SUITE_TEST(what_the_serving_space_lacks_is_filled),
     SUITE_TEST(a_result_in_the_making_of_the_old_space),
     SUITE_TEST(a_space_is_dropped),
     SUITE_TEST(embeddings_of_any_space_are_reused),
