@@ -102,14 +102,14 @@ static int open_writer(struct store *s, int64_t max_pages)
 {
     struct connection *c = &s->writer.c;
     char cap[64];
-    int rc = connection_open(c, s->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, s->busy_ms);
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    int rc = connection_open_writer(c, s->path, flags, s->busy_ms);
     if (!rc)
         rc = sqlite_migrate(c, migrations_sqlite, migrations_sqlite_count, clock_now(s->clock));
     if (!rc)
         rc = connection_use_wal(c);
     if (!rc)
-        rc = connection_exec(c, "PRAGMA synchronous=FULL;"
-                                "PRAGMA cache_size=-6144; PRAGMA journal_size_limit=67108864");
+        rc = connection_exec(c, "PRAGMA cache_size=-6144; PRAGMA journal_size_limit=67108864");
     snprintf(cap, sizeof cap, "PRAGMA max_page_count=%lld", (long long)max_pages);
     if (!rc && max_pages > 0)
         rc = connection_exec(c, cap);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "database/sqlite_wal_file.h"
 #include "shared/clock.h"
 #include "shared/error.h"
 #include "shared/random.h"
@@ -32,13 +33,14 @@ static void configure_once(void)
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-int connection_open(struct connection *c, const char *path, int flags, int64_t busy_ms)
+static int open_with(struct connection *c, const char *path, int flags, int64_t busy_ms,
+                     const char *(*vfs)(void))
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, configure_once);
     *c = (struct connection){.path = path, .busy_ms = busy_ms};
-    int rc =
-        sqlite3_open_v2(path, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    int rc = sqlite3_open_v2(path, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                             vfs ? vfs() : NULL);
     if (rc != SQLITE_OK) {
         rc = connection_error(c, rc, "opening it");
         connection_close(c);
@@ -51,6 +53,17 @@ int connection_open(struct connection *c, const char *path, int flags, int64_t b
     if (rc)
         connection_close(c);
     return rc;
+}
+
+int connection_open(struct connection *c, const char *path, int flags, int64_t busy_ms)
+{
+    return open_with(c, path, flags, busy_ms, NULL);
+}
+
+int connection_open_writer(struct connection *c, const char *path, int flags, int64_t busy_ms)
+{
+    int rc = open_with(c, path, flags, busy_ms, wal_file_vfs);
+    return rc ? rc : connection_exec(c, "PRAGMA synchronous=FULL");
 }
 
 void connection_close(struct connection *c)

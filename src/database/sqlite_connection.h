@@ -43,6 +43,8 @@ struct sql_value {
 
 /* Opens with the pragmas every connection has. `flags` are SQLite's. */
 int connection_open(struct connection *c, const char *path, int flags, int64_t busy_ms);
+/* For one that commits much: with synchronous=FULL and a log written in large pieces. */
+int connection_open_writer(struct connection *c, const char *path, int flags, int64_t busy_ms);
 void connection_close(struct connection *c); /* a zeroed one is fine */
 
 /* Runs statements without parameters or rows. */

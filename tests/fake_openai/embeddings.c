@@ -10,6 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "fake.h"
 #include "shared/json.h"
 
@@ -102,8 +106,38 @@ static void make_pairs(void)
         memcpy(pairs[i], (char[]){digits[i >> 6], digits[i & 63]}, 2);
 }
 
-/* RFC 4648 base64, two digits at a time: at the rate asked of this server OpenSSL's is the limit.
- */
+#if defined(__x86_64__)
+/* W. Mula, D. Lemire, "Faster Base64 Encoding and Decoding Using AVX2 Instructions", ACM
+ * Transactions on the Web 12 (2018), section 5. Returns how many of the bytes are done. */
+__attribute__((target("avx2"))) static size_t encode_avx2(const unsigned char *p, size_t length,
+                                                          char *to)
+{
+    const __m256i spread = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(1, 0, 2, 1, 4, 3, 5, 4, 7, 6, 8, 7, 10, 9, 11, 10));
+    const __m256i shifts = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8('a' - 26, '0' - 52, '0' - 52, '0' - 52, '0' - 52, '0' - 52, '0' - 52,
+                      '0' - 52, '0' - 52, '0' - 52, '0' - 52, '+' - 62, '/' - 63, 'A', 0, 0));
+    size_t done = 0;
+    for (; length - done >= 28; done += 24, p += 24, to += 32) {
+        __m256i x = _mm256_set_m128i(_mm_loadu_si128((const __m128i *)(p + 12)),
+                                     _mm_loadu_si128((const __m128i *)p));
+        x = _mm256_shuffle_epi8(x, spread);
+        __m256i odd = _mm256_mulhi_epu16(_mm256_and_si256(x, _mm256_set1_epi32(0x0fc0fc00)),
+                                         _mm256_set1_epi32(0x04000040));
+        __m256i even = _mm256_mullo_epi16(_mm256_and_si256(x, _mm256_set1_epi32(0x003f03f0)),
+                                          _mm256_set1_epi32(0x01000010));
+        x = _mm256_or_si256(odd, even);
+        __m256i range = _mm256_subs_epu8(x, _mm256_set1_epi8(51));
+        __m256i upper = _mm256_cmpgt_epi8(_mm256_set1_epi8(26), x);
+        range = _mm256_or_si256(range, _mm256_and_si256(upper, _mm256_set1_epi8(13)));
+        x = _mm256_add_epi8(_mm256_shuffle_epi8(shifts, range), x);
+        _mm256_storeu_si256((__m256i *)to, x);
+    }
+    return done;
+}
+#endif
+
+/* RFC 4648 base64, and fast: at the rate asked of this server OpenSSL's is the limit. */
 static void append_base64(struct buffer *out, const void *bytes, size_t length)
 {
     pthread_once(&pairs_once, make_pairs);
@@ -111,6 +145,14 @@ static void append_base64(struct buffer *out, const void *bytes, size_t length)
         return;
     const unsigned char *p = bytes;
     char *to = out->data + out->length;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) {
+        size_t done = encode_avx2(p, length, to);
+        p += done;
+        to += done / 3 * 4;
+        length -= done;
+    }
+#endif
     for (; length >= 3; length -= 3, p += 3, to += 4) {
         memcpy(to, pairs[p[0] << 4 | p[1] >> 4], 2);
         memcpy(to + 2, pairs[(p[1] & 15) << 8 | p[2]], 2);
