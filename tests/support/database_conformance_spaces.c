@@ -566,6 +566,7 @@ static void other_processes_follow(void **state)
     put_some(f, media);
     OKAY(f->harness->open_again(f->harness->ctx, &f->clock, &g.db));
     g.space_id = f->space_id;
+    arena_init(&g.arena, MIB(16));
     assert_int_equal(vector_count(&g, "x", NULL), 11);
     fill(f, other, 1);
     assert_int_equal(other_count(&g, other), PAGE); /* it does not serve, but may be looked at */
@@ -581,6 +582,7 @@ static void other_processes_follow(void **state)
     assert_int_equal(vector_count(&g, "x", NULL), 11);
     assert_int_equal(vector_best(&g, "s2", NULL), media[2]);
     g.db.ops->close(g.db.ctx);
+    arena_free(&g.arena);
 }
 
 const struct suite_test database_space_tests[] = {
