@@ -258,7 +258,7 @@ static int check_drop(struct pg *c, int64_t space_id)
 
 static int mark(struct pg *c, struct dropping *d)
 {
-    struct pg_rows rows;
+    struct pg_rows rows = {0};
     int rc = check_drop(c, d->space_id);
     if (!rc)
         rc = PG_QUERY(c, &rows, "UPDATE embedding_space SET dropping = true WHERE space_id = $1",
@@ -266,8 +266,7 @@ static int mark(struct pg *c, struct dropping *d)
     if (!rc && !rows.affected)
         rc = error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld",
                        (long long)d->space_id);
-    if (!rc)
-        pg_rows_free(&rows);
+    pg_rows_free(&rows);
     d->more = true;
     d->place->phase = RESULTS;
     return rc;

@@ -209,12 +209,13 @@ static int add_stretch(struct transaction *tx, struct filling *f, const struct r
  * (it may be already: then it lacked something from before). */
 static int note_filled(struct transaction *tx, const struct filling *f)
 {
-    return SQL_RUN(tx->c,
-                   "UPDATE embedding_space SET filled = filled + 1, "
-                   "generation = generation + (?2 <= tail AND embedding_space.space_id <> s.space_id), "
-                   "tail = CASE WHEN embedding_space.space_id = s.space_id THEN ?3 WHEN ?2 <= tail "
-                   "THEN 0 ELSE tail END FROM serving_space s WHERE embedding_space.space_id = ?1",
-                   V_INT(f->space_id), V_INT(f->least), V_INT(SPACE_TAIL_STALE));
+    return SQL_RUN(
+        tx->c,
+        "UPDATE embedding_space SET filled = filled + 1, "
+        "generation = generation + (?2 <= tail AND embedding_space.space_id <> s.space_id), "
+        "tail = CASE WHEN embedding_space.space_id = s.space_id THEN ?3 WHEN ?2 <= tail "
+        "THEN 0 ELSE tail END FROM serving_space s WHERE embedding_space.space_id = ?1",
+        V_INT(f->space_id), V_INT(f->least), V_INT(SPACE_TAIL_STALE));
 }
 
 static int fill(struct transaction *tx, void *arg)

@@ -63,15 +63,17 @@ const char *embedder_difference(const struct embedding_space *serving,
     bool same_name =
         !strcmp(serving->provider, set->provider) && !strcmp(serving->model, set->model);
     if (!same_name)
-        return arena_printf(arena, "embeddings are those of %s %s, and %s %s is set: %s %s` changes "
-                                   "over",
+        return arena_printf(arena,
+                            "embeddings are those of %s %s, and %s %s is set: %s %s` changes "
+                            "over",
                             serving->provider, serving->model, set->provider, set->model, change,
                             set->model);
     if (serving->dimension == set->dimension)
-        return arena_printf(arena,
-                            "embeddings are those of another revision of %s %s than this program's: "
-                            "%s %s` changes over",
-                            serving->provider, serving->model, change, set->model);
+        return arena_printf(
+            arena,
+            "embeddings are those of another revision of %s %s than this program's: "
+            "%s %s` changes over",
+            serving->provider, serving->model, change, set->model);
     return arena_printf(arena,
                         "embeddings are those of %s %s with %d dimensions, and %d are set: %s %s "
                         "--embed-dimensions %d` changes over",

@@ -412,9 +412,9 @@ static void what_the_serving_space_lacks_is_filled(void **state)
     struct fixture *f = *state;
     static const char *const texts[] = {"lacks 0", "lacks 1"};
     put_text(f, "first", "serves");
-    int64_t lacks = put_media(
-        f, "lacks", NULL,
-        &(struct simple_result){.chunks = texts, .chunk_count = 2, .no_vectors = true});
+    int64_t lacks =
+        put_media(f, "lacks", NULL,
+                  &(struct simple_result){.chunks = texts, .chunk_count = 2, .no_vectors = true});
     put_text(f, "last", "higher numbers");
     struct serving_space s;
     OKAY(f->db.ops->space_serving(f->db.ctx, &s));
