@@ -9,7 +9,7 @@
 #include "shared/error.h"
 #include "shared/file.h"
 
-enum { MANY_WORKERS = 128, MOST_ARGUMENTS = 256 };
+enum { MANY_WORKERS = 128, VERY_MANY_WORKERS = 512, MOST_ARGUMENTS = 256 };
 
 /* Splits /proc/self/cmdline; false if it does not fit. */
 static bool split(struct buffer *line, char *argv[MOST_ARGUMENTS + 1])
@@ -30,9 +30,11 @@ void memory_settle(int workers)
     struct buffer line;
     if (workers < MANY_WORKERS || getenv("GLIBC_TUNABLES"))
         return;
+    const char *tunables =
+        workers < VERY_MANY_WORKERS ? "glibc.malloc.tcache_count=2" : "glibc.malloc.tcache_count=0";
     buffer_init(&line, KIB(64));
     if (file_read("/proc/self/cmdline", &line) == OK && split(&line, argv) &&
-        setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0", 0) == 0)
+        setenv("GLIBC_TUNABLES", tunables, 0) == 0)
         execv("/proc/self/exe", argv);
     buffer_free(&line);
 }

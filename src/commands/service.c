@@ -8,10 +8,13 @@
 #include "shared/error.h"
 #include "shared/log.h"
 
-enum { FOLLOW_MS = 100, IDLE_FOLLOW_MS = 20, PAUSE_CHECK_MS = 500, PAUSE_GRACE_MS = 5000 };
-
-/* Counting a long queue takes its time: it gets at most one part in so many of ours. */
-enum { COUNTING_SHARE = 20 };
+enum {
+    FOLLOW_MS = 100,
+    IDLE_FOLLOW_MS = 20,
+    AWAY_MS = 1000, /* the database does not answer: look again then */
+    PAUSE_CHECK_MS = 500,
+    PAUSE_GRACE_MS = 5000
+};
 
 /* ---- which jobs are this process's ---- */
 
@@ -80,13 +83,9 @@ int service_open(struct service *s, struct app *app, bool process)
 
 static int is_idle(struct service *s, bool *idle)
 {
-    struct queue_stats stats;
-    int64_t began = clock_monotonic_ms();
-    if (began < s->count_again_ms)
-        return OK;
-    int rc = s->app->queue.ops->stats(s->app->queue.ctx, &stats);
-    s->count_again_ms = began + COUNTING_SHARE * (clock_monotonic_ms() - began);
-    *idle = !rc && stats.visible + stats.in_flight + stats.delayed == 0;
+    bool visible, any;
+    int rc = s->app->queue.ops->pending(s->app->queue.ctx, &visible, &any);
+    *idle = !rc && !any;
     return rc;
 }
 
@@ -111,13 +110,40 @@ static int check_pause(struct service *s)
     return rc;
 }
 
+/* Whether the events may be readable again without anybody starting this process anew. */
+static bool may_come_back(const struct error *e)
+{
+    enum error_code class = error_class(e);
+    return (class == ERR_SYSTEMIC || class == ERR_TRANSIENT) && e->code != ERR_SCHEMA &&
+           strcmp(e->reason, "database_schema") != 0 && strcmp(e->reason, "database_corrupt") != 0;
+}
+
+/* As follower_read. A database that is away is told once, and once that it is back: what happened
+ * meanwhile is told then. */
+static int read_events(struct service *s, bool outlast, size_t *seen)
+{
+    int rc = follower_read(&s->follower, log_event, s, seen);
+    if (rc && outlast && may_come_back(error_last())) {
+        if (!s->away)
+            log_write(LOG_WARN, "serve.events_unread", LOG_STR("reason", error_last()->reason),
+                      LOG_STR("message", error_last()->message), LOG_END);
+        s->away = true;
+        app_sleep(AWAY_MS);
+        return OK;
+    }
+    if (!rc && s->away)
+        log_write(LOG_INFO, "serve.events_read", LOG_END);
+    s->away = false;
+    return rc;
+}
+
 int service_loop(struct service *s, bool until_idle, const struct cancel *ended)
 {
     int rc = OK;
     bool idle = false;
     while (!rc && !idle && !app_stopped() && !cancel_requested(ended)) {
         size_t seen = 0;
-        rc = follower_read(&s->follower, log_event, s, &seen);
+        rc = read_events(s, !until_idle, &seen);
         if (!rc && until_idle)
             rc = check_pause(s);
         if (!rc && until_idle && !seen) /* while anything happens it is not */

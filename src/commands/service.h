@@ -16,14 +16,15 @@ struct service {
     int64_t succeeded, dead;
     int64_t paused_ms; /* since when, monotonic; 0: it runs */
     int64_t pause_checked_ms;
-    int64_t count_again_ms; /* the queue, monotonic */
+    bool away; /* the events cannot be read at present */
 };
 
 /* Opens what is needed, catches signals, starts a processor if `process`. */
 int service_open(struct service *s, struct app *app, bool process);
 
 /* Logs until a signal, until *ended (may be NULL) is set, or with `until_idle` until the queue is
- * empty and nothing is under way. ERR_SYSTEMIC: until_idle, and the pipeline is paused. */
+ * empty and nothing is under way. ERR_SYSTEMIC: until_idle, and the pipeline is paused. A database
+ * that does not answer ends it only with `until_idle`; ERR_SCHEMA and a damaged one always do. */
 int service_loop(struct service *s, bool until_idle, const struct cancel *ended);
 
 /* Drains, logs what came last, keeps the last error. */

@@ -11,7 +11,7 @@ enum {
     BATCH_CHANGES = 256,   /* of one transaction: bounds how long its locks are held */
     BATCH_BYTES = 8 << 20, /* about, of what its changes send */
     TRIES = 12,            /* after conflicts with other processes */
-    SECOND_LEADER = 16,    /* changes that wait, to be worth a second transaction at a time */
+    SECOND_LEADER = 48,    /* changes that wait, to be worth a second transaction at a time */
 };
 
 struct change {
@@ -48,6 +48,7 @@ static void batch_fini(struct batch *b)
                             &b->needs.starting,
                             &b->needs.versions_of,
                             &b->needs.staged,
+                            &b->needs.checkpoints,
                             &b->media,
                             &b->versions,
                             &b->jobs,
@@ -67,7 +68,7 @@ static void batch_fini(struct batch *b)
                             &b->outdated};
     struct id_map *maps[] = {&b->media_by_id,      &b->versions_by_id, &b->jobs_by_id,
                              &b->results_by_id,    &b->keys_by_hash,   &b->results_by_key,
-                             &b->holds_by_content, &b->ready_contents};
+                             &b->holds_by_content, &b->ready_contents, &b->checkpoints_by_digest};
     struct embedding_insert *embeddings = b->embeddings.items;
     for (size_t i = 0; i < b->embeddings.count; i++) {
         list_free(&embeddings[i].chunk_ids);
@@ -342,6 +343,17 @@ static void lead(struct store *s, int leader)
         pthread_cond_signal(&changes[i]->woken);
     }
     call_leader(w);
+}
+
+bool change_waits(struct store *s)
+{
+    struct writer *w = &s->writer;
+    bool waits = false;
+    pthread_mutex_lock(&w->lock);
+    for (int i = 0; i < LEADERS; i++)
+        waits |= w->leading[i];
+    pthread_mutex_unlock(&w->lock);
+    return waits;
 }
 
 int change_run(struct store *s, const struct change_verbs *verbs, void *arg, size_t bytes,

@@ -150,6 +150,12 @@ struct key_need {
     struct key_need *next;     /* of the same hash */
 };
 
+struct stored_checkpoint {
+    struct digest digest;
+    struct pg_bytes bytes;
+    struct stored_checkpoint *next; /* of the same hash */
+};
+
 /* Who holds a content. */
 struct hold {
     struct digest content;
@@ -169,6 +175,7 @@ struct needs {
     struct list starting;    /* int64_t: jobs whose contents' holders and ready results are asked */
     struct list versions_of; /* int64_t: jobs whose versions are needed */
     struct list staged;      /* int64_t: jobs whose results in the making are asked */
+    struct list checkpoints; /* struct digest */
     bool old_results;        /* current results may be let go, new ones published */
     int64_t ids[ID_KINDS];
 };
@@ -192,6 +199,7 @@ struct batch {
     struct list media, versions, jobs, results; /* pointers to images */
     struct id_map media_by_id, versions_by_id, jobs_by_id, results_by_id;
     struct id_map keys_by_hash, results_by_key, holds_by_content, ready_contents;
+    struct id_map checkpoints_by_digest;
 
     struct list attempts, life, segments, chunk_rows, embeddings, checkpoints, garbage, calls;
     struct list usage, spaces;
@@ -211,6 +219,8 @@ struct change_verbs {
 };
 int change_run(struct store *s, const struct change_verbs *verbs, void *arg, size_t bytes,
                bool *in_doubt);
+/* Would a change have to wait for others now? */
+bool change_waits(struct store *s);
 
 /* ---- for `need` ---- */
 
@@ -228,6 +238,7 @@ struct media_image *media_image(struct batch *b, int64_t media_id);
 struct version_image *version_image(struct batch *b, int64_t version_id);
 struct result_image *result_image(struct batch *b, int64_t result_id);
 struct result_image *result_by_key(struct batch *b, const struct result_key *key);
+const struct stored_checkpoint *checkpoint_stored(struct batch *b, const struct digest *digest);
 /* job_image with ERR_NOT_FOUND, and its medium with ERR_SYSTEMIC "database_corrupt". */
 int job_find(struct batch *b, int64_t job_id, struct job_image **job, struct media_image **media);
 
@@ -277,6 +288,9 @@ struct job_end {
 /* Closes the open attempt, moves the job to its new state, writes the outbox row, and gives the
  * rows of results in the making to the collector if the job is over. */
 void job_finish(struct batch *b, struct job_image *job, const struct job_end *end);
+/* A dead letter is given up: the job becomes cancelled. Stage, reason and message stay: they say
+ * why it had died. */
+void job_give_up(struct batch *b, struct job_image *job, const char *detail);
 void job_move(struct batch *b, struct job_image *job, enum job_state state); /* and counts it */
 /* A queued job of this medium and version, the medium's newest. */
 struct job_image *job_make(struct batch *b, struct media_image *media, int64_t version_id,

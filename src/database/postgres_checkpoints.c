@@ -10,35 +10,75 @@ static struct digest checkpoint_digest(const struct checkpoint_key *key)
     return digest_of_strings(key->stage, input, settings, NULL);
 }
 
-static int copy_bytes(const struct pg_rows *rows, struct arena *arena, void **bytes, size_t *length)
+/* ---- checkpoint_get ---- */
+
+struct getting {
+    struct digest digest;
+    const char *stage;
+    struct arena *arena;
+    void **bytes;
+    size_t *length;
+};
+
+static int give(const struct getting *g, const struct pg_bytes *found)
 {
-    *length = pg_length(rows, 0, 0);
-    *bytes = arena_alloc(arena, *length + 1);
-    if (!*bytes)
+    if (!found)
+        return error_set(ERR_NOT_FOUND, NULL, "there is no such checkpoint of stage '%s'",
+                         g->stage);
+    *g->length = found->length;
+    *g->bytes = arena_alloc(g->arena, found->length + 1);
+    if (!*g->bytes)
         return ERR_NO_MEMORY;
-    memcpy(*bytes, pg_peek(rows, 0, 0), *length);
+    memcpy(*g->bytes, found->data, found->length);
     return OK;
 }
 
-int postgres_checkpoint_get(void *ctx, const struct checkpoint_key *key, struct arena *arena,
-                            void **bytes, size_t *length)
+static int get_alone(struct store *s, const struct getting *g)
 {
-    struct digest d = checkpoint_digest(key);
     struct pg_rows rows;
     struct pg *c;
-    int rc = store_hold(ctx, &c);
+    int rc = store_hold(s, &c);
     if (rc)
         return rc;
     rc = PG_QUERY(c, &rows, "SELECT bytes FROM checkpoint WHERE digest = $1",
-                  P_BYTES(d.bytes, DIGEST_BYTES));
+                  P_BYTES(g->digest.bytes, DIGEST_BYTES));
     pg_release(c);
-    if (!rc && rows.count)
-        rc = copy_bytes(&rows, arena, bytes, length);
-    else if (!rc)
-        rc =
-            error_set(ERR_NOT_FOUND, NULL, "there is no such checkpoint of stage '%s'", key->stage);
+    if (!rc) {
+        struct pg_bytes found = {0};
+        if (rows.count)
+            found = (struct pg_bytes){pg_peek(&rows, 0, 0), pg_length(&rows, 0, 0)};
+        rc = give(g, rows.count ? &found : NULL);
+    }
     pg_rows_free(&rows);
     return rc;
+}
+
+static int need_getting(struct batch *b, void *arg)
+{
+    const struct getting *g = arg;
+    *(struct digest *)list_add(b, &b->needs.checkpoints, sizeof(struct digest)) = g->digest;
+    return OK;
+}
+
+static int get_with_others(struct batch *b, void *arg)
+{
+    const struct getting *g = arg;
+    const struct stored_checkpoint *found = checkpoint_stored(b, &g->digest);
+    return give(g, found ? &found->bytes : NULL);
+}
+
+/* While there is a crowd a question rides along with its changes: a round trip of its own costs
+ * more than all else about it. */
+int postgres_checkpoint_get(void *ctx, const struct checkpoint_key *key, struct arena *arena,
+                            void **bytes, size_t *length)
+{
+    static const struct change_verbs verbs = {.need = need_getting, .apply = get_with_others};
+    struct getting g = {.digest = checkpoint_digest(key),
+                        .stage = key->stage,
+                        .arena = arena,
+                        .bytes = bytes,
+                        .length = length};
+    return change_waits(ctx) ? change_run(ctx, &verbs, &g, 64, NULL) : get_alone(ctx, &g);
 }
 
 /* ---- checkpoints_put ---- */

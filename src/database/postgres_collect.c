@@ -15,7 +15,11 @@ enum {
     TRIM_ROWS = 20000,
     MOVE_ROWS = 100,     /* embeddings of one step: a fraction of a second */
     FRESH_MOST = 100000, /* of a space, moved even while it is not quiet: a search reads them all */
+    MOVE_CHUNKS = 1000,
+    CALM_CHUNKS = 2000, /* made between two looks: fewer do not keep words from being indexed */
 };
+
+static const int64_t FRESH_BYTES = 256 << 20;
 
 /* ---- locks ---- */
 
@@ -214,33 +218,53 @@ static const char MOVE[] =
     "WITH d AS (DELETE FROM embedding_%lld_fresh WHERE chunk_id = ANY(ARRAY(SELECT chunk_id FROM "
     "embedding_%lld_fresh ORDER BY chunk_id LIMIT $1)) RETURNING chunk_id, result_id, embedding) "
     "INSERT INTO embedding_%lld (chunk_id, result_id, embedding) SELECT * FROM d";
+static const char MOVE_WORDS[] =
+    "WITH d AS (DELETE FROM chunk_fresh WHERE chunk_id = ANY(ARRAY(SELECT chunk_id FROM "
+    "chunk_fresh ORDER BY chunk_id LIMIT $1)) RETURNING chunk_id, result_id, start_ms, end_ms, "
+    "byte_offset, ordinal, text, words) INSERT INTO chunk (chunk_id, result_id, start_ms, end_ms, "
+    "byte_offset, ordinal, text, words) SELECT * FROM d";
 static const char CROWDED[] = "SELECT 1 FROM embedding_%lld_fresh OFFSET $1 LIMIT 1";
 
 struct moving {
     struct store *s;
     int64_t *last_chunk; /* NULL: move in any case */
+    bool quiet, calm;    /* none, or few chunks were added since the last look, by any process */
     bool more;
 };
 
-/* Has no process added chunks since the last look? */
-static int look_quiet(struct moving *m, struct pg *c, bool *quiet)
+static int look_quiet(struct moving *m, struct pg *c)
 {
     int64_t last = 0;
+    m->quiet = m->calm = true;
+    if (!m->last_chunk)
+        return OK;
     int rc = pg_number(c, &last, 0, "SELECT pg_sequence_last_value('chunk_chunk_id_seq')", NULL, 0);
-    *quiet = last == *m->last_chunk;
+    m->quiet = last == *m->last_chunk;
+    m->calm = last - *m->last_chunk < CALM_CHUNKS;
     *m->last_chunk = last;
     return rc;
 }
 
-static int move_of_space(struct moving *m, struct pg *c, int64_t space_id, bool quiet)
+/* A search reads all of chunk_fresh, also what is left of deleted rows. Once it is this large
+ * further chunks go to chunk at once, at what that costs. */
+static int look_crowded(struct store *s, struct pg *c)
+{
+    int64_t bytes;
+    int rc = pg_number(c, &bytes, 0, "SELECT pg_relation_size('chunk_fresh')", NULL, 0);
+    if (!rc)
+        atomic_store(&s->crowded, bytes > FRESH_BYTES);
+    return rc;
+}
+
+static int move_of_space(struct moving *m, struct pg *c, int64_t space_id)
 {
     struct pg_rows rows;
     const char *sql = space_sql(m->s, space_id, MOVE),
                *crowded = space_sql(m->s, space_id, CROWDED);
-    int64_t full = quiet;
+    int64_t full = m->quiet;
     if (!sql || !crowded)
         return ERR_NO_MEMORY;
-    int rc = quiet ? OK : PG_NUMBER(c, &full, 0, crowded, P_INT(FRESH_MOST));
+    int rc = m->quiet ? OK : PG_NUMBER(c, &full, 0, crowded, P_INT(FRESH_MOST));
     if (rc || !full)
         return rc;
     rc = PG_QUERY(c, &rows, sql, P_INT(MOVE_ROWS));
@@ -249,16 +273,29 @@ static int move_of_space(struct moving *m, struct pg *c, int64_t space_id, bool 
     return rc;
 }
 
-static int move_all(struct moving *m, struct pg *c, bool quiet)
+static int move_chunks(struct moving *m, struct pg *c)
+{
+    struct pg_rows rows;
+    int rc = m->calm ? PG_QUERY(c, &rows, MOVE_WORDS, P_INT(MOVE_CHUNKS)) : OK;
+    if (rc || !m->calm)
+        return rc;
+    m->more |= rows.affected == MOVE_CHUNKS;
+    pg_rows_free(&rows);
+    return OK;
+}
+
+static int move_all(struct moving *m, struct pg *c)
 {
     struct pg_rows spaces;
     int rc = pg_query(c, &spaces, "SELECT space_id FROM embedding_space", NULL, 0);
     if (rc)
         return rc;
     for (int i = 0; !rc && i < spaces.count; i++)
-        rc = move_of_space(m, c, pg_int(&spaces, i, 0), quiet);
+        rc = move_of_space(m, c, pg_int(&spaces, i, 0));
     pg_rows_free(&spaces);
-    if (!rc && quiet && !m->more)
+    if (!rc)
+        rc = move_chunks(m, c);
+    if (!rc && m->quiet && !m->more)
         rc = pg_query(c, NULL, "SELECT settle_words()", NULL, 0);
     return rc;
 }
@@ -266,12 +303,14 @@ static int move_all(struct moving *m, struct pg *c, bool quiet)
 static int move(struct pg *c, void *arg)
 {
     struct moving *m = arg;
-    bool mine, quiet = true;
+    bool mine;
     m->more = false;
-    int rc = take_lock(c, !m->last_chunk, &mine);
-    if (!rc && mine && m->last_chunk)
-        rc = look_quiet(m, c, &quiet);
-    return rc || !mine ? rc : move_all(m, c, quiet);
+    int rc = look_crowded(m->s, c);
+    if (!rc)
+        rc = take_lock(c, !m->last_chunk, &mine);
+    if (!rc && mine)
+        rc = look_quiet(m, c);
+    return rc || !mine ? rc : move_all(m, c);
 }
 
 /* Not durable: undone by a crash, the rows are where they were. */
@@ -298,13 +337,13 @@ static int prepare(struct pg *c, void *arg)
     bool mine;
     p->moving.more = false;
     int rc = take_lock(c, true, &mine);
-    return rc ? rc : move_of_space(&p->moving, c, p->space_id, true);
+    return rc ? rc : move_of_space(&p->moving, c, p->space_id);
 }
 
 int postgres_space_prepare(void *ctx, int64_t space_id, bool *more)
 {
     struct store *s = ctx;
-    struct preparing p = {.moving = {.s = s}, .space_id = space_id};
+    struct preparing p = {.moving = {.s = s, .quiet = true}, .space_id = space_id};
     struct pg *c;
     int64_t left = 0;
     *more = false;

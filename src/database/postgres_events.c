@@ -80,11 +80,14 @@ static struct media_image *new_media(struct batch *b, const struct media_event *
     return m;
 }
 
-static void cancel_unfinished(struct batch *b, int64_t job_id, const char *reason,
-                              const char *message, const char *detail)
+/* A dead one could not be sent round again any more: its letter goes. */
+static void cancel_newest(struct batch *b, int64_t job_id, const char *reason, const char *message,
+                          const char *detail)
 {
     struct job_image *job = job_id ? job_image(b, job_id) : NULL;
-    if (job && job_unfinished((enum job_state)job->state))
+    if (job && job->state == JOB_DEAD)
+        job_give_up(b, job, detail);
+    else if (job && job_unfinished((enum job_state)job->state))
         job_finish(b, job,
                    &(struct job_end){.state = JOB_CANCELLED,
                                      .closed = CLOSED_CANCELLED,
@@ -116,8 +119,8 @@ static void new_version(struct batch *b, const struct media_event *e, struct key
     if (!m || m->removed)
         b->sums.media++;
     if (m)
-        cancel_unfinished(b, m->job_id, "superseded", "a newer version was uploaded",
-                          "{\"reason\":\"superseded\"}");
+        cancel_newest(b, m->job_id, "superseded", "a newer version was uploaded",
+                      "{\"reason\":\"superseded\"}");
     else
         m = new_media(b, e, key, false);
     m->removed = false;
@@ -184,8 +187,7 @@ static void created(struct batch *b, const struct media_event *e, struct key_nee
 static void remove_media(struct batch *b, const struct media_event *e, struct media_image *m)
 {
     struct pg_bytes trace = trace_of(b, e);
-    cancel_unfinished(b, m->job_id, "removed", "the object was removed",
-                      "{\"reason\":\"removed\"}");
+    cancel_newest(b, m->job_id, "removed", "the object was removed", "{\"reason\":\"removed\"}");
     media_show(b, m, NULL);
     m->removed = true;
     advance_order(e, m);

@@ -255,11 +255,13 @@ static const struct column chunk_columns[] = {
     AT(COLUMN_TEXTN, struct chunk_insert, text),   AT(COLUMN_WORDS, struct chunk_insert, words),
 };
 
-static const struct table insert_chunk =
-    TABLE("INSERT INTO chunk (chunk_id, result_id, start_ms, end_ms, byte_offset, ordinal, text, "
-          "words) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], "
-          "$5::bigint[], $6::bigint[], $7::text[], $8::tsvector[])",
-          chunk_columns);
+#define INSERT_CHUNK(table)                                                                        \
+    TABLE("INSERT INTO " table " (chunk_id, result_id, start_ms, end_ms, byte_offset, ordinal, "   \
+          "text, words) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], "           \
+          "$4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::tsvector[])",                 \
+          chunk_columns)
+static const struct table insert_chunk = INSERT_CHUNK("chunk");
+static const struct table insert_fresh = INSERT_CHUNK("chunk_fresh");
 
 static const char EMBED_HALF[] =
     "INSERT INTO embedding_%lld_fresh (chunk_id, result_id, embedding) "
@@ -466,7 +468,7 @@ static void send_results(struct batch *b)
     send_images(b, &insert_result, &b->results, new_result_row);
     send_ids(b, DISCARD, &b->closed);
     send_list(b, &insert_segment, &b->segments);
-    send_list(b, &insert_chunk, &b->chunk_rows);
+    send_list(b, atomic_load(&b->s->crowded) ? &insert_chunk : &insert_fresh, &b->chunk_rows);
     send_embeddings(b);
 }
 

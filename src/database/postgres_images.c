@@ -221,6 +221,14 @@ struct result_image *result_by_key(struct batch *b, const struct result_key *key
     return r;
 }
 
+const struct stored_checkpoint *checkpoint_stored(struct batch *b, const struct digest *digest)
+{
+    const struct stored_checkpoint *c = id_map_get(&b->checkpoints_by_digest, digest_hash(digest));
+    while (c && !digest_equal(&c->digest, digest))
+        c = c->next;
+    return c;
+}
+
 int job_find(struct batch *b, int64_t job_id, struct job_image **job, struct media_image **media)
 {
     *job = job_image(b, job_id);

@@ -8,6 +8,10 @@
  * that publishing it takes. Therefore the keeper moves rows from the one to the other when it is
  * quiet, in transactions of their own: a snapshot sees every row in exactly one of them. A search
  * unites both.
+ *
+ * Likewise chunk_fresh has no index of words and takes new chunks, which move to chunk when less is
+ * being published. It inherits from chunk, so statements on chunk are about both. (The index took
+ * 0.09 ms a chunk, three times the row itself.)
  */
 #ifndef AEGIS_DATABASE_POSTGRES_INTERNAL_H
 #define AEGIS_DATABASE_POSTGRES_INTERNAL_H
@@ -53,6 +57,8 @@ struct spaces {
     pthread_mutex_t lock;
     struct space_known items[SPACES_KNOWN];
     size_t count;
+    struct embedding_space named[SPACES_KNOWN]; /* as space_ensure found them */
+    size_t named_count;
     struct space_statement statements[SPACE_STATEMENTS];
     size_t statement_count;
 };
@@ -95,6 +101,7 @@ struct store {
     struct spaces spaces;
     struct writer writer;
     struct words_pool words;
+    atomic_bool crowded;   /* chunk_fresh is large enough */
     struct keeper *keeper; /* NULL: no background */
     struct doubts doubts;
     atomic_bool serving_seen; /* some space serves: it stays so for good */

@@ -52,19 +52,22 @@ int postgres_redrive(void *ctx, int64_t job_id)
     return change_run(ctx, &verbs, &(struct job_change){.job_id = job_id}, 256, NULL);
 }
 
-/* Stage, reason and message stay: they say why it was given up. */
+void job_give_up(struct batch *b, struct job_image *job, const char *detail)
+{
+    event_note(b, LIFE_JOB_CANCELLED, job, detail);
+    job_move(b, job, JOB_CANCELLED);
+    list_add_id(b, &b->closed, job->job_id);
+}
+
 static int drop(struct batch *b, void *arg)
 {
     const struct job_change *change = arg;
     struct job_image *job;
     struct media_image *media;
     int rc = find_dead(b, change->job_id, &job, &media);
-    if (rc)
-        return rc;
-    event_note(b, LIFE_JOB_CANCELLED, job, "{\"reason\":\"dropped\"}");
-    job_move(b, job, JOB_CANCELLED);
-    list_add_id(b, &b->closed, job->job_id);
-    return OK;
+    if (!rc)
+        job_give_up(b, job, "{\"reason\":\"dropped\"}");
+    return rc;
 }
 
 int postgres_drop(void *ctx, int64_t job_id)

@@ -90,6 +90,9 @@ static const char READY_CONTENTS[] =
     "SELECT v.content FROM job s JOIN version v ON v.version_id = s.version_id "
     "WHERE s.job_id = ANY($1) AND v.content IS NOT NULL))";
 
+static const char CHECKPOINTS[] =
+    "SELECT c.digest, c.bytes FROM checkpoint c WHERE c.digest = ANY($1)";
+
 static const char IDS[] =
     "SELECT 0, nextval('media_media_id_seq') FROM generate_series(1, $1) UNION ALL "
     "SELECT 1, nextval('version_version_id_seq') FROM generate_series(1, $2) UNION ALL "
@@ -237,6 +240,17 @@ static void read_ready(struct batch *b, const struct pg_rows *rows)
     }
 }
 
+static void read_checkpoints(struct batch *b, const struct pg_rows *rows)
+{
+    for (int i = 0; i < rows->count; i++) {
+        struct stored_checkpoint *c = batch_alloc(b, sizeof *c);
+        c->digest = digest_at(rows, i, 0);
+        c->bytes = (struct pg_bytes){.data = pg_peek(rows, i, 1), .length = pg_length(rows, i, 1)};
+        c->next = id_map_get(&b->checkpoints_by_digest, digest_hash(&c->digest));
+        id_map_put(b, &b->checkpoints_by_digest, digest_hash(&c->digest), c);
+    }
+}
+
 static void read_ids(struct batch *b, const struct pg_rows *rows)
 {
     for (int i = 0; i < rows->count; i++)
@@ -341,6 +355,18 @@ static void ask_contents(struct batch *b, struct loading *l)
     ask(b, l, READY_CONTENTS, &values[1], 1, read_ready);
 }
 
+static void ask_checkpoints(struct batch *b, struct loading *l)
+{
+    const struct list *digests = &b->needs.checkpoints;
+    struct pg_bytes *keys = batch_alloc(b, (digests->count + 1) * sizeof *keys);
+    if (b->broken || !digests->count)
+        return;
+    for (size_t i = 0; i < digests->count; i++)
+        keys[i] = bytes_of(&((const struct digest *)digests->items)[i]);
+    const struct pg_value value = P_BYTEAS(keys, digests->count);
+    ask(b, l, CHECKPOINTS, &value, 1, read_checkpoints);
+}
+
 static void ask_versions(struct batch *b, struct loading *l)
 {
     const struct pg_value jobs = ints(&b->needs.versions_of);
@@ -405,6 +431,7 @@ int batch_load(struct batch *b)
     ask_versions(b, &l);
     ask_results(b, &l);
     ask_contents(b, &l);
+    ask_checkpoints(b, &l);
     ask_ids(b, &l);
     int rc = b->broken ? b->broken : answer(b, &l);
     return rc || !b->needs.old_results ? rc : load_old_results(b);

@@ -35,9 +35,12 @@ static int reprocess_page(struct batch *b, void *arg)
     r->job_count = 0;
     for (size_t i = 0; i < r->count; i++) {
         struct media_image *m = media_image(b, r->media_ids[i]);
-        const struct job_image *newest = m ? job_image(b, m->job_id) : NULL;
-        if (m && !m->removed && newest && !job_unfinished((enum job_state)newest->state))
-            r->job_ids[r->job_count++] = job_make(b, m, m->version_id, new_trace(b))->job_id;
+        struct job_image *newest = m ? job_image(b, m->job_id) : NULL;
+        if (!m || m->removed || !newest || job_unfinished((enum job_state)newest->state))
+            continue;
+        if (newest->state == JOB_DEAD)
+            job_give_up(b, newest, "{\"reason\":\"superseded\"}");
+        r->job_ids[r->job_count++] = job_make(b, m, m->version_id, new_trace(b))->job_id;
     }
     return OK;
 }

@@ -379,7 +379,7 @@ int postgres_result_append(void *ctx, int64_t job_id, int64_t result_id,
     static const struct change_verbs verbs = {.need = need_appending, .apply = append};
     struct appending a = {.job_id = job_id, .result_id = result_id};
     struct store *s = ctx;
-    int rc = prepare_slice(s, batch, "", &a.slice);
+    int rc = prepare_slice(s, batch, text_or_empty(batch->language), &a.slice);
     if (!rc && a.slice.space.id && !atomic_load(&s->serving_seen))
         rc = serving_begin(s, a.slice.space.id); /* its publication may come without embeddings */
     if (!rc)

@@ -133,6 +133,32 @@ static int make_space(struct pg *c, void *arg)
     return rc ? rc : PG_RUN(c, "SELECT open_embedding_space($1)", P_INT(space->id));
 }
 
+static bool recall_named(struct spaces *known, struct embedding_space *space)
+{
+    bool found = false;
+    pthread_mutex_lock(&known->lock);
+    for (size_t i = 0; !found && i < known->named_count; i++) {
+        const struct embedding_space *k = &known->named[i];
+        found = k->dimension == space->dimension && !strcmp(k->model, space->model) &&
+                !strcmp(k->provider, space->provider) && !strcmp(k->revision, space->revision);
+        if (found)
+            space->id = k->id;
+    }
+    pthread_mutex_unlock(&known->lock);
+    return found;
+}
+
+static void remember_named(struct spaces *known, const struct embedding_space *space)
+{
+    struct embedding_space again = *space;
+    if (recall_named(known, &again))
+        return;
+    pthread_mutex_lock(&known->lock);
+    if (known->named_count < SPACES_KNOWN)
+        known->named[known->named_count++] = *space;
+    pthread_mutex_unlock(&known->lock);
+}
+
 enum { LARGEST_DIMENSION = 16000 };
 
 int postgres_space_ensure(void *ctx, struct embedding_space *space)
@@ -142,6 +168,8 @@ int postgres_space_ensure(void *ctx, struct embedding_space *space)
     if (space->dimension < 1 || space->dimension > LARGEST_DIMENSION)
         return error_set(ERR_INVALID, NULL, "embeddings of '%s' have %d dimensions, not 1 to %d",
                          space->model, space->dimension, LARGEST_DIMENSION);
+    if (recall_named(&s->spaces, space))
+        return OK;
     int rc = store_hold(s, &c);
     if (rc)
         return rc;
@@ -149,6 +177,8 @@ int postgres_space_ensure(void *ctx, struct embedding_space *space)
     if (!rc && !space->id)
         rc = pg_transaction_on(c, PG_READ_WRITE, make_space, space);
     pg_release(c);
+    if (!rc)
+        remember_named(&s->spaces, space);
     return rc;
 }
 

@@ -1,5 +1,6 @@
 #include "database/postgres_words.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,19 +42,34 @@ static bool language_open(const char *code, struct language *out)
 
 /* ---- words and lexemes ---- */
 
-/* Words of a text without what joins letters: "keynote-2026.mp3" is three. */
+/* Words of a text without what joins letters: "keynote-2026.mp3" is three. In ASCII they are its
+ * runs of letters and digits. Where there is more than that, up to the next white space, the rules
+ * of words.h say where a word ends. */
 struct pieces {
+    const char *at, *end;
+    bool scanning; /* up to `at` */
     struct word_scan scan;
     struct text_slice word; /* what is left of it */
 };
 
+static void pieces_begin(struct pieces *p, const char *text, size_t length)
+{
+    p->at = text;
+    p->end = text + length;
+    p->scanning = false;
+}
+
+static bool is_ascii_letter(unsigned char c)
+{
+    return (unsigned char)((c | 0x20) - 'a') < 26 || (unsigned char)(c - '0') < 10;
+}
+
 static bool is_letter(const char *p, size_t left, size_t *length)
 {
-    unsigned char c = (unsigned char)*p;
-    *length = 1;
-    if (c < 0x80)
-        return (unsigned char)((c | 0x20) - 'a') < 26 || (unsigned char)(c - '0') < 10;
     ucs4_t uc;
+    *length = 1;
+    if (!(*p & 0x80))
+        return is_ascii_letter((unsigned char)*p);
     *length = (size_t)u8_mbtouc(&uc, (const uint8_t *)p, left);
     return uc_is_general_category_withtable(uc, UC_CATEGORY_MASK_L | UC_CATEGORY_MASK_N |
                                                     UC_CATEGORY_MASK_M);
@@ -73,17 +89,46 @@ static void skip(struct text_slice *word, size_t n)
     word->length -= n;
 }
 
-static bool next_piece(struct pieces *p, struct text_slice *out)
+static void scan_begin(struct pieces *p, const char *from)
 {
-    for (;;) {
+    while (p->at < p->end && (unsigned char)*p->at > ' ')
+        p->at++;
+    word_scan_begin(&p->scan, from, (size_t)(p->at - from));
+    p->word.length = 0;
+    p->scanning = true;
+}
+
+static bool next_scanned(struct pieces *p, struct text_slice *out)
+{
+    do {
         skip(&p->word, span(p->word, false));
         if (p->word.length) {
             *out = (struct text_slice){p->word.text, span(p->word, true)};
             skip(&p->word, out->length);
             return true;
         }
-        if (!word_next(&p->scan, &p->word))
-            return false;
+    } while (word_next(&p->scan, &p->word));
+    p->scanning = false;
+    return false;
+}
+
+static bool next_piece(struct pieces *p, struct text_slice *out)
+{
+    for (;;) {
+        if (p->scanning && next_scanned(p, out))
+            return true;
+        const char *from = p->at;
+        while (from < p->end && !(*from & 0x80) && !is_ascii_letter((unsigned char)*from))
+            from++;
+        p->at = from;
+        while (p->at < p->end && is_ascii_letter((unsigned char)*p->at))
+            p->at++;
+        if (p->at < p->end && (*p->at & 0x80)) {
+            scan_begin(p, from);
+            continue;
+        }
+        *out = (struct text_slice){from, (size_t)(p->at - from)};
+        return out->length;
     }
 }
 
@@ -123,15 +168,19 @@ static size_t fold(struct text_slice word, char out[WORD_BYTES])
 
 /* ---- passages ---- */
 
-enum { KNOWN_WORDS = 4096, KNOWN_BYTES = 24, LEXEME_BYTES = CODE_BYTES + WORD_BYTES };
+enum { KNOWN_WORDS = 8192, KNOWN_BYTES = 24, LEXEME_BYTES = CODE_BYTES + WORD_BYTES };
 
 enum { PORTER, OWN, STEMS };
 
-/* A word as it was written, and its lexemes. */
+/* A word as it was written, and its lexemes; that of its own language is kept apart, as most have
+ * none. A line of the cache. */
 struct known_word {
+    uint32_t passage;                     /* number of the last one it was in */
+    uint32_t place[STEMS];                /* there, as tsvector_add gave it */
     uint8_t length, lexeme_length[STEMS]; /* length 0: a free slot */
-    char word[KNOWN_BYTES], lexeme[STEMS][KNOWN_BYTES];
+    char word[KNOWN_BYTES], porter[KNOWN_BYTES];
 };
+static_assert(sizeof(struct known_word) == 64, "as wide as a line of the cache");
 
 struct lexemes {
     size_t length[STEMS]; /* 0: none */
@@ -143,18 +192,31 @@ struct passage_words {
     char language[CODE_BYTES];
     struct tsvector *vector;
     struct known_word *known;
+    char (*own)[KNOWN_BYTES]; /* of known, by its index; NULL: there are none */
+    uint32_t passage;         /* counts them */
 };
+
+static int open_known(struct passage_words *w)
+{
+    size_t size = KNOWN_WORDS * sizeof *w->known;
+    w->known = aligned_alloc(sizeof *w->known, size);
+    if (w->known)
+        memset(w->known, 0, size);
+    if (w->languages[OWN].stemmer)
+        w->own = calloc(KNOWN_WORDS, sizeof *w->own);
+    return w->known && (w->own || !w->languages[OWN].stemmer) ? OK : no_memory();
+}
 
 static int open_all(struct passage_words *w, const char *language)
 {
     snprintf(w->language, sizeof w->language, "%s", language);
-    w->known = calloc(KNOWN_WORDS, sizeof *w->known);
-    if (!w->known || !language_open("porter", &w->languages[PORTER]))
+    if (!language_open("porter", &w->languages[PORTER]))
         return no_memory();
     w->languages[PORTER].code[0] = '\0';
     if (words_stemmed_apart(language) && !language_open(language, &w->languages[OWN]))
         return no_memory();
-    return tsvector_open(&w->vector);
+    int rc = open_known(w);
+    return rc ? rc : tsvector_open(&w->vector);
 }
 
 int passage_words_open(const char *language, struct passage_words **out)
@@ -176,6 +238,7 @@ void passage_words_close(struct passage_words *w)
         stemmer_close(w->languages[i].stemmer);
     tsvector_close(w->vector);
     free(w->known);
+    free(w->own);
     free(w);
 }
 
@@ -199,61 +262,86 @@ static void make_lexemes(const struct passage_words *w, struct text_slice word, 
     }
 }
 
-static void learn(struct known_word *slot, struct text_slice word, const struct lexemes *l)
+/* False: it is too long to be kept. */
+static bool learn(const struct passage_words *w, struct known_word *slot, struct text_slice word,
+                  const struct lexemes *l)
 {
     slot->length = 0;
+    slot->passage = 0;
     if (l->length[PORTER] > KNOWN_BYTES || l->length[OWN] > KNOWN_BYTES)
-        return;
+        return false;
     slot->length = (uint8_t)word.length;
     memcpy(slot->word, word.text, word.length);
-    for (int i = 0; i < STEMS; i++) {
+    for (int i = 0; i < STEMS; i++)
         slot->lexeme_length[i] = (uint8_t)l->length[i];
-        memcpy(slot->lexeme[i], l->text[i], l->length[i]);
-    }
+    memcpy(slot->porter, l->text[PORTER], l->length[PORTER]);
+    if (w->own)
+        memcpy(w->own[slot - w->known], l->text[OWN], l->length[OWN]);
+    return true;
 }
 
+static bool is_word(const struct known_word *slot, struct text_slice word)
+{
+    return slot->length == word.length && !memcmp(slot->word, word.text, word.length);
+}
+
+/* Where it is, or where it may be put: of two places that which was not used for longer. */
 static struct known_word *slot_of(const struct passage_words *w, struct text_slice word)
 {
     uint32_t hash = 2166136261u; /* FNV-1a */
     for (size_t i = 0; i < word.length; i++)
         hash = (hash ^ (unsigned char)word.text[i]) * 16777619u;
-    return &w->known[(hash ^ hash >> 16) % KNOWN_WORDS];
+    size_t at = (hash ^ hash >> 16) % KNOWN_WORDS;
+    struct known_word *first = &w->known[at], *second = &w->known[at ^ 1];
+    if (is_word(first, word))
+        return first;
+    return is_word(second, word) || second->passage < first->passage ? second : first;
 }
 
 static int add_lexeme(struct passage_words *w, const char *lexeme, size_t length, size_t position,
-                      enum tsvector_weight weight)
+                      enum tsvector_weight weight, uint32_t *place)
 {
-    return length ? tsvector_add(w->vector, lexeme, length, position, weight) : OK;
+    *place = TSVECTOR_UNKNOWN;
+    return length ? tsvector_add(w->vector, lexeme, length, position, weight, place) : OK;
 }
 
-static int add_known(struct passage_words *w, const struct known_word *k, size_t position,
+static int add_known(struct passage_words *w, struct known_word *k, size_t position,
                      enum tsvector_weight weight)
 {
-    int rc = add_lexeme(w, k->lexeme[PORTER], k->lexeme_length[PORTER], position, weight);
-    return rc ? rc : add_lexeme(w, k->lexeme[OWN], k->lexeme_length[OWN], position, weight);
+    bool again = k->passage == w->passage;
+    int rc = OK;
+    k->passage = w->passage;
+    for (int i = 0; !rc && i < STEMS && k->lexeme_length[i]; i++)
+        rc = again ? tsvector_add_known(w->vector, k->place[i], position, weight)
+                   : add_lexeme(w, i == PORTER ? k->porter : w->own[k - w->known],
+                                k->lexeme_length[i], position, weight, &k->place[i]);
+    return rc;
 }
 
 static int add_word(struct passage_words *w, struct text_slice word, size_t position,
                     enum tsvector_weight weight)
 {
     struct lexemes made;
+    uint32_t place;
+    int rc = OK;
     struct known_word *slot = word.length <= KNOWN_BYTES ? slot_of(w, word) : NULL;
-    if (slot && slot->length == word.length && !memcmp(slot->word, word.text, word.length))
+    if (slot && is_word(slot, word))
         return add_known(w, slot, position, weight);
     make_lexemes(w, word, &made);
-    if (slot)
-        learn(slot, word, &made);
-    int rc = add_lexeme(w, made.text[PORTER], made.length[PORTER], position, weight);
-    return rc ? rc : add_lexeme(w, made.text[OWN], made.length[OWN], position, weight);
+    if (slot && learn(w, slot, word, &made))
+        return add_known(w, slot, position, weight);
+    for (int i = 0; !rc && i < STEMS; i++)
+        rc = add_lexeme(w, made.text[i], made.length[i], position, weight, &place);
+    return rc;
 }
 
 static int add_text(struct passage_words *w, const char *text, size_t length,
                     enum tsvector_weight weight, size_t *position)
 {
-    struct pieces pieces = {0};
+    struct pieces pieces;
     struct text_slice word;
     int rc = OK;
-    word_scan_begin(&pieces.scan, text, length);
+    pieces_begin(&pieces, text, length);
     while (!rc && *position < PASSAGE_WORDS && next_piece(&pieces, &word))
         rc = add_word(w, word, ++*position, weight);
     return rc;
@@ -264,6 +352,7 @@ int passage_words_write(struct passage_words *w, const char *heading, const char
 {
     size_t position = 0;
     tsvector_clear(w->vector);
+    w->passage += w->passage == UINT32_MAX ? 2 : 1; /* 0 is no passage */
     int rc = add_text(w, heading, strlen(heading), WEIGHT_A, &position);
     position++; /* no phrase reaches from the heading into the text, also if it is put before later
                  */
@@ -367,11 +456,11 @@ static int write_alternatives(struct query_words *q, int language, const char *f
 int query_words_write(struct query_words *q, int language, const char *term, size_t length,
                       struct buffer *out, bool *empty)
 {
-    struct pieces pieces = {0};
+    struct pieces pieces;
     struct text_slice word;
     size_t words = 0;
     int rc = OK;
-    word_scan_begin(&pieces.scan, term, length);
+    pieces_begin(&pieces, term, length);
     while (!rc && words < TERM_WORDS && next_piece(&pieces, &word)) {
         char folded[WORD_BYTES];
         size_t n = fold(word, folded);

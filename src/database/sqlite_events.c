@@ -140,13 +140,16 @@ static int advance_order(struct transaction *tx, const struct media_event *e, in
                    V_INT(media_id), V_INT(e->event_ms), V_TEXT(text_or_empty(e->sequencer)));
 }
 
-static int cancel_unfinished(struct transaction *tx, int64_t job_id, const char *reason,
-                             const char *message, const char *detail)
+/* A dead one could not be sent round again any more: its letter goes. */
+static int cancel_newest(struct transaction *tx, int64_t job_id, const char *reason,
+                         const char *message, const char *detail)
 {
     struct job_head job;
     if (!job_id)
         return OK;
     int rc = job_load(tx, job_id, &job);
+    if (!rc && job.state == JOB_DEAD)
+        return job_drop(tx, &job, detail);
     if (rc || !job_unfinished(job.state))
         return rc;
     return job_close(tx, &job,
@@ -170,8 +173,8 @@ static int new_version(struct transaction *tx, const struct media_event *e, int6
     out->media_id = head->media_id ? head->media_id : take_id(tx, NEXT_MEDIA);
     int rc = event_facet(tx, e, head, &facet);
     if (!rc && head->media_id)
-        rc = cancel_unfinished(tx, head->job_id, "superseded", "a newer version was uploaded",
-                               "{\"reason\":\"superseded\"}");
+        rc = cancel_newest(tx, head->job_id, "superseded", "a newer version was uploaded",
+                           "{\"reason\":\"superseded\"}");
     if (!rc)
         rc = insert_version(tx, e, out->media_id, &out->version_id);
     if (!rc)
@@ -271,8 +274,8 @@ static int remove_media(struct transaction *tx, const struct media_event *e,
 {
     unsigned char trace[16];
     trace_of(e, trace);
-    int rc = cancel_unfinished(tx, head->job_id, "removed", "the object was removed",
-                               "{\"reason\":\"removed\"}");
+    int rc = cancel_newest(tx, head->job_id, "removed", "the object was removed",
+                           "{\"reason\":\"removed\"}");
     if (!rc)
         rc =
             SQL_RUN(tx->c,

@@ -144,6 +144,9 @@ struct job_end {
 /* Closes the open attempt, moves the job to its new state, writes the outbox row, and gives the
  * rows of a result in the making to the collector if the job is over. */
 int job_close(struct transaction *tx, const struct job_head *job, const struct job_end *end);
+/* A dead letter is given up: the job becomes cancelled. Stage, reason and message stay: they say
+ * why it had died. */
+int job_drop(struct transaction *tx, const struct job_head *job, const char *detail);
 /* For the totals. `from` JOB_STATES: the job is new. Always 0. */
 int job_count(struct transaction *tx, enum job_state from, enum job_state to);
 

@@ -157,23 +157,25 @@ int sqlite_redrive(void *ctx, int64_t job_id)
     return writer_run(&s->writer, redrive, &job_id);
 }
 
-static int drop(struct transaction *tx, void *arg)
+int job_drop(struct transaction *tx, const struct job_head *job, const char *detail)
 {
-    int64_t job_id = *(int64_t *)arg;
-    struct job_head job;
-    int rc = load_dead(tx, job_id, &job);
-    /* stage, reason and message stay: they say why it was given up */
+    int rc = SQL_RUN(tx->c, "UPDATE job SET state = 6 WHERE job_id = ?1", V_INT(job->job_id));
     if (!rc)
-        rc = SQL_RUN(tx->c, "UPDATE job SET state = 6 WHERE job_id = ?1", V_INT(job_id));
-    if (!rc)
-        rc = results_discard_staged(tx, job_id, 0);
+        rc = results_discard_staged(tx, job->job_id, 0);
     if (!rc)
         rc = life_write(tx, &(struct life_row){.type = LIFE_JOB_CANCELLED,
-                                               .job_id = job_id,
-                                               .media_id = job.media_id,
-                                               .attempt = job.attempt,
-                                               .detail = "{\"reason\":\"dropped\"}"});
+                                               .job_id = job->job_id,
+                                               .media_id = job->media_id,
+                                               .attempt = job->attempt,
+                                               .detail = detail});
     return rc ? rc : job_count(tx, JOB_DEAD, JOB_CANCELLED);
+}
+
+static int drop(struct transaction *tx, void *arg)
+{
+    struct job_head job;
+    int rc = load_dead(tx, *(int64_t *)arg, &job);
+    return rc ? rc : job_drop(tx, &job, "{\"reason\":\"dropped\"}");
 }
 
 int sqlite_drop(void *ctx, int64_t job_id)

@@ -18,15 +18,23 @@ static int reprocess_one(struct transaction *tx, int64_t media_id, struct reproc
     sqlite3_stmt *s;
     unsigned char trace[16];
     char hex[TRACE_ID_TEXT];
+    struct job_head newest;
     int64_t job_id;
-    int rc = SQL_FIRST(tx->c, &s,
-                       "SELECT m.version_id FROM media m JOIN job j ON j.job_id = m.job_id WHERE "
-                       "m.media_id = ?1 AND m.removed = 0 AND j.state >= 4",
-                       V_INT(media_id));
+    int rc = SQL_FIRST(
+        tx->c, &s,
+        "SELECT m.version_id, m.job_id FROM media m JOIN job j ON j.job_id = m.job_id WHERE "
+        "m.media_id = ?1 AND m.removed = 0 AND j.state >= 4",
+        V_INT(media_id));
     if (rc || !s)
         return rc;
     struct new_job job = {.media_id = media_id, .version_id = sql_int(s, 0), .trace = trace};
+    job_id = sql_int(s, 1);
     sql_done(s);
+    rc = job_load(tx, job_id, &newest);
+    if (!rc && newest.state == JOB_DEAD)
+        rc = job_drop(tx, &newest, "{\"reason\":\"superseded\"}");
+    if (rc)
+        return rc;
     random_trace_id(hex);
     hex_decode(hex, sizeof trace, trace);
     rc = job_insert(tx, &job, &job_id);

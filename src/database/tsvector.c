@@ -25,12 +25,12 @@ struct place {
 };
 
 struct tsvector {
-    struct lexeme *lexemes;
+    struct lexeme *lexemes, *sorted; /* in the order of adding, and room for that of the output */
     struct place *places;
     char *text;
     uint32_t *slots;
     size_t count, place_count, text_length, bytes;
-    size_t capacity, place_capacity, text_capacity, slot_count;
+    size_t capacity, sorted_capacity, place_capacity, text_capacity, slot_count;
 };
 
 static int no_memory(void)
@@ -49,6 +49,7 @@ void tsvector_close(struct tsvector *v)
     if (!v)
         return;
     free(v->lexemes);
+    free(v->sorted);
     free(v->places);
     free(v->text);
     free(v->slots);
@@ -121,29 +122,32 @@ static int make_room(struct tsvector *v, size_t length)
 
 /* ---- adding ---- */
 
-static uint32_t hash_of(const char *text, size_t length)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (unsigned char)text[i]) * 16777619u;
-    return hash ^ hash >> 15;
-}
-
 static uint64_t head_of(const char *text, size_t length)
 {
     uint64_t head = 0;
-    memcpy(&head, text, length < 8 ? length : 8);
-    return be64toh(head);
+    if (length >= 8) {
+        memcpy(&head, text, 8);
+        return be64toh(head);
+    }
+    for (size_t i = 0; i < length; i++)
+        head |= (uint64_t)(unsigned char)text[i] << (56 - 8 * i);
+    return head;
+}
+
+static uint32_t hash_of(uint64_t head, const char *text, size_t length)
+{
+    uint64_t hash = (head ^ length) * 0x9e3779b97f4a7c15u;
+    for (size_t i = 8; i < length; i++) /* FNV-1a */
+        hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
+    return (uint32_t)(hash >> 32 ^ hash >> 13);
 }
 
 static struct lexeme *add_lexeme(struct tsvector *v, uint32_t *slot, const char *text,
-                                 size_t length, uint32_t hash)
+                                 size_t length, uint64_t head, uint32_t hash)
 {
     struct lexeme *l = &v->lexemes[v->count++];
-    *l = (struct lexeme){.head = head_of(text, length),
-                         .at = (uint32_t)v->text_length,
-                         .length = (uint16_t)length,
-                         .hash = hash};
+    *l = (struct lexeme){
+        .head = head, .at = (uint32_t)v->text_length, .length = (uint16_t)length, .hash = hash};
     memcpy(v->text + v->text_length, text, length);
     v->text_length += length;
     v->bytes += length + 4;
@@ -172,19 +176,41 @@ static void add_place(struct tsvector *v, struct lexeme *l, unsigned position,
     v->bytes += 2;
 }
 
+static unsigned within(size_t position)
+{
+    return position < TSVECTOR_LAST_POSITION ? (unsigned)position : TSVECTOR_LAST_POSITION;
+}
+
 int tsvector_add(struct tsvector *v, const char *lexeme, size_t length, size_t position,
-                 enum tsvector_weight weight)
+                 enum tsvector_weight weight, uint32_t *known)
 {
     assert(length > 0 && length <= UINT16_MAX && position > 0);
     int rc = make_room(v, length);
+    if (known)
+        *known = TSVECTOR_UNKNOWN;
     if (rc || v->bytes + length + 8 > TSVECTOR_BYTES)
         return rc;
-    uint32_t hash = hash_of(lexeme, length), *slot = slot_of(v, lexeme, length, hash);
-    struct lexeme *l = *slot ? &v->lexemes[*slot - 1] : add_lexeme(v, slot, lexeme, length, hash);
-    if (position > TSVECTOR_LAST_POSITION)
-        position = TSVECTOR_LAST_POSITION;
-    add_place(v, l, (unsigned)position, weight);
+    uint64_t head = head_of(lexeme, length);
+    uint32_t hash = hash_of(head, lexeme, length), *slot = slot_of(v, lexeme, length, hash);
+    struct lexeme *l =
+        *slot ? &v->lexemes[*slot - 1] : add_lexeme(v, slot, lexeme, length, head, hash);
+    if (known)
+        *known = *slot;
+    add_place(v, l, within(position), weight);
     return OK;
+}
+
+int tsvector_add_known(struct tsvector *v, uint32_t known, size_t position,
+                       enum tsvector_weight weight)
+{
+    assert(known <= v->count);
+    if (known == TSVECTOR_UNKNOWN || v->bytes + 8 > TSVECTOR_BYTES)
+        return OK;
+    int rc =
+        reserve((void **)&v->places, &v->place_capacity, v->place_count + 1, sizeof *v->places);
+    if (!rc)
+        add_place(v, &v->lexemes[known - 1], within(position), weight);
+    return rc;
 }
 
 /* ---- writing ---- */
@@ -218,6 +244,45 @@ static int order(const void *a, const void *b, void *arg)
     return compare_text(v->text + x->at, x->length, v->text + y->at, y->length);
 }
 
+enum { FEW = 32 };
+
+/* Of lexemes that begin with the same byte. */
+static void sort_few(const struct tsvector *v, struct lexeme *items, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        struct lexeme l = items[i];
+        size_t at = i;
+        while (at && (l.head != items[at - 1].head
+                          ? l.head < items[at - 1].head
+                          : order(&l, &items[at - 1], (void *)(uintptr_t)v) < 0)) {
+            items[at] = items[at - 1];
+            at--;
+        }
+        items[at] = l;
+    }
+}
+
+/* By their first byte into `sorted`, then each such run. */
+static void sort(struct tsvector *v)
+{
+    uint32_t end[256] = {0}, from = 0;
+    for (size_t i = 0; i < v->count; i++)
+        end[v->lexemes[i].head >> 56]++;
+    for (int i = 0; i < 256; i++) {
+        uint32_t count = end[i];
+        end[i] = from; /* where its run begins, for now */
+        from += count;
+    }
+    for (size_t i = 0; i < v->count; i++)
+        v->sorted[end[v->lexemes[i].head >> 56]++] = v->lexemes[i];
+    from = 0;
+    for (int i = 0; i < 256; from = end[i++])
+        if (end[i] - from <= FEW)
+            sort_few(v, v->sorted + from, end[i] - from);
+        else
+            qsort_r(v->sorted + from, end[i] - from, sizeof *v->sorted, order, v);
+}
+
 static unsigned char *put_lexeme(unsigned char *p, const struct tsvector *v, const struct lexeme *l)
 {
     memcpy(p, v->text + l->at, l->length);
@@ -229,18 +294,18 @@ static unsigned char *put_lexeme(unsigned char *p, const struct tsvector *v, con
     return p;
 }
 
-/* Sorted in place, which the slots do not survive: nothing can be added behind it. */
 int tsvector_write(struct tsvector *v, struct buffer *out)
 {
     size_t size = 4 + v->text_length + 3 * v->count + 2 * v->place_count;
     int rc = buffer_reserve(out, size);
+    if (!rc)
+        rc = reserve((void **)&v->sorted, &v->sorted_capacity, v->count, sizeof *v->sorted);
     if (rc)
         return rc;
-    if (v->count)
-        qsort_r(v->lexemes, v->count, sizeof *v->lexemes, order, v);
+    sort(v);
     unsigned char *p = put32((unsigned char *)out->data + out->length, (uint32_t)v->count);
     for (size_t i = 0; i < v->count; i++)
-        p = put_lexeme(p, v, &v->lexemes[i]);
+        p = put_lexeme(p, v, &v->sorted[i]);
     assert(p == (unsigned char *)out->data + out->length + size);
     out->length += size;
     out->data[out->length] = '\0';

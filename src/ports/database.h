@@ -234,6 +234,8 @@ struct result_batch {
     const float *embeddings; /* chunk_count x dimension, float32, L2-normalised; NULL if none */
     const struct model_call *calls;
     size_t call_count;
+    const char *language; /* of the texts, as info.language of the publication will be; NULL or "":
+                           * not known. publish itself goes by the info. */
 };
 
 struct publication {

@@ -14,6 +14,7 @@
 #ifndef AEGIS_PORTS_JOB_QUEUE_H
 #define AEGIS_PORTS_JOB_QUEUE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shared/arena.h"
@@ -99,10 +100,14 @@ struct job_queue_ops {
     /* Moves one received message to the dead letters with its reason. Allowed: ERR_CONFLICT. */
     int (*bury)(void *ctx, const char *receipt, const char *reason, const char *detail);
 
-    /* Dead letters, oldest first, after the one with id `after` ("" from the start), at most limit.
-     */
+    /* Dead letters in the order they were sent in, after the one with id `after` ("" from the
+     * start), at most limit. */
     int (*dead_list)(void *ctx, const char *after, size_t limit, struct arena *arena,
                      struct queue_dead_letter **out, size_t *count);
+
+    /* The same of those that died at dead_ms `since_ms` or later. */
+    int (*dead_since)(void *ctx, int64_t since_ms, const char *after, size_t limit,
+                      struct arena *arena, struct queue_dead_letter **out, size_t *count);
 
     /* Sends these dead letters round again with a fresh receive count; ids NULL means all.
      * *moved counts them; ids that are not dead are skipped. */
@@ -111,7 +116,11 @@ struct job_queue_ops {
     /* Deletes these dead letters; ids NULL means all. */
     int (*dead_drop)(void *ctx, const char *const *ids, size_t count, int64_t *dropped);
 
+    /* Counts, which takes its time where there are many. */
     int (*stats)(void *ctx, struct queue_stats *out);
+
+    /* Without counting: is a message visible, is there any at all (in flight, delayed)? */
+    int (*pending)(void *ctx, bool *visible, bool *any);
 };
 
 struct job_queue {

@@ -243,6 +243,8 @@ int stage_embed(struct job *job);
 int stage_publish(struct job *job);
 
 bool job_is_recording(const struct job *job);
+/* From summarise on: what the medium says of itself, else what the model told; "" if neither. */
+const char *job_language(const struct job *job);
 void job_progress(struct job *job, int permille);
 
 /* Loads `count` chunks from `first` as rows; their texts live in the job's text, or in *scratch

@@ -11,7 +11,13 @@
 #include "shared/log.h"
 #include "shared/random.h"
 
-enum { SETTLE_MAX = 1000, GATHER_MS = 15, RESCUE_EVERY_MS = 30000, RESCUE_BATCH = 500 };
+enum {
+    SETTLE_MAX = 1000,
+    GATHER_MS = 15,
+    RESCUE_EVERY_MS = 30000,
+    RESCUE_BATCH = 500,
+    UNSEEN_MS = 120000, /* what died longer ago than the newest seen has been committed */
+};
 
 static size_t smaller(size_t a, size_t b)
 {
@@ -163,8 +169,8 @@ static int send_again(struct processor *p, const struct job_row *jobs, size_t co
  * gets a second message all the same is unharmed, because an attempt starts only once. */
 static void rescue_stranded(struct processor *p, struct arena *arena)
 {
-    struct queue_stats stats;
-    if (p->ports.queue.ops->stats(p->ports.queue.ctx, &stats) || stats.visible > 0)
+    bool visible, any;
+    if (p->ports.queue.ops->pending(p->ports.queue.ctx, &visible, &any) || visible)
         return; /* while there is a backlog, waiting explains it */
     struct job_row *jobs;
     size_t count;
@@ -179,40 +185,62 @@ static void rescue_stranded(struct processor *p, struct arena *arena)
         warn("rescue.failed");
 }
 
-/* What the queue gave up on by itself is dead in the database too. Page by page: there is no limit
- * to the dead letters. */
-static void bury_given_up(struct processor *p, struct arena *arena)
+/* What the queue gave up on by itself is dead in the database too. Of those that were looked at
+ * before, only the last minutes' are looked at again. */
+struct given_up {
+    int64_t since_ms, newest_ms;
+    char after[QUEUE_ID_TEXT];
+};
+
+static int mark_given_up(struct processor *p, const struct queue_dead_letter *letter)
+{
+    struct job_message m;
+    if (strcmp(letter->reason, "max_receives") != 0 ||
+        job_message_parse(letter->body, letter->length, &m))
+        return OK;
+    int rc = p->ports.database.ops->mark_dead(p->ports.database.ctx, m.job_id, "max_receives",
+                                              "the job was taken up again and again without an "
+                                              "end; a worker may have crashed on it");
+    return rc == ERR_NOT_FOUND ? OK : rc;
+}
+
+/* One page, so that heartbeats are not held up. True: there are more. */
+static bool bury_given_up(struct processor *p, struct given_up *g, struct arena *arena)
 {
     struct queue_dead_letter *letters;
     size_t count;
-    char after[QUEUE_ID_TEXT] = "";
-    do {
-        arena_free(arena);
-        if (p->ports.queue.ops->dead_list(p->ports.queue.ctx, after, RESCUE_BATCH, arena, &letters,
-                                          &count)) {
-            warn("queue.failed");
-            return;
+    if (p->ports.queue.ops->dead_since(p->ports.queue.ctx, g->since_ms, g->after, RESCUE_BATCH,
+                                       arena, &letters, &count)) {
+        warn("queue.failed");
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (mark_given_up(p, &letters[i])) {
+            warn("database.failed");
+            return false; /* this page again next time */
         }
-        for (size_t i = 0; i < count; i++) {
-            struct job_message m;
-            if (strcmp(letters[i].reason, "max_receives") == 0 &&
-                job_message_parse(letters[i].body, letters[i].length, &m) == OK)
-                p->ports.database.ops->mark_dead(p->ports.database.ctx, m.job_id, "max_receives",
-                                                 "the job was taken up again and again without an "
-                                                 "end; a worker may have crashed on it");
-        }
-        if (count > 0)
-            snprintf(after, sizeof after, "%s", letters[count - 1].id);
-    } while (count == RESCUE_BATCH);
+        if (letters[i].dead_ms > g->newest_ms)
+            g->newest_ms = letters[i].dead_ms;
+    }
+    if (count == RESCUE_BATCH) {
+        snprintf(g->after, sizeof g->after, "%s", letters[count - 1].id);
+        return true;
+    }
+    g->after[0] = '\0';
+    g->since_ms = g->newest_ms - UNSEEN_MS;
+    return false;
 }
 
-static void rescue(struct processor *p)
+/* True: there is more to do at once. */
+static bool rescue(struct processor *p, struct given_up *g)
 {
     struct arena arena;
     arena_init(&arena, CAP_JOB_ARENA);
-    rescue_stranded(p, &arena);
-    bury_given_up(p, &arena);
+    if (!g->after[0])
+        rescue_stranded(p, &arena);
+    bool more = bury_given_up(p, g, &arena);
     arena_free(&arena);
+    return more;
 }
 
 /* ---- the thread ---- */
@@ -242,8 +270,11 @@ void *keeper_run(void *processor)
 {
     struct processor *p = processor;
     void *items[SETTLE_MAX];
+    struct given_up given_up = {0};
     int64_t beat_every = p->settings.visibility_ms / 3, now = clock_monotonic_ms();
-    int64_t next_beat = now + beat_every, next_rescue = now + 2000 + (int64_t)random_below(3000);
+    int64_t rescue_every = p->settings.rescue_ms > 0 ? p->settings.rescue_ms : RESCUE_EVERY_MS;
+    int64_t next_beat = now + beat_every;
+    int64_t next_rescue = now + rescue_every / 15 + (int64_t)random_below(rescue_every / 10 + 1);
     while (!closed_and_drained(&p->done)) {
         size_t n =
             channel_pop_many(&p->done, items, SETTLE_MAX, wait_ms(now, next_beat, next_rescue));
@@ -257,8 +288,9 @@ void *keeper_run(void *processor)
             next_beat = now + beat_every;
         }
         if (now >= next_rescue && !cancel_requested(&p->stop)) {
-            rescue(p);
-            next_rescue = now + RESCUE_EVERY_MS + (int64_t)random_below(RESCUE_EVERY_MS / 10);
+            bool more = rescue(p, &given_up);
+            next_rescue =
+                more ? now : now + rescue_every + (int64_t)random_below(rescue_every / 10 + 1);
         }
     }
     return NULL;

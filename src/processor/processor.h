@@ -60,6 +60,7 @@ struct processor_settings {
     int64_t budget_nanousd;   /* total cost at which the pipeline pauses; 0: none */
     int64_t text_bytes;       /* longest text of one medium; 0: CAP_TEXT_BYTES */
     int64_t parser_ms;        /* a sandboxed parser silent for so long hangs; 0: two minutes */
+    int64_t rescue_ms;        /* how often stranded jobs are looked for; 0: 30 s */
     bool accept_truncated;    /* recordings that end early are kept as far as they go */
 };
 

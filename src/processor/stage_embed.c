@@ -114,6 +114,7 @@ static int embed_batch(struct job *job, const struct embedder *embedder, size_t 
         rows ? embed_rows(job, embedder, rows, count, &arena, &vectors) : (int)error_last()->code;
     struct result_batch batch = {
         .chunks = rows, .chunk_count = count, .space_id = job->space.id, .embeddings = vectors};
+    batch.language = job_language(job);
     batch.calls = job->calls.items;
     batch.call_count = job->calls.count;
     if (!rc)

@@ -49,6 +49,13 @@ static const char *times_json(struct job *job)
     return arena_strdup(&job->arena, text);
 }
 
+const char *job_language(const struct job *job)
+{
+    if (job->language[0])
+        return job->language;
+    return job->has_summary && job->summary.language ? job->summary.language : "";
+}
+
 /* The model's title beats the document's own only where there is none; its language likewise. */
 static void settle_info(struct job *job)
 {
@@ -56,7 +63,7 @@ static void settle_info(struct job *job)
     const struct summary *s = job->has_summary ? &job->summary : NULL;
     if (!info->title || !info->title[0])
         info->title = s && s->title ? s->title : "";
-    info->language = job->language[0] ? job->language : s && s->language ? s->language : "";
+    info->language = job_language(job);
     info->text_bytes = text_source_length(&job->text);
     if (job->chunk_count == 0 && info->outcome == OUTCOME_CONTENT)
         info->outcome = OUTCOME_EMPTY;

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "adapters/local/store_folder.h"
 #include "adapters/local/store_shared_keys.h"
 #include "shared/buffer.h"
 #include "shared/error.h"
@@ -339,6 +340,34 @@ static void other_folders_are_refused(void **state)
     assert_non_null(strstr(error_last()->message, "objects.db"));
 }
 
+static void a_store_for_one_machine_does_not_open_it(void **state)
+{
+    struct machine *p = *state;
+    struct object_store other;
+    char path[400];
+    assert_int_equal(
+        folder_store_open(&(struct folder_store_options){.data = p->directory}, &other),
+        ERR_INVALID);
+    assert_string_equal(error_last()->reason, "other_store");
+    assert_non_null(strstr(error_last()->message, p->directory));
+    snprintf(path, sizeof path, "%s/objects.db", p->directory);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(open_at(p->directory), OK); /* and goes on as what it is */
+}
+
+/* A `format` of somebody else's is no reason. */
+static void a_store_for_one_machine_opens_other_folders(void **state)
+{
+    struct machine *p = *state;
+    struct object_store other;
+    char path[400];
+    snprintf(path, sizeof path, "%s/format", p->directory);
+    assert_int_equal(file_replace(path, "A4\n", 3, 0400), OK);
+    assert_int_equal(
+        folder_store_open(&(struct folder_store_options){.data = p->directory}, &other), OK);
+    other.ops->close(other.ctx);
+}
+
 static void assert_gone(const struct machine *p, int rc)
 {
     assert_int_equal(rc, ERR_SYSTEMIC);
@@ -597,6 +626,8 @@ int main(void)
         CASE(an_upload_whose_file_was_swept_is_put_again),
         CASE(newer_layout_is_refused_untouched),
         CASE(other_folders_are_refused),
+        CASE(a_store_for_one_machine_does_not_open_it),
+        CASE(a_store_for_one_machine_opens_other_folders),
         CASE(a_folder_that_vanishes_is_systemic),
         CASE(lists_go_on_behind_removed_keys),
         CASE(long_keys_are_listed),

@@ -35,10 +35,11 @@ new=$database
 exits "the schema is made" 0 env DATABASE_URL="$old" aegis db migrate
 exits "with roles" 0 env DATABASE_URL="$old" aegis db roles
 exits "rows" 0 "$client/psql" -qX -v ON_ERROR_STOP=1 "$old" -f "$AEGIS_SOURCE/tests/e2e/prisma/fill.sql"
+half=$(sql "$old" "SELECT coalesce(to_regtype('halfvec')::text, 'vector')") # pgvector 0.7 and later
 exits "and more of them" 0 "$client/psql" -qX -v ON_ERROR_STOP=1 "$old" -c "SET search_path = aegis, public;
     INSERT INTO chunk (chunk_id, result_id, ordinal, start_ms, end_ms, byte_offset, text, words)
         SELECT i, 9, i, -1, -1, i, 'Text ' || i, to_tsvector('simple', 'text ' || i) FROM generate_series(100, 5000) i;
-    INSERT INTO embedding_4 SELECT i, 9, ARRAY[sin(i), cos(i), 0]::real[]::vector::halfvec FROM generate_series(100, 5000) i;
+    INSERT INTO embedding_4 SELECT i, 9, ARRAY[sin(i), cos(i), 0]::real[]::vector::$half FROM generate_series(100, 5000) i;
     SELECT setval('chunk_chunk_id_seq', 5000)"
 
 # ---- while somebody writes: what is seen is one moment, where both tables have the same rows ----

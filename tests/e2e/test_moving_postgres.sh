@@ -108,18 +108,55 @@ equal "summarises nothing again" 0 "$(requests /v1/chat/completions ok)"
 
 # ---- and back, with random kills ----
 exits "PostgreSQL is exported" 0 sh -c "DATABASE_URL='$killed' aegis export '$work/back.aegis'"
-hits=0
-for round in $(seq 30); do
-    [ ! -e "$work/home/aegis.db" ] || break
-    "$AEGIS" --data "$work/home" import "$work/back.aegis" >"$work/import.out" 2>&1 &
+# The import is stopped every few milliseconds and a copy of what it has is looked at, until it is in the middle:
+# it has committed media, but no model calls yet. There it is killed.
+copied() { sqlite3 "$work/look/aegis.db.import" "SELECT coalesce(sum(rows), 0) FROM import_progress WHERE $1" 2>/dev/null || echo 0; }
+look() {
+    kill -STOP "$1" && wait_until 10 grep -q '^State:.[TZ]' "/proc/$1/status" || return 1
+    rm -rf "$work/look" && mkdir "$work/look" && cp "$work"/home/aegis.db.import* "$work/look/" 2>/dev/null
+    [ "$(copied "table_name = 'media'")" -gt 0 ]
+}
+total=$(jq '[.tables[].rows] | add' "$work/killed.json")
+begin() {
+    "$AEGIS" --data "$1" import --json "$work/back.aegis" >"$work/import.out" 2>&1 &
     import=$!
+    pids+=("$import")
+}
+killed_at=0
+for round in $(seq 20); do
+    rm -rf "$work/home"
+    begin "$work/home"
+    until look "$import" || [ -e "$work/home/aegis.db" ]; do
+        kill -CONT "$import" 2>/dev/null || break
+        sleep 0.002
+    done
+    kill -9 "$import" 2>/dev/null
+    wait "$import" 2>/dev/null
+    [ ! -e "$work/home/aegis.db" ] || continue # it was quicker than the steps
+    killed_at=$(copied true)
+    [ "$(copied "table_name = 'model_call'")" != 0 ] || break
+done
+echo "# killed when $killed_at of $total rows were there, in round $round"
+if [ "$killed_at" -gt 0 ] && [ "$killed_at" -lt "$total" ]; then pass "an import into a data directory was killed in the middle"; else
+    fail "an import into a data directory was killed in the middle" "$(cat "$work/import.out")"; fi
+exits "half a house is no database" 3 "$AEGIS" --data "$work/home" export "$work/half-a-house.aegis"
+begin "$work/home"
+wait "$import"
+equal "the same command again goes through" 0 $?
+if [ "$(jq .resumed_rows "$work/import.out")" -ge "$killed_at" ]; then pass "and goes on where it was killed"; else
+    fail "and goes on where it was killed" "$(cat "$work/import.out")"; fi
+kills=0
+for round in $(seq 30); do # anywhere
+    begin "$work/anywhere"
     sleep "0.$(printf %03d $((RANDOM % (10 * round))))"
     kill -9 "$import" 2>/dev/null
     wait "$import" 2>/dev/null
-    [ -e "$work/home/aegis.db" ] || hits=$((hits + 1))
+    [ ! -e "$work/anywhere/aegis.db" ] || break
+    kills=$((kills + 1))
 done
-if [ "$hits" -gt 0 ]; then pass "$hits imports into a data directory were killed"; else fail "an import into a data directory was killed"; fi
-[ -e "$work/home/aegis.db" ] || exits "the last goes through" 0 "$AEGIS" --data "$work/home" import "$work/back.aegis"
+[ -e "$work/anywhere/aegis.db" ] || exits "the last goes through" 0 "$AEGIS" --data "$work/anywhere" import "$work/back.aegis"
+exits "what was killed anywhere is exported" 0 sh -c "aegis --data '$work/anywhere' export --json '$work/anywhere.aegis' >'$work/anywhere.json'"
+equal "after $kills kills anywhere it is the same" "$(tables "$work/killed.json")" "$(tables "$work/anywhere.json")"
 by_the_book objects DATA="$data" NEW="$work/home"
 exits "what came home is exported" 0 sh -c "aegis --data '$work/home' export --json '$work/home.aegis' >'$work/home.json'"
 equal "the round changed nothing" "$(tables "$work/killed.json")" "$(tables "$work/home.json")"

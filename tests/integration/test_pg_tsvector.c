@@ -1,4 +1,5 @@
 /* A tsvector's binary form against a real server: what it makes of the same words as text. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -26,14 +27,18 @@ static void make(size_t words, enum tsvector_weight weight, struct tsvector *v, 
                  struct buffer *text)
 {
     size_t position = 0;
+    uint32_t known = TSVECTOR_UNKNOWN;
     char w[TEXT];
     buffer_clear(form);
     buffer_clear(text);
     tsvector_clear(v);
     for (size_t i = 0; i < words; i++) {
-        word(w);
+        bool again = known != TSVECTOR_UNKNOWN && rand_r(&seed) % 4 == 0;
         position += 1 + (size_t)rand_r(&seed) % 3;
-        ok(tsvector_add(v, w, strlen(w), position, weight));
+        if (!again)
+            word(w);
+        ok(again ? tsvector_add_known(v, known, position, weight)
+                 : tsvector_add(v, w, strlen(w), position, weight, &known));
         ok(buffer_printf(text, "'%s':%zu%s ", w, position, weight == WEIGHT_A ? "A" : ""));
     }
     ok(tsvector_write(v, form));
@@ -91,10 +96,10 @@ static void limits_are_the_servers(void **state)
     buffer_init(&form, MIB(2));
     buffer_init(&joined, MIB(4));
     for (size_t i = 1; i <= 20000; i++) {
-        ok(tsvector_add(v, "often", 5, i, WEIGHT_D));
+        ok(tsvector_add(v, "often", 5, i, WEIGHT_D, NULL));
         int at = snprintf(w, sizeof w, "%zu", i);
         w[at] = 'x';
-        ok(tsvector_add(v, w, sizeof w, i, WEIGHT_D));
+        ok(tsvector_add(v, w, sizeof w, i, WEIGHT_D, NULL));
     }
     ok(tsvector_write(v, &form));
     ok(PG_NUMBER(c, &words, 0, "SELECT length($1)::bigint", form_of(&form)));
@@ -104,8 +109,8 @@ static void limits_are_the_servers(void **state)
     assert_int_equal(positions, TSVECTOR_POSITIONS);
     assert_true(words > 1600 && words < 1800);
     buffer_clear(&form);
-    ok(tsvector_add(v, "a", 1, 16000, WEIGHT_D));
-    ok(tsvector_add(v, "b", 1, 20000, WEIGHT_D));
+    ok(tsvector_add(v, "a", 1, 16000, WEIGHT_D, NULL));
+    ok(tsvector_add(v, "b", 1, 20000, WEIGHT_D, NULL));
     ok(tsvector_write(v, &form));
     ok(tsvector_concat((struct pg_bytes){form.data, form.length},
                        (struct pg_bytes){form.data, form.length}, &joined));
@@ -129,7 +134,7 @@ static void arrays_keep_their_order(void **state)
     buffer_init(&form, KIB(1));
     ok(tsvector_write(v, &form)); /* an empty one */
     size_t first = form.length;
-    ok(tsvector_add(v, "word", 4, 1, WEIGHT_A));
+    ok(tsvector_add(v, "word", 4, 1, WEIGHT_A, NULL));
     ok(tsvector_write(v, &form));
     const struct pg_bytes items[] = {
         {form.data, first}, {NULL, 0}, {form.data + first, form.length - first}};

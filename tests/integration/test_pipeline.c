@@ -4,6 +4,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -520,6 +521,95 @@ static void a_lost_message_is_sent_again(void **state)
     wait_for_state(w, o.job_id, JOB_SUCCEEDED);
 }
 
+/* Counts what the keeper does about messages that the queue gave up on. */
+static struct watched {
+    struct database database;
+    struct job_queue queue;
+    struct database_ops database_ops;
+    struct job_queue_ops queue_ops;
+    atomic_int marks, looks;
+    atomic_llong now_ms;
+} watched;
+
+static int64_t watched_now(void *ctx)
+{
+    (void)ctx;
+    return atomic_load(&watched.now_ms);
+}
+
+static int watched_mark_dead(void *ctx, int64_t job_id, const char *reason, const char *message)
+{
+    atomic_fetch_add(&watched.marks, 1);
+    return watched.database.ops->mark_dead(ctx, job_id, reason, message);
+}
+
+static int watched_dead_since(void *ctx, int64_t since_ms, const char *after, size_t limit,
+                              struct arena *arena, struct queue_dead_letter **out, size_t *count)
+{
+    atomic_fetch_add(&watched.looks, 1);
+    return watched.queue.ops->dead_since(ctx, since_ms, after, limit, arena, out, count);
+}
+
+static void watch(struct world *w)
+{
+    static const struct clock clock = {.now = watched_now};
+    struct ram_queue_options options = {.max_receives = 20, .clock = &clock};
+    atomic_store(&watched.now_ms, clock_now(clock_system()));
+    atomic_store(&watched.marks, 0);
+    atomic_store(&watched.looks, 0);
+    w->ports.queue.ops->close(w->ports.queue.ctx);
+    assert_int_equal(OK, ram_queue_open(&options, &w->ports.queue));
+    watched.database = w->ports.database;
+    watched.queue = w->ports.queue;
+    watched.database_ops = *w->ports.database.ops;
+    watched.queue_ops = *w->ports.queue.ops;
+    watched.database_ops.mark_dead = watched_mark_dead;
+    watched.queue_ops.dead_since = watched_dead_since;
+    w->ports.database.ops = &watched.database_ops;
+    w->ports.queue.ops = &watched.queue_ops;
+}
+
+static int64_t give_up(struct world *w, const char *key)
+{
+    struct queue_message *m;
+    size_t count;
+    int64_t job_id = add(w, key, TEXT).job_id;
+    assert_int_equal(OK, w->ports.queue.ops->receive(w->ports.queue.ctx, 1, 60000, 0, NULL,
+                                                     &w->arena, &m, &count));
+    assert_int_equal(1, count);
+    assert_int_equal(
+        OK, w->ports.queue.ops->bury(w->ports.queue.ctx, m[0].receipt, "max_receives", ""));
+    return job_id;
+}
+
+static void wait_for_looks(int more)
+{
+    int64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+    int wanted = atomic_load(&watched.looks) + more;
+    while (atomic_load(&watched.looks) < wanted && clock_monotonic_ms() < deadline)
+        pause_briefly();
+    assert_true(atomic_load(&watched.looks) >= wanted);
+}
+
+static void what_the_queue_gave_up_on_is_marked_dead_once(void **state)
+{
+    struct world *w = world_of(state);
+    watch(w);
+    w->settings.rescue_ms = 10;
+    int64_t first = give_up(w, "first.txt"), second = give_up(w, "second.txt");
+    atomic_fetch_add(&watched.now_ms, 600000);
+    int64_t third = give_up(w, "third.txt");
+    start(w);
+    assert_string_equal("max_receives", wait_for_state(w, first, JOB_DEAD).reason);
+    wait_for_state(w, second, JOB_DEAD);
+    wait_for_state(w, third, JOB_DEAD);
+    wait_for_looks(2); /* all three have been seen; the last minutes' are looked at again */
+    int marks = atomic_load(&watched.marks), looks = atomic_load(&watched.looks);
+    wait_for_looks(5);
+    stop(w);
+    assert_true(atomic_load(&watched.marks) - marks <= atomic_load(&watched.looks) - looks + 1);
+}
+
 static void many_jobs_are_each_done_once(void **state)
 {
     struct world *w = world_of(state);
@@ -681,6 +771,7 @@ int main(int argc, char **argv)
         TEST(a_new_summary_model_pays_for_summaries_only),
         TEST(a_budget_pauses),
         TEST(a_lost_message_is_sent_again),
+        TEST(what_the_queue_gave_up_on_is_marked_dead_once),
         TEST(many_jobs_are_each_done_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,7 +221,7 @@ static void test_serving_space(void **state)
 {
     struct postgres_migrated done;
     (void)state;
-    ok(run(migrations_postgres, 7, &done));
+    ok(run(migrations_postgres, 8, &done));
     ok(pg_script(c,
                  "INSERT INTO aegis.embedding_space (provider, model, revision, dimension) VALUES "
                  "('offline', 'hash', '', 8), ('openai', 'small', '', 16), ('openai', 'large', "
@@ -229,7 +229,7 @@ static void test_serving_space(void **state)
     fails(postgres_schema_check(c, OWN), ERR_SYSTEMIC, "database_schema", "aegis db migrate");
     ok(run_own(&done));
     assert_int_equal(number("SELECT space_id FROM aegis.serving_space"), 2);
-    fails(postgres_schema_check(c, migrations_postgres, 7), ERR_SCHEMA, "schema_newer", "");
+    fails(postgres_schema_check(c, migrations_postgres, 8), ERR_SCHEMA, "schema_newer", "");
 }
 
 static void test_checksum(void **state)
@@ -377,6 +377,7 @@ static void test_missing_vector(void **state)
     struct pg_rows rows;
     struct pg_pool *bare;
     struct pg *b;
+    char package[64];
     (void)state;
     if (!pg_own_start(&own, "-c allow_system_table_mods=on"))
         skip();
@@ -391,8 +392,8 @@ static void test_missing_vector(void **state)
     ok(pg_query(b, &rows, "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'", NULL, 0));
     assert_int_equal(rows.count, 0);
     pg_rows_free(&rows);
-    fails(postgres_migrate(own.url, OWN, &options, &done), ERR_SYSTEMIC, "vector_missing",
-          "postgresql-17-pgvector");
+    snprintf(package, sizeof package, "postgresql-%d-pgvector", pg_server(b)->version / 10000);
+    fails(postgres_migrate(own.url, OWN, &options, &done), ERR_SYSTEMIC, "vector_missing", package);
     pg_release(b);
     pg_pool_close(bare);
     pg_own_stop(&own);

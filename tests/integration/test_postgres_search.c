@@ -190,6 +190,15 @@ static void index_and_exact_search_agree(void **state)
     assert_true(found >= 190);
 }
 
+/* What an index alone does for a filter that few pass: before 0.8 it needs help. */
+static enum vector_way index_way(void)
+{
+    struct pg *c = take();
+    bool iterative = pg_server(c)->vector_version >= 800;
+    pg_release(c);
+    return iterative ? VECTOR_INDEX : VECTOR_INDEX_THEN_EXACT;
+}
+
 /* One in a hundred passes: an iterative scan finds k of them, and so does an older pgvector. */
 static void rare_filters_still_give_k(void **state)
 {
@@ -203,7 +212,7 @@ static void rare_filters_still_give_k(void **state)
         struct answer near = ask(&index_only, query, &rare, 25);
         struct answer once = ask(&old, query, &rare, 25);
         assert_int_equal(all.count, 25);
-        assert_int_equal(near.way, VECTOR_INDEX);
+        assert_int_equal(near.way, index_way());
         assert_int_equal(near.count, 25);
         assert_true(shared(&all, &near) >= 23);
         assert_int_equal(once.way, VECTOR_INDEX_THEN_EXACT);
@@ -227,7 +236,7 @@ static void few_that_pass_are_compared_all(void **state)
     assert_int_equal(few.count, 29);
     tuning.exact_rows = 28;
     struct answer more = ask(&tuning, query, &rare, 50);
-    assert_int_equal(more.way, VECTOR_INDEX);
+    assert_int_equal(more.way, index_way());
     assert_int_equal(more.count, 29);
     assert_int_equal(shared(&few, &more), 29);
 }

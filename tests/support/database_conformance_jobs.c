@@ -301,6 +301,51 @@ static void dead_is_redriven_or_dropped(void **state)
     assert_int_equal(t.jobs[JOB_CANCELLED], 1);
 }
 
+static int64_t dead_one(struct fixture *f, const char *key, const char *etag, int order)
+{
+    struct event_outcome out = upload(f, key, etag, order);
+    struct job_work w = start(f, out.job_id);
+    OKAY(end_with(f, &w, ATTEMPT_DEAD, "unreadable"));
+    assert_int_equal(state_of(f, out.job_id), JOB_DEAD);
+    return out.job_id;
+}
+
+static void assert_left(struct fixture *f, int64_t job_id)
+{
+    assert_int_equal(state_of(f, job_id), JOB_CANCELLED);
+    assert_string_equal(job_of(f, job_id).reason, "unreadable"); /* still says why it died */
+    assert_int_equal(life_count(f, "job.cancelled", job_id), 1);
+    assert_int_equal(DB(f, redrive, job_id), ERR_CONFLICT);
+    assert_int_equal(DB(f, drop, job_id), ERR_CONFLICT);
+}
+
+/* As soon as there is a newer job of the medium, or no medium: it could not be redriven. */
+static void a_dead_letter_leaves_with_what_it_was_of(void **state)
+{
+    struct fixture *f = *state;
+    struct job_row *rows;
+    size_t count;
+    int64_t replaced = dead_one(f, "a", "e1", 1), reprocessed = dead_one(f, "b", "e1", 1),
+            gone = dead_one(f, "c", "e1", 1), stays = dead_one(f, "d", "e1", 1);
+    record(f, event_of("a", "e1", 1)); /* the same event once more changes nothing */
+    assert_int_equal(totals_of(f).jobs[JOB_DEAD], 4);
+    struct event_outcome newer = upload(f, "a", "e2", 2);
+    assert_left(f, replaced);
+    assert_int_equal(state_of(f, newer.job_id), JOB_QUEUED);
+    struct media_filter only = {.media_id = job_of(f, reprocessed).media_id};
+    OKAY(DB(f, reprocess, &only, 0, 10, &f->arena, &rows, &count));
+    assert_int_equal(count, 1);
+    assert_left(f, reprocessed);
+    remove_key(f, "c", 2);
+    assert_left(f, gone);
+    OKAY(DB(f, job_list, JOB_DEAD, 0, 10, &f->arena, &rows, &count));
+    assert_int_equal(count, 1);
+    assert_int_equal(rows[0].job_id, stays);
+    struct totals t = totals_of(f);
+    assert_int_equal(t.jobs[JOB_DEAD], 1);
+    assert_int_equal(t.jobs[JOB_CANCELLED], 3);
+}
+
 static void superseded_dead_job_is_not_redriven(void **state)
 {
     struct fixture *f = *state;
@@ -310,7 +355,6 @@ static void superseded_dead_job_is_not_redriven(void **state)
     struct event_outcome two = upload(f, "a", "e2", 2);
     assert_int_equal(DB(f, redrive, one.job_id), ERR_CONFLICT);
     assert_int_equal(state_of(f, two.job_id), JOB_QUEUED);
-    OKAY(DB(f, drop, one.job_id));
 }
 
 static void queue_that_gives_up_makes_dead(void **state)
@@ -464,6 +508,7 @@ const struct suite_test database_job_tests[] = {
     SUITE_TEST(cancelled_attempt_cancels_the_job),
     SUITE_TEST(pause_and_resume),
     SUITE_TEST(dead_is_redriven_or_dropped),
+    SUITE_TEST(a_dead_letter_leaves_with_what_it_was_of),
     SUITE_TEST(superseded_dead_job_is_not_redriven),
     SUITE_TEST(queue_that_gives_up_makes_dead),
     SUITE_TEST(stranded_jobs_are_found),

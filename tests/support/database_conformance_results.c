@@ -406,6 +406,61 @@ static void large_result_is_made_in_pieces(void **state)
     assert_int_equal(DB(f, chunks_each, 424242, see_chunk, &walk), ERR_NOT_FOUND);
 }
 
+enum { HOUSES = 6 };
+static const char *const houses[HOUSES] = {
+    "Die Häuser standen leer.",           "Zwei Häuser am Fluss.",
+    "Häuser ohne Dächer, eins bis drei.", "Nachbarn verkauften Häuser.",
+    "Alte Häuser, neue Dächer.",          "Drei Häuser blieben stehen."};
+
+static struct result_batch some_houses(struct fixture *f, int from, int count)
+{
+    struct result_batch b = batch_of(f, from, count, false);
+    struct chunk_row *rows = arena_array(&f->arena, (size_t)count, sizeof *rows);
+    memcpy(rows, b.chunks, (size_t)count * sizeof *rows);
+    for (int i = 0; i < count; i++) {
+        rows[i].text = houses[from + i];
+        rows[i].length = strlen(houses[from + i]);
+    }
+    b.chunks = rows;
+    b.language = "de";
+    return b;
+}
+
+/* Whatever words a query takes for one, a long text that came in parts is found by the same ones as
+ * a short text. */
+static void appended_passages_have_their_language_s_words(void **state)
+{
+    struct fixture *f = *state;
+    struct result_key key = key_of("long houses");
+    int64_t result, chunks, segments;
+    int64_t at_once = put_media(
+        f, "short", NULL,
+        &(struct simple_result){.language = "de", .chunks = houses, .chunk_count = HOUSES});
+    struct event_outcome out = upload(f, "long", "e", 1);
+    struct job_work w = start(f, out.job_id);
+    OKAY(DB(f, result_begin, w.job_id, &key, fixture_space(f), &result, &chunks, &segments));
+    for (int i = 0; i < 4; i += 2) {
+        struct result_batch b = some_houses(f, i, 2);
+        OKAY(DB(f, result_append, w.job_id, result, &b));
+    }
+    struct result_info info = INFO;
+    info.language = "de";
+    struct publication p = bare(&w, &key, &info);
+    p.result_id = result;
+    p.batch = some_houses(f, 4, 2);
+    OKAY(DB(f, publish, &p));
+    static const char *const queries[] = {"Häuser",  "Haus", "Dach",    "Fluss",    "flüsse",
+                                          "Nachbar", "neu",  "stehend", "verkauft", "house"};
+    for (size_t i = 0; i < sizeof queries / sizeof *queries; i++) {
+        struct media_filter shorter = {.media_id = at_once}, longer = {.media_id = out.media_id};
+        size_t expected = lexical_count(f, queries[i], &shorter);
+        if (lexical_count(f, queries[i], &longer) != expected)
+            fail_msg("'%s' finds %zu passages of the long text, not %zu", queries[i],
+                     lexical_count(f, queries[i], &longer), expected);
+    }
+    assert_int_equal(lexical_count(f, "Häuser", NULL), 2 * HOUSES);
+}
+
 /* "Draft" and "incomplete" reach everything that shows a transcript, however it was published. */
 static void labels_of_a_recording(void **state)
 {
@@ -744,6 +799,7 @@ const struct suite_test database_result_tests[] = {
     SUITE_TEST(ready_result_is_found_and_reused),
     SUITE_TEST(result_that_went_meanwhile_is_transient),
     SUITE_TEST(large_result_is_made_in_pieces),
+    SUITE_TEST(appended_passages_have_their_language_s_words),
     SUITE_TEST(embeddings_of_the_same_text_are_found),
     SUITE_TEST(summary_of_the_same_content_is_found),
     SUITE_TEST(summary_of_a_result_in_pieces_is_found),

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A real PostgreSQL 17 with pgvector for tests and benchmarks, without touching the machine's own
+# A real PostgreSQL with pgvector for tests and benchmarks, without touching the machine's own
 # packages: a relocatable folder under $XDG_CACHE_HOME/aegis-test (root: /var/cache/aegis-test),
-# fetched once through apt from Debian trixie at the mirror this machine already uses, and checked
-# against Debian's keys. Root runs the server as nobody.
+# fetched once through apt from Debian at the mirror this machine already uses, and checked against
+# Debian's keys. Root runs the server as nobody.
 #
 #   postgres.sh fetch               makes the folder if it is not there; prints its path
 #   postgres.sh client              a folder of its own with psql, pg_dump and pg_restore of the same
@@ -16,6 +16,10 @@
 #                                   BUILD/postgres/url, or BUILD/postgres/why says why there is none
 #   postgres.sh unshare BUILD       stops and removes it
 #
+# AEGIS_TEST_POSTGRES=VERSION: 17 (the default), 13, 15 or 18, of Debian's releases. 13 and 15 come without pgvector:
+# it is built of a later release's source, with gcc. A server that `share` has running is used whatever its version.
+# AEGIS_TEST_PGVECTOR=0.6.2 (or another before 0.7): an extension of that version, which is the one fetched without the
+# types that 0.7 brought; its library stays what it is.
 # AEGIS_TEST_DATABASE_URL=URL: tests use that server, as a login that may create databases and
 # extensions; `start` and `share` give this URL and `stop` does nothing. Without a server tests are
 # skipped, but with AEGIS_REQUIRE_POSTGRES or CI set they fail.
@@ -23,12 +27,15 @@
 # Further arguments of `start` are passed to postgres (such as -c shared_buffers=256MB).
 set -euo pipefail
 
-packages="postgresql-17 postgresql-17-pgvector libaudit1 libc6 libcap-ng0 libcap2 libcom-err2 libgcc-s1
-    libgssapi-krb5-2 libicu76 libk5crypto3 libkeyutils1 libkrb5-3 libkrb5support0 libldap2 liblz4-1
-    liblzma5 libpam0g libpq5 libsasl2-2 libssl3t64 libstdc++6 libsystemd0 libxml2 libxxhash0 libzstd1
-    zlib1g"
-client_packages="postgresql-client-17 libc6 libcom-err2 libgssapi-krb5-2 libk5crypto3 libkeyutils1 libkrb5-3
-    libkrb5support0 libldap2 liblz4-1 libpq5 libreadline8t64 libsasl2-2 libssl3t64 libtinfo6 libzstd1 zlib1g"
+version=${AEGIS_TEST_POSTGRES:-17}
+vector_suite=trixie # whose source of pgvector is built where there is no package
+case $version in
+13) suite=bullseye vector="" ;;
+15) suite=bookworm vector="" ;;
+17) suite=trixie vector=postgresql-17-pgvector ;;
+18) suite=forky vector=postgresql-18-pgvector ;;
+*) echo "postgres.sh: AEGIS_TEST_POSTGRES is 13, 15, 17 or 18, not '$version'" >&2 && exit 1 ;;
+esac
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/aegis-test"
 nobody=65534
 # Root runs it as nobody, who does not get into root's home.
@@ -49,11 +56,12 @@ mirror() {
 }
 
 # An apt of its own: other lists, other state, an empty status file, the same mirror, proxies and keys.
+# private_apt STATE SUITE
 private_apt() {
-    local state=$1
+    local state=$1 key=/usr/share/keyrings/debian-archive-keyring.gpg
     mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
     : >"$state/status"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) trixie main" >"$state/sources.list"
+    printf "%s [signed-by=$key] $(mirror) $2 main\n" deb deb-src >"$state/sources.list"
     cat >"$state/apt.conf" <<CONF
 Dir::Etc::sourcelist "$state/sources.list";
 Dir::Etc::sourceparts "-";
@@ -66,19 +74,42 @@ CONF
     APT_CONFIG="$state/apt.conf" apt-get -qq update
 }
 
+# The packages given and the libraries that they need.
+closure() {
+    apt-get -s install --no-install-recommends "$@" |
+        awk '$1 == "Inst" && $2 ~ /^(lib|zlib1g$|postgresql-)/ && $2 !~ /^lib(perl|llvm|z3|gdbm|pam-modules)|-common$/ { print $2 }'
+}
+
+# pgvector's own makefile wants the server's; this is what it comes to.
+build_vector() {
+    local work=$1 root=$2 source lib="$2/usr/lib/postgresql/$version/lib" share="$2/usr/share/postgresql/$version/extension"
+    private_apt "$work/source" "$vector_suite"
+    mkdir "$work/vector" "$work/headers"
+    (cd "$work/vector" && APT_CONFIG="$work/source/apt.conf" apt-get -qq source --download-only pgvector &&
+        tar -xf pgvector_*.orig.tar.*)
+    source=$(echo "$work"/vector/*/)
+    (cd "$work/headers" && APT_CONFIG="$work/apt/apt.conf" apt-get -qq download "postgresql-server-dev-$version" &&
+        dpkg-deb -x ./*.deb .)
+    gcc -O2 -fPIC -shared -ftree-vectorize -fassociative-math -fno-signed-zeros -fno-trapping-math -w \
+        -I "$work/headers/usr/include/postgresql/$version/server" -o "$lib/vector.so" "$source"src/*.c
+    cp "$source"vector.control "$source"sql/vector--*--*.sql "$share/"
+    cp "$source"sql/vector.sql "$share/vector--$(sed -n "s/^default_version = '\(.*\)'/\1/p" "$source"vector.control).sql"
+}
+
 # The folder's own loader runs X.real with the folder's own libraries; initdb and pg_ctl spawn
 # postgres by its name, so the wrapper takes the program's place.
 wrap() {
-    local root=$1 program=$2
+    local program=$1 name='--argv0 "$0"'
+    [ "$suite" != bullseye ] || name="" # its loader cannot do that; the server does not need it
     mv "$program" "$program.real"
-    cat >"$program" <<'WRAPPER'
+    sed "s/@NAME@/$name/" >"$program" <<'WRAPPER'
 #!/bin/sh
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
-root=${here%/usr/lib/postgresql/17/bin}
+root=${here%/usr/lib/postgresql/*}
 lib="$root/usr/lib"
-for d in "$root"/usr/lib/*-linux-gnu*; do [ -d "$d" ] && lib="$d:$lib"; done
-for loader in "$root"/usr/lib/*-linux-gnu*/ld-linux-*.so.* "$root"/usr/lib64/ld-linux-*.so.*; do
-    [ -x "$loader" ] && exec "$loader" --library-path "$lib" --argv0 "$0" "$0.real" "$@"
+for d in "$root"/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu*; do [ -d "$d" ] && lib="$d:$lib"; done
+for loader in "$root"/lib/*-linux-gnu*/ld-linux-*.so.* "$root"/usr/lib/*-linux-gnu*/ld-linux-*.so.* "$root"/usr/lib64/ld-linux-*.so.*; do
+    [ -x "$loader" ] && exec "$loader" --library-path "$lib" @NAME@ "$0.real" "$@"
 done
 echo "$0: no loader in $root" >&2
 exit 127
@@ -86,9 +117,9 @@ WRAPPER
     chmod 755 "$program"
 }
 
-# fetch_folder NAME PACKAGES PROGRAM...: $cache/NAME with these packages in it, made if it is not there
+# fetch_folder NAME "PACKAGE..." PROGRAM...: $cache/NAME with these packages in it, made if it is not there
 fetch_folder() {
-    local root="$cache/$1" packages=$2 bin=usr/lib/postgresql/17/bin
+    local root="$cache/$1" packages=$2 bin=usr/lib/postgresql/$version/bin
     shift 2
     if [ ! -x "$root/$bin/$1" ]; then
         mkdir -p "$cache"
@@ -99,13 +130,17 @@ fetch_folder() {
         echo "fetching ${root##*/} (once)" >&2
         local work
         work=$(mktemp -d "$cache/fetch-XXXXXX")
-        private_apt "$work/apt" >&2
+        private_apt "$work/apt" "$suite" >&2
         mkdir "$work/debs" "$work/root"
-        (cd "$work/debs" && APT_CONFIG="$work/apt/apt.conf" apt-get -qq download $packages) >&2
+        (
+            cd "$work/debs"
+            export APT_CONFIG="$work/apt/apt.conf"
+            apt-get -qq download $(closure $packages)
+        ) >&2
         for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
-        rm -rf "$work"/root/usr/lib/postgresql/17/lib/bitcode "$work"/root/usr/lib/postgresql/17/lib/llvmjit* \
-            "$work"/root/usr/share/doc "$work"/root/usr/share/man "$work"/root/usr/share/locale
-        for p in "$@"; do wrap "$work/root" "$work/root/$bin/$p"; done
+        rm -rf "$work"/root/usr/lib/postgresql/"$version"/lib/{bitcode,llvmjit*} "$work"/root/usr/share/{doc,man,locale}
+        [ "$1" != postgres ] || [ -n "$vector" ] || build_vector "$work" "$work/root" >&2
+        for p in "$@"; do wrap "$work/root/$bin/$p"; done
         chmod -R a+rX "$work/root"
         rm -rf "$root"
         mv "$work/root" "$root"
@@ -115,10 +150,33 @@ fetch_folder() {
     echo "$root"
 }
 
-fetch() { fetch_folder postgresql-17 "$packages" postgres initdb; }
+fetch() {
+    local root
+    root=$(fetch_folder "postgresql-$version" "postgresql-$version $vector" postgres initdb)
+    [ -z "${AEGIS_TEST_PGVECTOR:-}" ] || root=$(older_vector "$root" "$AEGIS_TEST_PGVECTOR")
+    echo "$root"
+}
+
+# older_vector ROOT VERSION: a copy of the folder, of links, with the older extension
+older_vector() {
+    local copy="$1-vector-$2" extension have
+    if [ ! -d "$copy" ]; then
+        rm -rf "$copy.new"
+        cp -al "$1" "$copy.new"
+        extension="$copy.new/usr/share/postgresql/$version/extension"
+        have=$(sed -n "s/^default_version = '\(.*\)'/\1/p" "$extension/vector.control")
+        sed "s/^default_version = .*/default_version = '$2'/" "$1/usr/share/postgresql/$version/extension/vector.control" \
+            >"$extension/vector.new" # not into the file: it is the other folder's too
+        mv "$extension/vector.new" "$extension/vector.control"
+        { cat "$extension/vector--$have.sql" && echo "DROP TYPE halfvec CASCADE; DROP TYPE sparsevec CASCADE;"; } \
+            >"$extension/vector--$2.sql"
+        mv "$copy.new" "$copy"
+    fi
+    echo "$copy"
+}
 
 client() {
-    echo "$(fetch_folder postgresql-client-17 "$client_packages" psql pg_dump pg_restore)/usr/lib/postgresql/17/bin"
+    echo "$(fetch_folder "postgresql-client-$version" "postgresql-client-$version" psql pg_dump pg_restore)/usr/lib/postgresql/$version/bin"
 }
 
 unprivileged() {
@@ -146,7 +204,7 @@ start() {
     local directory=$1 root bin port
     shift
     root=$(fetch)
-    bin="$root/usr/lib/postgresql/17/bin"
+    bin="$root/usr/lib/postgresql/$version/bin"
     mkdir -p "$directory"
     [ "$(id -u)" != 0 ] || chown $nobody:$nobody "$directory"
     unprivileged test -w "$directory" || fail "nobody cannot reach '$directory': put it where others may enter"
@@ -154,14 +212,14 @@ start() {
     export LC_ALL=C.UTF-8 TZ=UTC
     if [ ! -f "$directory/data/PG_VERSION" ]; then
         unprivileged "$bin/initdb" -D "$directory/data" -U postgres -A trust --locale=C.UTF-8 -E UTF8 \
-            -L "$root/usr/share/postgresql/17" --no-sync >"$directory/initdb.log" 2>&1 ||
+            -L "$root/usr/share/postgresql/$version" --no-sync >"$directory/initdb.log" 2>&1 ||
             fail "initdb failed: $(tail -n 3 "$directory/initdb.log")"
     fi
     for _ in $(seq 20); do # a port may be taken meanwhile, a killed server's backends take a moment to end
         port=$(cat "$directory/port" 2>/dev/null || free_port)
         : >"$directory/log"
         unprivileged "$bin/postgres" -D "$directory/data" -p "$port" -c listen_addresses=127.0.0.1 \
-            -c unix_socket_directories= -c jit=off -c "dynamic_library_path=$root/usr/lib/postgresql/17/lib" "$@" \
+            -c unix_socket_directories= -c jit=off -c "dynamic_library_path=$root/usr/lib/postgresql/$version/lib" "$@" \
             >>"$directory/log" 2>&1 9>&- &
         local child=$!
         disown

@@ -85,6 +85,30 @@ static void test_dead_list_pages(void **state)
     assert_int_equal(seen, 7);
 }
 
+/* By the time of death, which is not the order of sending. */
+static void test_dead_since(void **state)
+{
+    struct suite *t = *state;
+    struct queue_dead_letter *d, *page;
+    suite_send(t, "first sent", 0);
+    suite_send(t, "second sent", 0);
+    struct queue_message first = suite_receive_one(t, HIDE_MS);
+    struct queue_message second = suite_receive_one(t, HIDE_MS);
+    suite_check(t->queue.ops->bury(t->queue.ctx, second.receipt, "x", ""));
+    suite_let_pass(t, 1000);
+    suite_check(t->queue.ops->bury(t->queue.ctx, first.receipt, "x", ""));
+    assert_int_equal(suite_list_dead(t, "", 10, &d), 2);
+    assert_string_equal(d[0].body, "first sent");
+    assert_true(d[0].dead_ms > d[1].dead_ms);
+    assert_int_equal(suite_dead_since(t, d[1].dead_ms, "", &page), 2);
+    assert_int_equal(suite_dead_since(t, d[1].dead_ms, d[0].id, &page), 1);
+    assert_string_equal(page[0].body, "second sent");
+    assert_int_equal(suite_dead_since(t, d[1].dead_ms + 1, "", &page), 1);
+    assert_string_equal(page[0].body, "first sent");
+    assert_int_equal(suite_dead_since(t, d[0].dead_ms, "", &page), 1);
+    assert_int_equal(suite_dead_since(t, d[0].dead_ms + 1, "", &page), 0);
+}
+
 static void test_redrive_one(void **state)
 {
     struct suite *t = *state;
@@ -189,16 +213,48 @@ static void test_stats(void **state)
     assert_int_equal(suite_stats(t).visible, 6);
 }
 
+static void assert_pending(struct suite *t, bool visible, bool any)
+{
+    bool is_visible, is_any;
+    suite_check(t->queue.ops->pending(t->queue.ctx, &is_visible, &is_any));
+    assert_int_equal(is_visible, visible);
+    assert_int_equal(is_any, any);
+}
+
+static void test_pending(void **state)
+{
+    struct suite *t = *state;
+    assert_pending(t, false, false);
+    suite_send(t, "a", 0);
+    assert_pending(t, true, true);
+    struct queue_message m = suite_receive_one(t, 1000);
+    assert_pending(t, false, true); /* in flight */
+    suite_let_pass(t, 1000);
+    assert_pending(t, true, true); /* visible again */
+    m = suite_receive_one(t, HIDE_MS);
+    assert_int_equal(suite_delete(t, m.receipt), OK);
+    assert_pending(t, false, false);
+    suite_send(t, "later", 1000);
+    assert_pending(t, false, true); /* delayed */
+    suite_let_pass(t, 1000);
+    assert_pending(t, true, true);
+    m = suite_receive_one(t, HIDE_MS);
+    suite_check(t->queue.ops->bury(t->queue.ctx, m.receipt, "x", ""));
+    assert_pending(t, false, false); /* a dead letter waits for people only */
+}
+
 static const struct CMUnitTest tests[] = {
     QUEUE_TEST(test_too_many_receives),
     QUEUE_TEST(test_bury),
     QUEUE_TEST(test_bury_without_detail),
     QUEUE_TEST(test_dead_list_pages),
+    QUEUE_TEST(test_dead_since),
     QUEUE_TEST(test_redrive_one),
     QUEUE_TEST(test_redriven_receipts_of_its_first_life_are_void),
     QUEUE_TEST(test_redrive_all_and_die_again),
     QUEUE_TEST(test_drop),
     QUEUE_TEST(test_stats),
+    QUEUE_TEST(test_pending),
 };
 
 int queue_dead_tests(void)

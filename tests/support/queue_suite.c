@@ -122,6 +122,15 @@ size_t suite_list_dead(struct suite *t, const char *after, size_t limit,
     return count;
 }
 
+size_t suite_dead_since(struct suite *t, int64_t since_ms, const char *after,
+                        struct queue_dead_letter **out)
+{
+    size_t count;
+    suite_check(
+        t->queue.ops->dead_since(t->queue.ctx, since_ms, after, 10, &t->arena, out, &count));
+    return count;
+}
+
 /* Sends "<first>", "<first + 1>", ... in batches as large as allowed. */
 void suite_send_numbers(struct suite *t, int first, int count)
 {

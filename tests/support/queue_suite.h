@@ -43,6 +43,9 @@ void suite_assert_nothing_visible(struct suite *t);
 struct queue_stats suite_stats(struct suite *t);
 size_t suite_list_dead(struct suite *t, const char *after, size_t limit,
                        struct queue_dead_letter **out);
+/* At most ten. */
+size_t suite_dead_since(struct suite *t, int64_t since_ms, const char *after,
+                        struct queue_dead_letter **out);
 
 /* The outcome of one receipt. */
 int suite_delete(struct suite *t, const char *receipt);

@@ -283,7 +283,7 @@ static int queue_bury(void *ctx, const char *receipt, const char *reason, const 
 }
 
 struct list_args {
-    int64_t after;
+    int64_t after, since_ms;
     size_t limit, count;
     struct arena *arena;
     struct queue_dead_letter *out;
@@ -292,14 +292,15 @@ struct list_args {
 static int run_dead_list(struct store *s, void *args)
 {
     struct list_args *a = args;
-    return store_dead_list(s, a->after, a->limit, a->arena, a->out, &a->count);
+    return store_dead_list(s, a->after, a->since_ms, a->limit, a->arena, a->out, &a->count);
 }
 
-static int queue_dead_list(void *ctx, const char *after, size_t limit, struct arena *arena,
-                           struct queue_dead_letter **out, size_t *count)
+static int queue_dead_since(void *ctx, int64_t since_ms, const char *after, size_t limit,
+                            struct arena *arena, struct queue_dead_letter **out, size_t *count)
 {
     struct sqlite_queue *q = ctx;
     struct list_args args = {.after = after ? strtoll(after, NULL, 10) : 0,
+                             .since_ms = since_ms,
                              .limit = limit < QUEUE_MAX_BATCH ? limit : QUEUE_MAX_BATCH,
                              .arena = arena};
     struct operation op = {.run = run_dead_list, .args = &args};
@@ -308,6 +309,12 @@ static int queue_dead_list(void *ctx, const char *after, size_t limit, struct ar
     *out = args.out;
     *count = rc ? 0 : args.count;
     return rc;
+}
+
+static int queue_dead_list(void *ctx, const char *after, size_t limit, struct arena *arena,
+                           struct queue_dead_letter **out, size_t *count)
+{
+    return queue_dead_since(ctx, INT64_MIN, after, limit, arena, out, count);
 }
 
 static int run_redrive(struct store *s, void *args)
@@ -377,6 +384,24 @@ static int queue_stats(void *ctx, struct queue_stats *out)
     return committer_submit(&q->committer, &op);
 }
 
+struct pending_args {
+    bool *visible, *any;
+};
+
+static int run_pending(struct store *s, void *args)
+{
+    struct pending_args *a = args;
+    return store_pending(s, a->visible, a->any);
+}
+
+static int queue_pending(void *ctx, bool *visible, bool *any)
+{
+    struct sqlite_queue *q = ctx;
+    struct pending_args args = {.visible = visible, .any = any};
+    struct operation op = {.run = run_pending, .args = &args};
+    return committer_submit(&q->committer, &op);
+}
+
 static void queue_limits(void *ctx, struct queue_limits *out)
 {
     struct sqlite_queue *q = ctx;
@@ -409,9 +434,11 @@ static const struct job_queue_ops sqlite_ops = {
     .change_visibility = queue_change_visibility,
     .bury = queue_bury,
     .dead_list = queue_dead_list,
+    .dead_since = queue_dead_since,
     .dead_redrive = queue_dead_redrive,
     .dead_drop = queue_dead_drop,
     .stats = queue_stats,
+    .pending = queue_pending,
 };
 
 int sqlite_queue_open(const struct sqlite_queue_options *options, struct job_queue *out)

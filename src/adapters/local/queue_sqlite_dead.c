@@ -65,12 +65,12 @@ static int copy_dead(struct arena *arena, sqlite3_stmt *q, struct queue_dead_let
     return out->detail && out->body ? OK : ERR_NO_MEMORY;
 }
 
-int store_dead_list(struct store *s, int64_t after, size_t limit, struct arena *arena,
-                    struct queue_dead_letter *out, size_t *count)
+int store_dead_list(struct store *s, int64_t after, int64_t since_ms, size_t limit,
+                    struct arena *arena, struct queue_dead_letter *out, size_t *count)
 {
     bool row = true;
     int rc = OK;
-    sqlite3_stmt *q = STORE_BIND(s, ST_DEAD_LIST, after, (int64_t)limit);
+    sqlite3_stmt *q = STORE_BIND(s, ST_DEAD_LIST, after, (int64_t)limit, since_ms);
     for (*count = 0; *count < limit; ++*count) {
         rc = store_next(s, q, "cannot list the dead letters of", &row);
         if (rc || !row || (rc = copy_dead(arena, q, &out[*count])))
@@ -188,6 +188,17 @@ int store_free_bytes(struct store *s, int64_t *bytes)
     sqlite3_stmt *q = s->statements[ST_FREE_PAGES];
     int rc = store_next(s, q, "cannot count", &row);
     *bytes = !rc && row ? sqlite3_column_int64(q, 0) * STORE_PAGE_BYTES : 0;
+    sqlite3_reset(q);
+    return rc;
+}
+
+int store_pending(struct store *s, bool *visible, bool *any)
+{
+    bool row;
+    sqlite3_stmt *q = STORE_BIND(s, ST_LEASE_ANY, clock_now(s->clock));
+    int rc = store_next(s, q, "cannot look at", &row);
+    *visible = s->ledger.fresh > 0 || (!rc && row && sqlite3_column_int(q, 0));
+    *any = s->ledger.fresh > 0 || (!rc && row && sqlite3_column_int(q, 1));
     sqlite3_reset(q);
     return rc;
 }

@@ -59,6 +59,8 @@ static const char *const statement_sql[STATEMENTS] = {
     [ST_LEASE_COUNT] = "SELECT coalesce(sum(visible_ms <= ?1), 0),"
                        " coalesce(sum(visible_ms > ?1 AND receives > 0), 0),"
                        " coalesce(sum(visible_ms > ?1 AND receives = 0), 0) FROM lease",
+    [ST_LEASE_ANY] = "SELECT EXISTS (SELECT 1 FROM lease WHERE visible_ms <= ?1),"
+                     " EXISTS (SELECT 1 FROM lease)",
     [ST_LEASE_OLDEST] = "SELECT sent_ms FROM message WHERE id ="
                         " (SELECT id FROM lease WHERE visible_ms <= ?1 ORDER BY id LIMIT 1)",
     [ST_TIMER_ADD] = "INSERT OR IGNORE INTO timer VALUES(?1, ?2, ?3)",
@@ -68,7 +70,7 @@ static const char *const statement_sql[STATEMENTS] = {
     [ST_DEAD_ADD] = "INSERT INTO dead SELECT id, ?2, ?3, ?4, sent_ms, ?5, fair_group, body"
                     " FROM message WHERE id = ?1",
     [ST_DEAD_LIST] = "SELECT id, reason, detail, receives, sent_ms, dead_ms, body FROM dead"
-                     " WHERE id > ?1 ORDER BY id LIMIT ?2",
+                     " WHERE id > ?1 AND dead_ms >= ?3 ORDER BY id LIMIT ?2",
     [ST_DEAD_REVIVE] = "INSERT INTO message SELECT ?2, ?3, 0, fair_group, body FROM dead"
                        " WHERE id = ?1",
     [ST_DEAD_NEXT] = "SELECT id FROM dead WHERE id <= ?1 ORDER BY id LIMIT ?2",

@@ -55,6 +55,7 @@ enum statement {
     ST_LEASE_RANGE,
     ST_LEASE_CUT,
     ST_LEASE_COUNT,
+    ST_LEASE_ANY,
     ST_LEASE_OLDEST,
     ST_TIMER_ADD,
     ST_TIMER_FIRST,
@@ -132,8 +133,8 @@ int store_change_visibility(struct store *s, const struct receipt_ref *refs, siz
 /* *valid: whether the receipt was. */
 int store_bury(struct store *s, const struct receipt_ref *ref, const char *reason,
                const char *detail, bool *valid);
-int store_dead_list(struct store *s, int64_t after, size_t limit, struct arena *arena,
-                    struct queue_dead_letter *out, size_t *count);
+int store_dead_list(struct store *s, int64_t after, int64_t since_ms, size_t limit,
+                    struct arena *arena, struct queue_dead_letter *out, size_t *count);
 
 /* What to take: the listed ids, or (ids NULL) the first QUEUE_MAX_BATCH of those up to last_id. */
 struct dead_slice {
@@ -149,5 +150,6 @@ int store_dead_drop(struct store *s, struct dead_slice *slice);
 int store_free_bytes(struct store *s, int64_t *bytes);
 
 int store_stats(struct store *s, struct queue_stats *out);
+int store_pending(struct store *s, bool *visible, bool *any);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "adapters/local/store_folder_blobs.h"
 #include "adapters/local/store_folder_index.h"
+#include "adapters/local/store_shared.h"
 #include "shared/error.h"
 #include "shared/file.h"
 #include "shared/object_name.h"
@@ -236,8 +237,21 @@ static const struct object_store_ops folder_ops = {
     .list = folder_list,
 };
 
+static int refuse_shared_store(const char *data)
+{
+    if (!shared_store_is_in(data))
+        return OK;
+    return error_set(ERR_INVALID, "other_store",
+                     "'%s' is the folder of a shared store: name it in the setting "
+                     "store.directory, and give each machine a data directory of its own",
+                     data);
+}
+
 int folder_store_open(const struct folder_store_options *options, struct object_store *out)
 {
+    int refused = refuse_shared_store(options->data);
+    if (refused)
+        return refused;
     struct folder_store *store = calloc(1, sizeof *store);
     if (!store)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory");

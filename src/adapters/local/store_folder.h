@@ -33,7 +33,8 @@ struct folder_store_options {
 };
 
 /* Close it with out->ops->close(out->ctx). Errors: ERR_SCHEMA (the index was written by a newer
- * Aegis; it is left untouched), ERR_DISK_FULL, ERR_INVALID (not a directory), ERR_IO. */
+ * Aegis; it is left untouched), ERR_DISK_FULL, ERR_INVALID (not a directory, or the folder of a
+ * shared store, which is left untouched), ERR_IO. */
 int folder_store_open(const struct folder_store_options *options, struct object_store *out);
 
 /*

@@ -199,6 +199,18 @@ static int check_layout(const struct shared_store *store, bool *found)
     return rc;
 }
 
+bool shared_store_is_in(const char *directory)
+{
+    struct buffer text;
+    char *path = below(directory, "format");
+    buffer_init(&text, 256);
+    bool is = path && file_read(path, &text) == OK &&
+              strncmp(buffer_string(&text), layout_text, sizeof layout_text - 1) == 0;
+    buffer_free(&text);
+    free(path);
+    return is;
+}
+
 /* The layout is written last: with it all the rest is there. */
 static int make_layout(const struct shared_store *store)
 {

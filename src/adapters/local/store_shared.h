@@ -41,6 +41,7 @@
 #ifndef AEGIS_ADAPTERS_LOCAL_STORE_SHARED_H
 #define AEGIS_ADAPTERS_LOCAL_STORE_SHARED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ports/object_store.h"
@@ -62,6 +63,9 @@ struct shared_store_options {
  * telling that its objects do not exist.
  */
 int shared_store_open(const struct shared_store_options *options, struct object_store *out);
+
+/* Whether a shared store was made in this folder; false too if that cannot be told. */
+bool shared_store_is_in(const char *directory);
 
 /*
  * Deletes superseded versions past their grace, what a removal did not get to, bytes that no

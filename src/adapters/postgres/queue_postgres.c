@@ -183,6 +183,24 @@ static int queue_stats(void *ctx, struct queue_stats *out)
     return rc;
 }
 
+/* A look that waits for nothing announces nobody. */
+static int queue_pending(void *ctx, bool *visible, bool *any)
+{
+    static const char SQL[] =
+        "WITH clock AS MATERIALIZED (SELECT coalesce($1, queue_now()) AS now_ms) "
+        "SELECT look.ready, look.ready OR EXISTS (SELECT FROM queue_message m "
+        "WHERE m.visible_ms > 0 AND m.visible_ms > clock.now_ms) "
+        "FROM clock, queue_look(clock.now_ms, 0) look";
+    struct postgres_queue *q = ctx;
+    struct pg_value now = notifier_clock(q->clock);
+    struct pg_rows rows = {0};
+    int rc = queue_call(q, true, NULL, &rows, SQL, &now, 1);
+    *visible = !rc && pg_int(&rows, 0, 0);
+    *any = !rc && pg_int(&rows, 0, 1);
+    pg_rows_free(&rows);
+    return rc;
+}
+
 static void queue_limits(void *ctx, struct queue_limits *out)
 {
     struct postgres_queue *q = ctx;
@@ -210,9 +228,11 @@ static const struct job_queue_ops queue_ops = {
     .change_visibility = queue_change_visibility,
     .bury = queue_bury,
     .dead_list = queue_dead_list,
+    .dead_since = queue_dead_since,
     .dead_redrive = queue_dead_redrive,
     .dead_drop = queue_dead_drop,
     .stats = queue_stats,
+    .pending = queue_pending,
 };
 
 int postgres_queue_open(const struct postgres_queue_options *options, struct job_queue *out)

@@ -39,12 +39,12 @@ static int copy_letter(const struct pg_rows *rows, int row, struct arena *arena,
     return d->detail && d->body ? OK : ERR_NO_MEMORY;
 }
 
-int queue_dead_list(void *ctx, const char *after, size_t limit, struct arena *arena,
-                    struct queue_dead_letter **out, size_t *count)
+int queue_dead_since(void *ctx, int64_t since_ms, const char *after, size_t limit,
+                     struct arena *arena, struct queue_dead_letter **out, size_t *count)
 {
     static const char SQL[] =
         "SELECT message_id, reason, detail, receives, sent_ms, dead_ms, body FROM queue_dead "
-        "WHERE message_id > $1 ORDER BY message_id LIMIT $2";
+        "WHERE message_id > $1 AND dead_ms >= $3 ORDER BY message_id LIMIT $2";
     struct postgres_queue *q = ctx;
     struct pg_rows rows = {0};
     int64_t id = 0;
@@ -56,13 +56,19 @@ int queue_dead_list(void *ctx, const char *after, size_t limit, struct arena *ar
         return ERR_NO_MEMORY;
     if (!queue_parse_id(after, &id))
         id = 0;
-    const struct pg_value values[] = {P_INT(id), P_INT((int64_t)limit)};
-    int rc = queue_call(q, true, NULL, &rows, SQL, values, 2);
+    const struct pg_value values[] = {P_INT(id), P_INT((int64_t)limit), P_INT(since_ms)};
+    int rc = queue_call(q, true, NULL, &rows, SQL, values, 3);
     for (int i = 0; !rc && i < rows.count; i++)
         rc = copy_letter(&rows, i, arena, &(*out)[i]);
     *count = rc ? 0 : (size_t)rows.count;
     pg_rows_free(&rows);
     return rc;
+}
+
+int queue_dead_list(void *ctx, const char *after, size_t limit, struct arena *arena,
+                    struct queue_dead_letter **out, size_t *count)
+{
+    return queue_dead_since(ctx, INT64_MIN, after, limit, arena, out, count);
 }
 
 /* ---- taking them -------------------------------------------------------------------------------

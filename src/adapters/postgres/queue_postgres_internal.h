@@ -54,6 +54,8 @@ int queue_change_visibility(void *ctx, struct queue_receipt *receipts, size_t co
 int queue_bury(void *ctx, const char *receipt, const char *reason, const char *detail);
 int queue_dead_list(void *ctx, const char *after, size_t limit, struct arena *arena,
                     struct queue_dead_letter **out, size_t *count);
+int queue_dead_since(void *ctx, int64_t since_ms, const char *after, size_t limit,
+                     struct arena *arena, struct queue_dead_letter **out, size_t *count);
 int queue_dead_redrive(void *ctx, const char *const *ids, size_t count, int64_t *moved);
 int queue_dead_drop(void *ctx, const char *const *ids, size_t count, int64_t *dropped);
 

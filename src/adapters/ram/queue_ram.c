@@ -421,8 +421,8 @@ static int copy_dead(const struct message *m, struct arena *arena, struct queue_
     return OK;
 }
 
-static int ram_dead_list(void *ctx, const char *after, size_t limit, struct arena *arena,
-                         struct queue_dead_letter **out, size_t *count)
+static int ram_dead_since(void *ctx, int64_t since_ms, const char *after, size_t limit,
+                          struct arena *arena, struct queue_dead_letter **out, size_t *count)
 {
     struct ram_queue *q = ctx;
     uint64_t past = after ? strtoull(after, NULL, 10) : 0;
@@ -434,10 +434,16 @@ static int ram_dead_list(void *ctx, const char *after, size_t limit, struct aren
     if (!*out)
         rc = ERR_NO_MEMORY;
     for (struct message *m = q->dead.head; !rc && m && *count < room; m = m->next)
-        if (m->id > past && !(rc = copy_dead(m, arena, &(*out)[*count])))
+        if (m->id > past && m->dead_ms >= since_ms && !(rc = copy_dead(m, arena, &(*out)[*count])))
             ++*count;
     pthread_mutex_unlock(&q->lock);
     return rc;
+}
+
+static int ram_dead_list(void *ctx, const char *after, size_t limit, struct arena *arena,
+                         struct queue_dead_letter **out, size_t *count)
+{
+    return ram_dead_since(ctx, INT64_MIN, after, limit, arena, out, count);
 }
 
 static bool listed(const struct message *m, const char *const *ids, size_t count)
@@ -522,6 +528,15 @@ static int ram_stats(void *ctx, struct queue_stats *out)
     return OK;
 }
 
+static int ram_pending(void *ctx, bool *visible, bool *any)
+{
+    struct queue_stats stats;
+    int rc = ram_stats(ctx, &stats);
+    *visible = stats.visible > 0;
+    *any = stats.visible + stats.in_flight + stats.delayed > 0;
+    return rc;
+}
+
 static void ram_limits(void *ctx, struct queue_limits *out)
 {
     struct ram_queue *q = ctx;
@@ -556,9 +571,11 @@ static const struct job_queue_ops ram_ops = {
     .change_visibility = ram_change_visibility,
     .bury = ram_bury,
     .dead_list = ram_dead_list,
+    .dead_since = ram_dead_since,
     .dead_redrive = ram_dead_redrive,
     .dead_drop = ram_dead_drop,
     .stats = ram_stats,
+    .pending = ram_pending,
 };
 
 int ram_queue_open(const struct ram_queue_options *options, struct job_queue *out)

@@ -1,4 +1,4 @@
--- lowest-program: 8
+-- lowest-program: 9
 --
 -- Several embedding spaces side by side: one serves searches, others are filled meanwhile or wait to be
 -- switched back to. Earlier programs would publish what the serving space lacks.
