@@ -95,6 +95,7 @@ int app_init(struct app *app, const struct arguments *arguments)
 
 void app_close(struct app *app)
 {
+    app_embedders_close(app);
     if (app->openai.ops)
         app->openai.ops->close(app->openai.ctx);
     if (app->offline.ops)

@@ -42,6 +42,7 @@ struct app {
     struct app_keys *keys;
     struct http_engine *http;
     struct model_provider offline, openai; /* opened, whichever operations they serve */
+    struct app_embedders *embedders;       /* of other models than the set one (app_embedders.h) */
 };
 
 int app_init(struct app *app, const struct arguments *arguments);

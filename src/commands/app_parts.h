@@ -4,6 +4,17 @@
 
 #include "commands/app.h"
 
+/* Providers for one operation of one model; opened once. */
+int app_offline(struct app *app);
+/* `model` and `dimension` instead of those set for embeddings. NULL and 0: as set. */
+int app_openai(struct app *app, const char *model, int dimension, struct model_provider *out);
+
+/* app_embedders.c: the embedder of struct model_providers. */
+int app_embedders_open(struct app *app);
+void app_embedders_close(struct app *app);
+int app_embedder(void *app, const char *provider, const char *model, int dimension,
+                 struct model_provider *out);
+
 int app_postgres_database(struct app *app, const char *url);
 int app_postgres_queue(struct app *app, const char *url);
 

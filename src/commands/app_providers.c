@@ -3,6 +3,7 @@
 #include "adapters/offline/offline.h"
 #include "adapters/openai/openai.h"
 #include "commands/app_keys.h"
+#include "commands/app_parts.h"
 #include "shared/error.h"
 #include "shared/http.h"
 
@@ -42,7 +43,7 @@ const char *app_provider_name(const struct app *app, enum model_operation operat
     return name;
 }
 
-static int open_offline(struct app *app)
+int app_offline(struct app *app)
 {
     if (app->offline.ops)
         return OK;
@@ -82,21 +83,26 @@ static const char *price(void *ctx, const char *model)
     return config_price(ctx, model);
 }
 
-static int open_openai(struct app *app)
+static int open_http(struct app *app)
 {
-    if (app->openai.ops)
-        return OK;
-    const struct config *c = app->config;
     struct http_options http = {
         .user_agent = "aegis/" AEGIS_VERSION,
-        .max_connections_per_host = (int)config_int(c, "openai.max_connections"),
+        .max_connections_per_host = (int)config_int(app->config, "openai.max_connections"),
     };
+    int rc = app->keys ? OK : app_keys_open(app, &app->keys);
+    return rc || app->http ? rc : http_engine_open(&http, &app->http);
+}
+
+int app_openai(struct app *app, const char *model, int dimension, struct model_provider *out)
+{
+    const struct config *c = app->config;
     struct openai_options options = {
         .organization = config_string(c, "openai.organization"),
         .project = config_string(c, "openai.project"),
         .reasoning_effort = config_string(c, "openai.reasoning_effort"),
         .summary_api = config_string(c, "openai.summary_api"),
-        .embed_dimensions = (int)config_int(c, "openai.embed_dimensions"),
+        .embed_dimensions =
+            dimension > 0 ? dimension : (int)config_int(c, "openai.embed_dimensions"),
         .timeout_ms = config_int(c, "openai.timeout"),
         .max_input = (size_t)config_int(c, "openai.max_input"),
         .price = price,
@@ -104,22 +110,30 @@ static int open_openai(struct app *app)
     };
     for (enum model_operation o = 0; o < MODEL_OPERATIONS; o++)
         options.operations[o] = o == MODEL_ANSWER ? answer_options(app) : operation_options(app, o);
-    int rc = app->keys ? OK : app_keys_open(app, &app->keys);
-    if (!rc) {
-        options.keys = app_keys_getter(app->keys);
-        rc = app->http ? OK : http_engine_open(&http, &app->http);
-    }
-    return rc ? rc : openai_provider_open(&options, app->http, &app->openai);
+    if (model)
+        options.operations[MODEL_EMBED].model = model;
+    int rc = open_http(app);
+    if (rc)
+        return rc;
+    options.keys = app_keys_getter(app->keys);
+    return openai_provider_open(&options, app->http, out);
+}
+
+static int open_openai(struct app *app)
+{
+    return app->openai.ops ? OK : app_openai(app, NULL, 0, &app->openai);
 }
 
 int app_providers(struct app *app)
 {
     for (enum model_operation o = 0; o < MODEL_OPERATIONS; o++) {
         bool offline = !strcmp(app_provider_name(app, o), "offline");
-        int rc = offline ? open_offline(app) : open_openai(app);
+        int rc = offline ? app_offline(app) : open_openai(app);
         if (rc)
             return rc;
         app->providers.by_operation[o] = offline ? app->offline : app->openai;
     }
-    return OK;
+    app->providers.embedder = app_embedder;
+    app->providers.ctx = app;
+    return app_embedders_open(app);
 }

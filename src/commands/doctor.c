@@ -75,6 +75,7 @@ static int run(struct app *app)
     check_databases(&all, arguments_has(app->arguments, "deep"));
     check_queue(&all);
     check_providers(&all, !arguments_has(app->arguments, "offline"));
+    check_spaces(&all);
     if (app->json)
         print_as_json(app, &all);
     else if (all.worst == FINDING_OK)
@@ -96,8 +97,9 @@ const struct command command_doctor = {
     .operands = "",
     .description =
         "Checks libraries, helper programs, the parsers' sandbox, the configuration, the data "
-        "directory (writable, room, file system), the databases, the queue, a pause, and whether "
-        "the providers can be reached and take the key. Each finding is ok, warn or FAIL and says "
+        "directory (writable, room, file system), the databases, the queue, a pause, whether the "
+        "providers can be reached and take the key, and which embeddings serve. Each finding is "
+        "ok, warn or FAIL and says "
         "what to do. Exits 1 if one is FAIL.",
     .options = options,
     .examples = examples,

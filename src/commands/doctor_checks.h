@@ -30,6 +30,8 @@ void check_configuration(struct findings *all);
 void check_data_directory(struct findings *all);
 void check_databases(struct findings *all, bool deep);
 void check_queue(struct findings *all);
+/* Behind those of database and providers. */
+void check_spaces(struct findings *all);
 void check_providers(struct findings *all, bool call);
 
 /* Adds one finding; `advice` may be NULL. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "commands/doctor_checks.h"
+#include "commands/embed_model.h"
 #include "database/sqlite.h"
 #include "shared/error.h"
 #include "shared/file.h"
@@ -204,4 +205,28 @@ void check_queue(struct findings *all)
                 stats.visible, stats.visible ? " for up to " : "",
                 stats.visible ? human_duration(stats.oldest_age_ms, age) : "", stats.in_flight,
                 stats.delayed);
+}
+
+void check_spaces(struct findings *all)
+{
+    struct app *app = all->app;
+    struct serving_space serving;
+    char chunks[HUMAN_TEXT], missing[HUMAN_TEXT];
+    if (!app->database.ops || app->database.ops->space_serving(app->database.ctx, &serving))
+        return;
+    const char *difference = embed_model_difference(app);
+    human_count(serving.chunks, chunks);
+    human_count(serving.missing, missing);
+    if (serving.missing > 0)
+        finding_add(
+            all, "search", FINDING_WARN,
+            arena_printf(&app->arena, "aegis reprocess --embed-model %s", serving.space.model),
+            "%s %s serves, and %s passages are not embedded by it", serving.space.provider,
+            serving.space.model, missing);
+    else if (difference)
+        finding_add(all, "search", FINDING_WARN, "`aegis reprocess --all` changes it too", "%s",
+                    difference);
+    else
+        finding_add(all, "search", FINDING_OK, NULL, "%s passages embedded by %s %s", chunks,
+                    serving.space.provider, serving.space.model);
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "commands/embed_model.h"
 #include "commands/select.h"
 #include "commands/work.h"
 #include "shared/error.h"
@@ -10,6 +11,13 @@ enum { PAGE = 200 };
 
 static const struct option_spec options[] = {
     {.name = "all", .help = "every medium"},
+    {.name = "embed-model",
+     .argument = "MODEL",
+     .help = "embed everything with this model, then let it serve searches"},
+    {.name = "embed-dimensions",
+     .argument = "N",
+     .help = "numbers in one embedding of a new model",
+     .setting = "openai.embed_dimensions"},
     FILTER_OPTIONS,
     WORK_OPTIONS,
     {0},
@@ -87,8 +95,62 @@ static int enqueue_all(struct app *app, struct reprocess *r)
     return OK;
 }
 
+/* ---- the embedding model ---- */
+
+static int run_embed_model(struct app *app)
+{
+    const struct arguments *a = app->arguments;
+    struct media_filter filter;
+    struct embedder embedder;
+    struct fill_state state;
+    app_catch_signals();
+    int rc = select_filter(app, &filter);
+    bool alone = a->operand_count == 0 && !arguments_has(a, "all") && !arguments_has(a, "detach");
+    if (!rc && (!alone || !filter_is_empty(&filter)))
+        rc = error_set(ERR_INVALID, NULL,
+                       "--embed-model is for everything there is: it goes without KEY, filters, "
+                       "--all and --detach");
+    if (!rc)
+        rc = embed_model_find(app, arguments_value(a, "embed-model", ""), &embedder);
+    if (!rc)
+        rc = embed_model_change(app, &embedder, &state);
+    if (rc)
+        return app_fail(app);
+    embed_model_print(app, &embedder, &state);
+    return STATUS_OK;
+}
+
+/* With --all the embeddings become those of the settings too; of some media they cannot. */
+static int follow_settings(struct app *app, json_t *report)
+{
+    struct embedder embedder;
+    struct fill_state state;
+    if (!arguments_has(app->arguments, "all"))
+        return OK;
+    int rc = embed_model_set(app, &embedder);
+    if (rc)
+        return rc == ERR_NOT_FOUND ? OK : rc;
+    rc = embed_model_change(app, &embedder, &state);
+    if (!rc && app->json)
+        json_object_set_new(report, "embeddings", embed_model_json(&embedder, &state));
+    else if (!rc)
+        embed_model_print(app, &embedder, &state);
+    return rc;
+}
+
+static void note_difference(struct app *app, const struct reprocess *r)
+{
+    bool follows = arguments_has(app->arguments, "all") && !r->work.detach;
+    const char *line = follows || app->json ? NULL : embed_model_difference(app);
+    if (line)
+        app_note(app, "%s", line);
+}
+
+/* ---- the command ---- */
+
 static int finish(struct app *app, struct reprocess *r)
 {
+    note_difference(app, r);
     if (r->work.detach) {
         if (app->json)
             print_json(&app->terminal, json_pack("{s:I}", "queued", (json_int_t)r->queued));
@@ -96,8 +158,14 @@ static int finish(struct app *app, struct reprocess *r)
             printf("%zu queued\n", r->queued);
         return STATUS_OK;
     }
+    json_t *rest = json_pack("{s:I}", "queued", (json_int_t)r->queued);
     int rc = work_wait(&r->work);
-    report_end(&r->work.report, json_pack("{s:I}", "queued", (json_int_t)r->queued));
+    if (!rc)
+        rc = follow_settings(app, rest);
+    struct error e = *error_last();
+    report_end(&r->work.report, rest);
+    if (rc)
+        error_restore(&e);
     return work_status(&r->work, rc);
 }
 
@@ -106,6 +174,8 @@ static int run(struct app *app)
     struct reprocess r = {0};
     int status;
     int rc = app_require_data(app);
+    if (!rc && arguments_has(app->arguments, "embed-model"))
+        return run_embed_model(app);
     if (!rc)
         rc = choose(app, &r);
     if (rc)
@@ -124,6 +194,8 @@ static const struct example examples[] = {
     {"aegis reprocess --all", "after a model, a prompt or a setting was changed"},
     {"aegis reprocess --kind audio --detach", "enqueue only"},
     {"aegis reprocess talk.mp3", "one medium"},
+    {"aegis reprocess --embed-model text-embedding-3-large --embed-dimensions 3072",
+     "search by the embeddings of another model from then on"},
     {0},
 };
 
@@ -137,11 +209,22 @@ const struct command command_reprocess = {
         "Runs media through the pipeline again. Only the stages whose model, prompt or settings "
         "changed are done anew; everything else is taken from the checkpoints and costs nothing. "
         "The old results stay searchable until the new ones are in.\n\n"
-        "Waits and shows what came out, like `aegis add`; --detach only enqueues.",
+        "Waits and shows what came out, like `aegis add`; --detach only enqueues.\n\n"
+        "Embeddings are compared with each other, so their model is changed for everything at "
+        "once: --embed-model MODEL fills the space of that model while the old one goes on serving "
+        "searches and new media, and changes over in one transaction when nothing is missing in "
+        "it. Stopped or killed, the same command goes on where it was. The old space stays (`aegis "
+        "spaces`), and changing back to it costs only what came since. MODEL is one of the "
+        "provider's, or `offline`. --all does the same for the model that is set, if another one "
+        "serves.",
     .options = options,
     .examples = examples,
     .json = "  {\"media\": [MEDIA, ...], \"queued\": 3}\n\nwith MEDIA as in `aegis list --json`; "
-            "with --detach only `queued`.",
+            "with --detach only `queued`; with --all also `embeddings` if the model was changed, "
+            "which is what --embed-model prints:\n\n"
+            "  {\"provider\": \"openai\", \"model\": \"text-embedding-3-large\", \"dimensions\": "
+            "1536,\n"
+            "   \"embedded\": 1200, \"calls\": 10, \"cost_usd\": 0.02, \"serves\": true}",
     .works = true,
     .run = run,
 };

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include "commands/commands.h"
+#include "commands/embed_model.h"
 #include "commands/memory.h"
 #include "commands/service.h"
 #include "shared/log.h"
@@ -19,6 +20,9 @@ static void log_ready(struct app *app)
               LOG_STR("transcribe", app_provider_name(app, MODEL_TRANSCRIBE)),
               LOG_STR("summarise", app_provider_name(app, MODEL_SUMMARISE)),
               LOG_STR("embed", app_provider_name(app, MODEL_EMBED)), LOG_END);
+    const char *difference = embed_model_difference(app);
+    if (difference)
+        log_write(LOG_WARN, "embeddings.other_model", LOG_STR("message", difference), LOG_END);
 }
 
 static int run(struct app *app)

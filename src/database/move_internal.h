@@ -42,13 +42,17 @@ struct move_table {
     const char *name;
     const struct move_column *columns;
     size_t count;
-    const char *order;                       /* the key */
-    int page;                                /* rows to hold at a time; 0: MOVE_PAGE */
-    bool sequences;                          /* not a table: the next ids (name, next) */
-    bool settings;                           /* one row that is always there */
+    const char *order;    /* the key */
+    int page;             /* rows to hold at a time; 0: MOVE_PAGE */
+    bool sequences;       /* not a table: the next ids (name, next) */
+    bool settings;        /* one row that is always there */
+    bool embeddings_only; /* of no table itself: (chunk, space, result, vector) */
     const char *sqlite_from, *postgres_from; /* instead of the name */
     const char *sqlite_zero, *postgres_zero; /* a column that is 0 at first, or always */
 };
+
+/* Columns of embeddings_only. */
+enum { FURTHER_CHUNK, FURTHER_SPACE, FURTHER_RESULT, FURTHER_VECTOR };
 
 enum { MOVE_PAGE = 1000, MOVE_BATCH_BYTES = 8 << 20 };
 

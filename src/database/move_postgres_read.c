@@ -34,8 +34,8 @@ static const char *expression(const struct move_column *c, struct arena *arena)
     return c->type == MOVE_ID ? arena_printf(arena, "coalesce(%s, 0)", c->name) : c->name;
 }
 
-/* The tables of all spaces as one, beside their chunks. A row is in one of them. */
-static char *chunks_from(struct postgres_source *s)
+/* The tables of all spaces as one. A row is in one of them. */
+static char *all_embeddings(struct postgres_source *s)
 {
     static const char LIST[] =
         "SELECT relname::text, substring(relname FROM '\\d+')::bigint FROM pg_catalog.pg_class "
@@ -48,16 +48,30 @@ static char *chunks_from(struct postgres_source *s)
         return NULL;
     for (int i = 0; i < rows.count && (i == 0 || text); i++)
         text = arena_printf(&s->arena,
-                            "%s%sSELECT %lld::bigint AS space_id, chunk_id, embedding::%s AS "
-                            "embedding FROM \"%s\"",
+                            "%s%sSELECT %lld::bigint AS space_id, chunk_id, result_id, "
+                            "embedding::%s AS embedding FROM \"%s\"",
                             i ? text : "", i ? " UNION ALL " : "", (long long)pg_int(&rows, i, 1),
                             type, pg_peek(&rows, i, 0));
     if (!rows.count)
         text = arena_strdup(&s->arena, "SELECT 0::bigint AS space_id, 0::bigint AS chunk_id, "
-                                       "NULL::bytea AS embedding WHERE false");
+                                       "0::bigint AS result_id, NULL::bytea AS embedding WHERE "
+                                       "false");
     pg_rows_free(&rows);
-    return text ? arena_printf(&s->arena, "chunk c LEFT JOIN (%s) e ON e.chunk_id = c.chunk_id",
-                               text)
+    return text;
+}
+
+/* Chunks with those of their result's own space; or those of further ones. */
+static char *embeddings_from(struct postgres_source *s, const struct move_table *table)
+{
+    char *text = all_embeddings(s);
+    const char *format =
+        table->embeddings_only
+            ? "(SELECT e.* FROM (%s) e JOIN result x ON x.result_id = e.result_id WHERE e.space_id "
+              "<> x.space_id) f"
+            : "chunk c LEFT JOIN result x ON x.result_id = c.result_id LEFT JOIN (%s) e ON "
+              "e.chunk_id = c.chunk_id AND e.space_id = x.space_id";
+    const char *mark = strstr(format, "%s");
+    return text ? arena_printf(&s->arena, "%.*s%s%s", (int)(mark - format), format, text, mark + 2)
                 : NULL;
 }
 
@@ -79,7 +93,8 @@ static int open_table(void *ctx, const struct move_table *table, int64_t skip)
     const char *from = table->postgres_from ? table->postgres_from : table->name;
     char *sql;
     (void)skip; /* what is read here is never a file that was partly read before */
-    if (!strcmp(table->name, "chunk") && !(from = chunks_from(s)))
+    bool embeddings = table->embeddings_only || !strcmp(table->name, "chunk");
+    if (embeddings && !(from = embeddings_from(s, table)))
         return error_last()->code;
     int rc = move_select(table, from, expression, &s->arena, &sql);
     if (!rc && !(sql = arena_printf(&s->arena, "DECLARE moved NO SCROLL CURSOR FOR %s", sql)))
@@ -205,6 +220,18 @@ static void source_close(void *ctx)
 static const struct move_reader_ops ops = {
     .open = open_table, .next = next, .done = done, .close = source_close};
 
+static int check_dropping(struct pg *c)
+{
+    int64_t space_id;
+    int rc = pg_number(c, &space_id, 0,
+                       "SELECT space_id FROM embedding_space WHERE dropping LIMIT 1", NULL, 0);
+    return rc || !space_id ? rc
+                           : error_set(ERR_CONFLICT, "space_dropping",
+                                       "embedding space %lld is being dropped: finish that with "
+                                       "`aegis spaces drop %lld` first",
+                                       (long long)space_id, (long long)space_id);
+}
+
 static int open_snapshot(struct postgres_source *s, const char *url)
 {
     static const struct pg_settings settings = {
@@ -214,7 +241,9 @@ static int open_snapshot(struct postgres_source *s, const char *url)
         rc = pg_acquire(s->pool, 10000, NULL, &s->c);
     if (!rc)
         rc = postgres_schema_check(s->c, migrations_postgres, migrations_postgres_count);
-    return rc ? rc : pg_begin(s->c, PG_SNAPSHOT);
+    if (!rc)
+        rc = pg_begin(s->c, PG_SNAPSHOT);
+    return rc ? rc : check_dropping(s->c);
 }
 
 const char *move_postgres_name(const struct move_reader *reader)

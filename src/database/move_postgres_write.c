@@ -248,6 +248,16 @@ static int write_row(void *ctx, const struct move_value *row)
 
 enum { CHUNK_ID, CHUNK_RESULT, CHUNK_SPACE = 7, CHUNK_VECTOR };
 
+/* Of chunks, or of the table that has embeddings only. */
+static const struct column_batch *column_of(const struct postgres_target *t, int chunk_column)
+{
+    static const int further[] = {[CHUNK_ID] = FURTHER_CHUNK,
+                                  [CHUNK_RESULT] = FURTHER_RESULT,
+                                  [CHUNK_SPACE] = FURTHER_SPACE,
+                                  [CHUNK_VECTOR] = FURTHER_VECTOR};
+    return &t->columns[t->table->embeddings_only ? further[chunk_column] : chunk_column];
+}
+
 struct embeddings {
     int64_t space_id, *chunks, *results;
     uint16_t *halves;
@@ -275,8 +285,8 @@ static int send_vectors(struct postgres_target *t, const struct embeddings *e)
 /* Those of one space among the batch's chunks from `from` on; *more: there are other spaces. */
 static int send_space(struct postgres_target *t, size_t from, bool *sent)
 {
-    const int64_t *spaces = t->columns[CHUNK_SPACE].numbers;
-    const struct pg_bytes *vectors = t->columns[CHUNK_VECTOR].bytes;
+    const int64_t *spaces = column_of(t, CHUNK_SPACE)->numbers;
+    const struct pg_bytes *vectors = column_of(t, CHUNK_VECTOR)->bytes;
     struct embeddings e = {.space_id = spaces[from],
                            .dimension = vectors[from].length / sizeof *e.halves};
     e.chunks = arena_array(&t->batch, t->rows, sizeof *e.chunks);
@@ -287,8 +297,8 @@ static int send_space(struct postgres_target *t, size_t from, bool *sent)
     for (size_t i = from; i < t->rows; i++) {
         if (sent[i] || spaces[i] != e.space_id || vectors[i].length != vectors[from].length)
             continue;
-        e.chunks[e.count] = t->columns[CHUNK_ID].numbers[i];
-        e.results[e.count] = t->columns[CHUNK_RESULT].numbers[i];
+        e.chunks[e.count] = column_of(t, CHUNK_ID)->numbers[i];
+        e.results[e.count] = column_of(t, CHUNK_RESULT)->numbers[i];
         memcpy(e.halves + e.count++ * e.dimension, vectors[i].data, vectors[i].length);
         sent[i] = true;
     }
@@ -300,7 +310,7 @@ static int send_embeddings(struct postgres_target *t)
     bool *sent = arena_array(&t->batch, t->rows, sizeof *sent);
     int rc = sent ? OK : ERR_NO_MEMORY;
     for (size_t i = 0; !rc && i < t->rows; i++)
-        if (!sent[i] && t->columns[CHUNK_VECTOR].bytes[i].length)
+        if (!sent[i] && column_of(t, CHUNK_VECTOR)->bytes[i].length)
             rc = send_space(t, i, sent);
     return rc;
 }
@@ -338,11 +348,14 @@ static int commit(void *ctx, int64_t rows)
 {
     struct postgres_target *t = ctx;
     int rc = OK;
+    const char *empty = arena_printf(&t->batch, "DELETE FROM %s", t->table->name);
+    if (!empty)
+        return ERR_NO_MEMORY;
     if (t->table->settings && t->rows)
-        rc = pg_send_once(t->c, "DELETE FROM pipeline", NULL, 0);
-    if (!rc)
+        rc = pg_send_once(t->c, empty, NULL, 0);
+    if (!rc && !t->table->embeddings_only)
         rc = send_rows(t);
-    if (!rc && is_chunk(t->table))
+    if (!rc && (is_chunk(t->table) || t->table->embeddings_only))
         rc = send_embeddings(t);
     if (!rc && !strcmp(t->table->name, "embedding_space"))
         rc = open_spaces(t);
@@ -365,8 +378,10 @@ static int progress(void *ctx, const struct move_table *table, int64_t *rows)
 
 static const char TOTALS[] =
     "DELETE FROM space_total;"
-    "INSERT INTO space_total (space_id, slot, chunks) SELECT space_id, 0, sum(chunk_count) FROM "
-    "result WHERE state = 1 AND space_id > 0 GROUP BY space_id;"
+    "INSERT INTO space_total (space_id, slot, chunks) SELECT space_id, 0, sum(n) FROM (SELECT "
+    "space_id, chunk_count AS n FROM result WHERE state = 1 AND space_id > 0 UNION ALL SELECT "
+    "x.space_id, x.chunks FROM result_space x JOIN result r USING (result_id) WHERE r.state = 1) "
+    "a GROUP BY space_id;"
     "DELETE FROM total; INSERT INTO total (slot) SELECT generate_series(0, 63);"
     "UPDATE total SET media = (SELECT count(*) FROM media WHERE NOT removed), "
     "published = (SELECT count(*) FROM media WHERE result_id IS NOT NULL), "
@@ -466,7 +481,7 @@ static int table_with_rows(struct postgres_target *t, const char **name)
         const char *sql = arena_printf(&t->lasting, "SELECT 1 FROM %s LIMIT 1", table->name);
         if (!sql)
             return ERR_NO_MEMORY;
-        if (!table->settings && !table->sequences)
+        if (!table->settings && !table->sequences && !table->embeddings_only)
             rc = pg_number(t->c, &any, 0, sql, NULL, 0);
         if (any)
             *name = table->name;

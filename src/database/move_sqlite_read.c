@@ -23,8 +23,8 @@ struct sqlite_source {
     const struct move_table *table;
     sqlite3_stmt *rows;
     struct arena arena; /* of the open table */
-    struct buffer run;  /* the embeddings of the run whose first chunk is run_first */
-    int64_t run_first, run_count;
+    struct buffer run;  /* the embeddings of the run that run_key names */
+    int64_t run_key, run_first, run_count;
     struct whole_digest *digests;
     size_t digest_count;
 };
@@ -67,31 +67,35 @@ static void key_value(const struct sqlite_source *s, int64_t key, struct move_va
 
 /* ---- embeddings ---- */
 
-static int load_run(struct sqlite_source *s, int64_t first)
+/* A run of chunk_run is named by its first chunk, one of space_run by its own number. */
+static int load_run(struct sqlite_source *s, int64_t key)
 {
     sqlite3_stmt *row;
-    int rc = SQL_FIRST(s->c, &row, "SELECT count, vectors FROM chunk_run WHERE first_chunk = ?1",
-                       V_INT(first));
-    s->run_first = 0;
+    const char *sql =
+        s->table->embeddings_only
+            ? "SELECT count, vectors, first_chunk FROM space_run WHERE run_id = ?1"
+            : "SELECT count, vectors, first_chunk FROM chunk_run WHERE first_chunk = ?1";
+    int rc = sql_first(s->c, &row, sql, SQL_VALUES(V_INT(key)));
+    s->run_key = 0;
     s->run_count = row ? sql_int(row, 0) : 0;
+    s->run_first = row ? sql_int(row, 2) : 0;
     buffer_clear(&s->run);
     if (!rc && row && sqlite3_column_type(row, 1) != SQLITE_NULL)
         rc = buffer_append(&s->run, sqlite3_column_blob(row, 1),
                            (size_t)sqlite3_column_bytes(row, 1));
     sql_done(row);
     if (!rc)
-        s->run_first = first;
+        s->run_key = key;
     return rc;
 }
 
-static int vector_value(struct sqlite_source *s, int64_t first, int64_t chunk,
-                        struct move_value *out)
+static int vector_value(struct sqlite_source *s, int64_t key, int64_t chunk, struct move_value *out)
 {
-    int rc = s->run_first == first ? OK : load_run(s, first);
+    int rc = s->run_key == key ? OK : load_run(s, key);
     *out = (struct move_value){0};
     if (rc || !s->run.length || s->run_count <= 0)
         return rc;
-    size_t each = s->run.length / (size_t)s->run_count, at = (size_t)(chunk - first) * each;
+    size_t each = s->run.length / (size_t)s->run_count, at = (size_t)(chunk - s->run_first) * each;
     if (each == 0 || each * (size_t)s->run_count != s->run.length || at + each > s->run.length)
         return error_set(ERR_SYSTEMIC, "database_corrupt",
                          "'%s' is damaged: the embeddings of chunk %lld have no whole length",
@@ -127,7 +131,7 @@ static int open_table(void *ctx, const struct move_table *table, int64_t skip)
     struct sqlite_source *s = ctx;
     char *sql;
     s->table = table;
-    s->run_first = 0;
+    s->run_key = 0;
     int rc = move_select(table, table->sqlite_from ? table->sqlite_from : table->name, expression,
                          &s->arena, &sql);
     if (!rc && !(sql = arena_printf(&s->arena, "%s LIMIT -1 OFFSET ?1", sql)))
@@ -210,6 +214,18 @@ int move_sqlite_reader_on(struct connection *c, struct move_reader *out)
     return rc;
 }
 
+static int check_dropping(struct connection *c)
+{
+    int64_t space_id;
+    int rc =
+        sql_number(c, &space_id, 0, "SELECT space_id FROM embedding_space WHERE dropping", NULL, 0);
+    return rc || !space_id ? rc
+                           : error_set(ERR_CONFLICT, "space_dropping",
+                                       "embedding space %lld is being dropped: finish that with "
+                                       "`aegis spaces drop %lld` first",
+                                       (long long)space_id, (long long)space_id);
+}
+
 /* A database of an older Aegis is brought up to date, as every other command does. */
 static int open_snapshot(struct sqlite_source *s)
 {
@@ -221,7 +237,7 @@ static int open_snapshot(struct sqlite_source *s)
     if (!rc)
         rc = connection_exec(s->c, "PRAGMA query_only=1; PRAGMA cache_size=-16384; BEGIN; "
                                    "SELECT database_id FROM ledger");
-    return rc;
+    return rc ? rc : check_dropping(s->c);
 }
 
 int move_sqlite_reader(const char *path, struct move_reader *out)

@@ -30,9 +30,10 @@ struct sqlite_target {
     bool is_export;
     const struct move_table *table;
     sqlite3_stmt *insert;
-    /* the run that is open: chunks first .. first + count - 1 of one result */
+    /* the run that is open: chunks first .. first + count - 1 of one result; a further one ends
+     * before the chunk `end`, where its chunk_run does */
     struct {
-        int64_t first, count, result_id, ordinal, space_id;
+        int64_t first, count, result_id, ordinal, space_id, end;
         struct buffer vectors;
     } run;
 };
@@ -92,7 +93,7 @@ static int begin(void *ctx, const struct move_table *table)
     sql_drop(t->insert);
     t->insert = NULL;
     t->table = table;
-    if (table->sequences)
+    if (table->sequences || table->embeddings_only)
         return OK;
     const char *sql = insert_text(table, &t->arena);
     return sql ? sql_prepare(&t->c, &t->insert, sql, NULL, 0) : ERR_NO_MEMORY;
@@ -215,10 +216,25 @@ static int insert(struct sqlite_target *t, const struct move_value *row)
 
 enum { CHUNK_ID, CHUNK_RESULT, CHUNK_ORDINAL, CHUNK_SPACE = 7, CHUNK_VECTOR };
 
+static int further_flush(struct sqlite_target *t)
+{
+    int rc =
+        SQL_RUN(&t->c,
+                "INSERT INTO space_run (first_chunk, count, space_id, vectors) VALUES (?1, ?2, "
+                "?3, ?4)",
+                V_INT(t->run.first), V_INT(t->run.count), V_INT(t->run.space_id),
+                V_BLOB(t->run.vectors.data, t->run.vectors.length));
+    t->run.count = 0;
+    buffer_clear(&t->run.vectors);
+    return rc;
+}
+
 static int run_flush(struct sqlite_target *t)
 {
     if (!t->run.count)
         return OK;
+    if (t->table->embeddings_only)
+        return further_flush(t);
     bool embedded = t->run.vectors.length > 0;
     int rc = SQL_RUN(&t->c, "INSERT INTO chunk_run VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                      V_INT(t->run.first), V_INT(t->run.result_id), V_INT(t->run.ordinal),
@@ -257,6 +273,33 @@ static int run_add(struct sqlite_target *t, const struct move_value *row)
                : OK;
 }
 
+static bool further_goes_on(const struct sqlite_target *t, const struct move_value *row)
+{
+    size_t each = t->run.count ? t->run.vectors.length / (size_t)t->run.count : 0;
+    return t->run.count > 0 && row[FURTHER_CHUNK].number == t->run.first + t->run.count &&
+           row[FURTHER_CHUNK].number < t->run.end && row[FURTHER_SPACE].number == t->run.space_id &&
+           row[FURTHER_VECTOR].length == each;
+}
+
+static int further_add(struct sqlite_target *t, const struct move_value *row)
+{
+    int rc = OK;
+    if (!further_goes_on(t, row)) {
+        rc = run_flush(t);
+        t->run.first = row[FURTHER_CHUNK].number;
+        t->run.space_id = row[FURTHER_SPACE].number;
+        if (!rc)
+            rc = SQL_NUMBER(&t->c, &t->run.end, 0,
+                            "SELECT first_chunk + count FROM chunk_run WHERE first_chunk <= ?1 "
+                            "ORDER BY first_chunk DESC LIMIT 1",
+                            V_INT(t->run.first));
+    }
+    if (rc)
+        return rc;
+    t->run.count++;
+    return buffer_append(&t->run.vectors, row[FURTHER_VECTOR].bytes, row[FURTHER_VECTOR].length);
+}
+
 static int set_sequence(struct sqlite_target *t, const struct move_value *row)
 {
     char name[32], sql[96];
@@ -272,9 +315,13 @@ static int write_row(void *ctx, const struct move_value *row)
     struct sqlite_target *t = ctx;
     if (t->table->sequences)
         return set_sequence(t, row);
+    char sql[64];
     int rc = OK;
+    if (t->table->embeddings_only)
+        return further_add(t, row);
+    snprintf(sql, sizeof sql, "DELETE FROM %s", t->table->name);
     if (t->table->settings)
-        rc = connection_exec(&t->c, "DELETE FROM pipeline");
+        rc = connection_exec(&t->c, sql);
     else if (strcmp(t->table->name, "chunk") == 0)
         rc = run_add(t, row);
     return rc ? rc : insert(t, row);
@@ -302,7 +349,9 @@ static int progress(void *ctx, const struct move_table *table, int64_t *rows)
 /* What is kept so that nobody counts: sqlite_writer.h has the same sums. */
 static const char TOTALS[] =
     "UPDATE embedding_space SET chunks = (SELECT coalesce(sum(chunk_count), 0) FROM result WHERE "
-    "result.space_id = embedding_space.space_id AND state = 1);"
+    "result.space_id = embedding_space.space_id AND state = 1) + (SELECT coalesce(sum(x.chunks), "
+    "0) FROM result_space x JOIN result r USING (result_id) WHERE x.space_id = "
+    "embedding_space.space_id AND r.state = 1);"
     "UPDATE ledger SET media = (SELECT count(*) FROM media WHERE removed = 0),"
     "published = (SELECT count(*) FROM media WHERE result_id IS NOT NULL),"
     "(results, chunks, segments) = (SELECT count(*), coalesce(sum(chunk_count), 0), "

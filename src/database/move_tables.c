@@ -17,7 +17,14 @@
 
 static const struct move_column embedding_space[] = {
     COLUMN("space_id", INT),  COLUMN("provider", TEXT), COLUMN("model", TEXT),
-    COLUMN("revision", TEXT), COLUMN("dimension", INT),
+    COLUMN("revision", TEXT), COLUMN("dimension", INT), COLUMN("dropping", BOOL),
+};
+
+/* Whoever holds publications up is not carried. */
+static const struct move_column serving_space[] = {
+    COLUMN("id", INT),
+    COLUMN("space_id", INT),
+    COLUMN("held_until_ms", INT, BOTH("0")),
 };
 
 static const struct move_column media[] = {
@@ -119,6 +126,21 @@ static const struct move_column chunk[] = {
            .postgres_read = "''"),
 };
 
+/* Embeddings in further spaces than a result's own: SQLite has them in space_run, PostgreSQL where
+ * all are. Neither has a table of this name. */
+static const struct move_column further_embedding[] = {
+    COLUMN("chunk_id", INT, .sqlite_read = "c.chunk_id"),
+    COLUMN("space_id", INT, .sqlite_read = "r.space_id"),
+    COLUMN("result_id", INT, .sqlite_read = "c.result_id"),
+    COLUMN("embedding", VECTOR, .sqlite_read = "r.run_id"),
+};
+
+static const struct move_column result_space[] = {
+    COLUMN("result_id", INT),
+    COLUMN("space_id", INT),
+    COLUMN("chunks", INT),
+};
+
 static const struct move_column segment[] = {
     COLUMN("result_id", INT), COLUMN("ordinal", INT),  COLUMN("start_ms", INT),
     COLUMN("end_ms", INT),    COLUMN("speaker", TEXT), COLUMN("text", TEXT),
@@ -178,6 +200,10 @@ const struct move_table move_tables[] = {
     {TABLE(chunk, "c.chunk_id"), .page = 256,
      .sqlite_from = "chunk_run r CROSS JOIN chunk c ON c.chunk_id BETWEEN r.first_chunk AND "
                     "r.first_chunk + r.count - 1"},
+    {TABLE(further_embedding, "2, 1"), .page = 256, .embeddings_only = true,
+     .sqlite_from = "space_run r CROSS JOIN chunk c ON c.chunk_id BETWEEN r.first_chunk AND "
+                    "r.first_chunk + r.count - 1"},
+    {TABLE(result_space, "result_id, space_id")},
     {TABLE(segment, "result_id, ordinal")},
     {TABLE(checkpoint, "media_id, version_id, digest"), .page = 16},
     {TABLE(garbage, "garbage_id")},
@@ -191,6 +217,7 @@ const struct move_table move_tables[] = {
          "unpriced_calls FROM usage_day GROUP BY 1, 2, 3, 4, 5) u",
      .postgres_zero = "slot"},
     {TABLE(pipeline, "id"), .settings = true},
+    {TABLE(serving_space, "id"), .settings = true},
     {TABLE(sequence, "name"), .sequences = true,
      .sqlite_from = "(SELECT 'call' AS name, next_call AS next FROM ledger UNION ALL "
                     "SELECT 'chunk', next_chunk FROM ledger UNION ALL "

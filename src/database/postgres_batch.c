@@ -62,6 +62,7 @@ static void batch_fini(struct batch *b)
                             &b->calls,
                             &b->usage,
                             &b->spaces,
+                            &b->result_spaces,
                             &b->released,
                             &b->closed,
                             &b->outdated};

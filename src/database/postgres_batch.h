@@ -138,6 +138,9 @@ struct sums {
 struct space_sum {
     int64_t space_id, chunks;
 };
+struct result_space { /* a further space of a result that may be let go */
+    int64_t result_id, space_id, chunks;
+};
 
 /* ---- the batch ---- */
 
@@ -173,7 +176,7 @@ struct needs {
     struct list versions_of; /* int64_t: jobs whose versions are needed */
     struct list staged;      /* int64_t: jobs whose results in the making are asked */
     struct list checkpoints; /* struct digest */
-    bool old_results;        /* current results may be let go */
+    bool old_results;        /* current results may be let go, new ones published */
     int64_t ids[ID_KINDS];
 };
 
@@ -200,6 +203,8 @@ struct batch {
 
     struct list attempts, life, segments, chunk_rows, embeddings, checkpoints, garbage, calls;
     struct list usage, spaces;
+    struct list result_spaces;            /* struct result_space */
+    int64_t serving_space, held_until_ms; /* with needs.old_results */
     struct list released; /* int64_t: jobs that lose their hold to another of this batch */
     struct list closed;   /* int64_t: jobs whose results in the making are not wanted */
     struct list outdated; /* struct garbage_insert: checkpoints of older versions, if any */

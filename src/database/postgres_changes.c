@@ -263,6 +263,16 @@ static bool shown(struct batch *b, const struct result_image *r)
     return used;
 }
 
+static void leave_spaces(struct batch *b, const struct result_image *r)
+{
+    space_count(b, r->space_id, -r->chunks);
+    for (size_t i = 0; i < b->result_spaces.count; i++) {
+        const struct result_space *row = &((struct result_space *)b->result_spaces.items)[i];
+        if (row->result_id == r->result_id)
+            space_count(b, row->space_id, -row->chunks);
+    }
+}
+
 void results_settle(struct batch *b)
 {
     for (size_t i = 0; i < b->results.count; i++) {
@@ -274,7 +284,7 @@ void results_settle(struct batch *b)
         b->sums.results--;
         b->sums.chunks -= r->chunks;
         b->sums.segments -= r->segments;
-        space_count(b, r->space_id, -r->chunks);
+        leave_spaces(b, r);
         garbage_note(b, GARBAGE_RESULT, r->result_id, 0);
     }
 }

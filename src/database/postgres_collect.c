@@ -47,6 +47,8 @@ struct collecting {
 static const char CHUNKS[] =
     "SELECT c.chunk_id, r.space_id FROM unnest($1::bigint[]) g JOIN result r ON r.result_id = g "
     "JOIN chunk c ON c.result_id = g LIMIT $2";
+static const char FURTHER_SPACES[] =
+    "SELECT DISTINCT space_id FROM result_space WHERE result_id = ANY($1)";
 static const char DELETE_CHUNKS[] = "DELETE FROM chunk WHERE chunk_id = ANY($1)";
 static const char DELETE_EMBEDDINGS[] = "DELETE FROM embedding_%lld WHERE chunk_id = ANY($1)";
 static const char DELETE_FRESH[] = "DELETE FROM embedding_%lld_fresh WHERE chunk_id = ANY($1)";
@@ -57,7 +59,8 @@ static const char DELETE_SEGMENTS[] =
 static const char DELETE_EMPTY[] =
     "WITH gone AS (SELECT g.garbage_id, g.id FROM garbage g WHERE g.kind = 1 AND g.id = ANY($1) "
     "AND NOT EXISTS (SELECT FROM chunk c WHERE c.result_id = g.id) AND NOT EXISTS (SELECT FROM "
-    "segment s WHERE s.result_id = g.id)), results AS (DELETE FROM result WHERE state = 2 AND "
+    "segment s WHERE s.result_id = g.id)), spaces AS (DELETE FROM result_space WHERE result_id IN "
+    "(SELECT id FROM gone)), results AS (DELETE FROM result WHERE state = 2 AND "
     "result_id IN (SELECT id FROM gone)) "
     "DELETE FROM garbage WHERE garbage_id IN (SELECT garbage_id FROM gone)";
 
@@ -72,8 +75,10 @@ static void delete_of_space(struct store *s, struct pg *c, int64_t space_id, con
     PG_SEND(c, fresh, P_INTS(chunks, count));
 }
 
-/* Rows come with their spaces, in runs mostly. */
-static void delete_chunks(struct store *s, struct pg *c, const struct pg_rows *rows)
+/* Rows come with their spaces, in runs mostly; `further` are those that some of them were filled
+ * into. */
+static void delete_chunks(struct store *s, struct pg *c, const struct pg_rows *rows,
+                          const struct pg_rows *further)
 {
     int64_t chunks[STEP_CHUNKS], space = 0;
     size_t run = 0, count = 0;
@@ -86,20 +91,24 @@ static void delete_chunks(struct store *s, struct pg *c, const struct pg_rows *r
         chunks[count++] = pg_int(rows, i, 0);
     }
     delete_of_space(s, c, space, chunks + run, count - run);
+    for (int i = 0; i < further->count; i++)
+        delete_of_space(s, c, pg_int(further, i, 0), chunks, count);
     if (count)
         PG_SEND(c, DELETE_CHUNKS, P_INTS(chunks, count));
 }
 
 static int collect_results(struct store *s, struct pg *c, const int64_t *results, size_t count)
 {
-    struct pg_rows rows;
+    struct pg_rows rows[2];
     if (!count)
         return OK;
-    int rc = PG_QUERY(c, &rows, CHUNKS, P_INTS(results, count), P_INT(STEP_CHUNKS));
+    PG_SEND(c, CHUNKS, P_INTS(results, count), P_INT(STEP_CHUNKS));
+    PG_SEND(c, FURTHER_SPACES, P_INTS(results, count));
+    int rc = pg_sync(c, rows, 2);
     if (rc)
         return rc;
-    delete_chunks(s, c, &rows);
-    pg_rows_free(&rows);
+    delete_chunks(s, c, &rows[0], &rows[1]);
+    pg_rows_free_all(rows, 2);
     PG_SEND(c, DELETE_SEGMENTS, P_INTS(results, count), P_INT(STEP_SEGMENTS));
     PG_SEND(c, DELETE_EMPTY, P_INTS(results, count));
     return pg_sync(c, NULL, 0);
@@ -310,5 +319,44 @@ int index_step(struct store *s, int64_t *last_chunk, bool *more)
     struct moving m = {.s = s, .last_chunk = last_chunk};
     int rc = store_transaction(s, PG_NOT_DURABLE, move, &m);
     *more = m.more;
+    return rc;
+}
+
+/* ---- a space that is filled ---- */
+
+static const char FRESH_LEFT[] = "SELECT 1 FROM embedding_%lld_fresh LIMIT 1";
+
+struct preparing {
+    struct moving moving;
+    int64_t space_id;
+};
+
+static int prepare(struct pg *c, void *arg)
+{
+    struct preparing *p = arg;
+    bool mine;
+    p->moving.more = false;
+    int rc = take_lock(c, true, &mine);
+    return rc ? rc : move_of_space(&p->moving, c, p->space_id);
+}
+
+int postgres_space_prepare(void *ctx, int64_t space_id, bool *more)
+{
+    struct store *s = ctx;
+    struct preparing p = {.moving = {.s = s, .quiet = true}, .space_id = space_id};
+    struct pg *c;
+    int64_t left = 0;
+    *more = false;
+    const char *sql = space_sql(s, space_id, FRESH_LEFT);
+    int rc = sql ? store_hold(s, &c) : ERR_NO_MEMORY;
+    if (rc)
+        return rc;
+    rc = space_usable(c, space_id);
+    if (!rc)
+        rc = pg_number(c, &left, 0, sql, NULL, 0);
+    pg_release(c);
+    if (!rc && left)
+        rc = store_transaction(s, PG_NOT_DURABLE, prepare, &p);
+    *more = !rc && p.moving.more;
     return rc;
 }

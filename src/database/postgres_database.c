@@ -63,12 +63,15 @@ int store_transaction(struct store *s, unsigned flags, int (*body)(struct pg *c,
 static void store_close(void *ctx)
 {
     struct store *s = ctx;
+    postgres_space_fill_end(s);
     background_stop(s);
     pg_pool_close(s->pool);
     spaces_free(s);
     pthread_mutex_destroy(&s->writer.lock);
     words_pool_free(&s->words);
     pthread_mutex_destroy(&s->doubts.lock);
+    pthread_mutex_destroy(&s->filling_lock);
+    free(s->url);
     free(s);
 }
 
@@ -88,6 +91,15 @@ static const struct database_ops ops = {
     .calls_record = postgres_calls_record,
     .space_ensure = postgres_space_ensure,
     .spaces = postgres_spaces,
+    .space_serving = postgres_space_serving,
+    .space_fill_begin = postgres_space_fill_begin,
+    .space_fill_end = postgres_space_fill_end,
+    .space_missing = postgres_space_missing,
+    .space_append = postgres_space_append,
+    .space_prepare = postgres_space_prepare,
+    .space_hold = postgres_space_hold,
+    .space_serve = postgres_space_serve,
+    .space_drop = postgres_space_drop,
     .result_find = postgres_result_find,
     .result_begin = postgres_result_begin,
     .result_append = postgres_result_append,
@@ -153,7 +165,9 @@ static int open_parts(struct store *s, const struct postgres_database_options *o
 {
     struct pg_settings settings = {.connections =
                                        o->connections > 0 ? o->connections : DEFAULT_CONNECTIONS};
-    int rc = pg_pool_open(o->url, &settings, &s->pool);
+    s->url = strdup(o->url);
+    int rc = s->url ? pg_pool_open(o->url, &settings, &s->pool)
+                    : error_set(ERR_NO_MEMORY, NULL, "out of memory for the database");
     if (!rc)
         rc = check(s);
     return rc || o->no_background ? rc : background_start(s);
@@ -174,6 +188,7 @@ int postgres_database_open(const struct postgres_database_options *options, stru
     pthread_mutex_init(&s->writer.lock, NULL);
     pthread_mutex_init(&s->words.lock, NULL);
     pthread_mutex_init(&s->doubts.lock, NULL);
+    pthread_mutex_init(&s->filling_lock, NULL);
     int rc = open_parts(s, options);
     if (rc) {
         struct error e = *error_last();

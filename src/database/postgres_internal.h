@@ -104,6 +104,11 @@ struct store {
     atomic_bool crowded;   /* chunk_fresh is large enough */
     struct keeper *keeper; /* NULL: no background */
     struct doubts doubts;
+    atomic_bool serving_seen; /* some space serves: it stays so for good */
+    pthread_mutex_t filling_lock;
+    struct pg *filling; /* holds the lock of who fills a space; NULL: not held */
+    struct pg_pool *filling_pool;
+    char *url;
 };
 
 /* The server's time. */
@@ -131,6 +136,12 @@ int space_known(struct store *s, struct pg *c, int64_t space_id, struct space_kn
  * "INSERT INTO embedding_%lld_fresh ...". Borrowed from the store. NULL with ERR_NO_MEMORY set. */
 const char *space_sql(struct store *s, int64_t space_id, const char *format);
 void spaces_free(struct store *s);
+/* Makes the space the serving one if none serves. */
+int serving_begin(struct store *s, int64_t space_id);
+/* Statements that take the lock of the serving space, for a transaction. */
+extern const char SERVING_SHARE[], SERVING_LOCK[];
+/* ERR_NOT_FOUND, ERR_CONFLICT "space_dropping". */
+int space_usable(struct pg *c, int64_t space_id);
 
 static inline const char *text_or_empty(const char *text)
 {
@@ -202,9 +213,24 @@ int postgres_checkpoints_put(void *ctx, struct checkpoint *items, size_t count);
 /* postgres_spaces.c */
 int postgres_space_ensure(void *ctx, struct embedding_space *space);
 int postgres_spaces(void *ctx, struct arena *arena, struct space_use **out, size_t *count);
+/* postgres_serving.c */
+int postgres_space_serving(void *ctx, struct serving_space *out);
+int postgres_space_fill_begin(void *ctx);
+void postgres_space_fill_end(void *ctx);
+int postgres_space_hold(void *ctx, int64_t hold_ms);
+int postgres_space_serve(void *ctx, int64_t space_id);
+int postgres_space_drop(void *ctx, int64_t space_id, struct space_drop_place *place, bool *more);
+/* postgres_fill.c */
+int postgres_space_missing(void *ctx, int64_t space_id, const struct missing_chunk *after,
+                           size_t limit, struct arena *arena, struct missing_chunk **out,
+                           size_t *count);
+int postgres_space_append(void *ctx, int64_t space_id, const struct missing_chunk *chunks,
+                          size_t count, const float *vectors);
+/* postgres_collect.c */
+int postgres_space_prepare(void *ctx, int64_t space_id, bool *more);
 /* postgres_results.c */
 int postgres_result_find(void *ctx, const struct result_key *key, int64_t *result_id);
-int postgres_result_begin(void *ctx, int64_t job_id, const struct result_key *key,
+int postgres_result_begin(void *ctx, int64_t job_id, const struct result_key *key, int64_t space_id,
                           int64_t *result_id, int64_t *chunks_done, int64_t *segments_done);
 int postgres_result_append(void *ctx, int64_t job_id, int64_t result_id,
                            const struct result_batch *batch);

@@ -74,6 +74,12 @@ static const char USED_ELSEWHERE[] =
     "SELECT r FROM unnest($1::bigint[]) r WHERE EXISTS (SELECT FROM media m "
     "WHERE m.result_id = r AND m.media_id <> ALL($2))";
 
+static const char RESULT_SPACES[] =
+    "SELECT result_id, space_id, chunks FROM result_space WHERE result_id = ANY($1)";
+
+/* Behind SERVING_SHARE: what it waited for has committed. */
+static const char SERVING[] = "SELECT space_id, held_until_ms FROM serving_space";
+
 static const char HOLDS[] =
     "SELECT j.job_id, j.lease_ms, j.content FROM job j WHERE j.content = ANY($1 || ARRAY("
     "SELECT v.content FROM job s JOIN version v ON v.version_id = s.version_id "
@@ -112,6 +118,12 @@ static void read_nothing(struct batch *b, const struct pg_rows *rows)
 static void read_begin(struct batch *b, const struct pg_rows *rows)
 {
     b->xid = pg_int(rows, 0, 0);
+}
+
+static void read_serving(struct batch *b, const struct pg_rows *rows)
+{
+    b->serving_space = rows->count ? pg_int(rows, 0, 0) : 0;
+    b->held_until_ms = rows->count ? pg_int(rows, 0, 1) : 0;
 }
 
 static void read_media(struct batch *b, const struct pg_rows *rows)
@@ -373,6 +385,16 @@ static void ask_ids(struct batch *b, struct loading *l)
 
 /* ---- results that may be let go ---- */
 
+static void read_result_spaces(struct batch *b, const struct pg_rows *rows)
+{
+    for (int i = 0; i < rows->count; i++) {
+        struct result_space *row = list_add(b, &b->result_spaces, sizeof *row);
+        *row = (struct result_space){.result_id = pg_int(rows, i, 0),
+                                     .space_id = pg_int(rows, i, 1),
+                                     .chunks = pg_int(rows, i, 2)};
+    }
+}
+
 static int load_old_results(struct batch *b)
 {
     struct loading l = {0};
@@ -388,6 +410,7 @@ static int load_old_results(struct batch *b)
     if (!rc && results.count) {
         ask(b, &l, OLD_RESULTS, values, 1, read_results);
         ask(b, &l, USED_ELSEWHERE, values, 2, read_used);
+        ask(b, &l, RESULT_SPACES, values, 1, read_result_spaces);
         rc = answer(b, &l);
     }
     list_free(&results);
@@ -400,6 +423,10 @@ int batch_load(struct batch *b)
     struct loading l = {0};
     ask(b, &l, POSTGRES_BY_INDEX, NULL, 0, read_nothing);
     ask(b, &l, XID, NULL, 0, read_begin);
+    if (b->needs.old_results) {
+        ask(b, &l, SERVING_SHARE, NULL, 0, read_nothing);
+        ask(b, &l, SERVING, NULL, 0, read_serving);
+    }
     ask_media(b, &l);
     ask_versions(b, &l);
     ask_results(b, &l);

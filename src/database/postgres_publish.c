@@ -88,9 +88,25 @@ static struct result_image *make_result(struct batch *b, const struct publishing
     return r;
 }
 
+/* May embeddings of this space (0: none) be published now? */
+static int check_space(const struct batch *b, int64_t space_id)
+{
+    if (space_id && b->held_until_ms > b->now_ms)
+        return error_set(ERR_TRANSIENT, "space_held",
+                         "publishing waits a moment: the embedding model is being changed");
+    if (space_id && space_id != b->serving_space)
+        return error_set(
+            ERR_TRANSIENT, "space_switched",
+            "embeddings of space %lld came, but space %lld serves: they are made again",
+            (long long)space_id, (long long)b->serving_space);
+    return OK;
+}
+
 static int ready_staged(struct batch *b, const struct publishing *pub, struct result_image *r)
 {
-    int rc = slice_append(b, r, &pub->slice);
+    int rc = check_space(b, r->space_id ? r->space_id : pub->slice.space.id);
+    if (!rc)
+        rc = slice_append(b, r, &pub->slice);
     if (rc)
         return rc;
     describe(r, pub);
@@ -124,9 +140,12 @@ static int resolve(struct batch *b, const struct publishing *pub, const struct m
     if (pub->p->result_id)
         return given_result(b, pub, out);
     *out = result_by_key(b, &pub->p->key);
-    if (!*out)
+    if (*out)
+        return OK;
+    int rc = check_space(b, pub->slice.space.id);
+    if (!rc)
         *out = make_result(b, pub, media);
-    return OK;
+    return rc;
 }
 
 /* ---- the swap ---- */
@@ -206,6 +225,8 @@ static int prepare(struct store *s, struct publishing *pub)
                        p->batch.chunks[0].ordinal);
     if (!rc && p->summary)
         rc = summary_json_append(&pub->summary, p->summary);
+    if (!rc && pub->slice.space.id && !atomic_load(&s->serving_seen))
+        rc = serving_begin(s, pub->slice.space.id);
     return rc;
 }
 

@@ -260,6 +260,7 @@ int slice_append(struct batch *b, struct result_image *result, const struct prep
 struct beginning {
     int64_t job_id;
     const struct result_key *key;
+    int64_t space_id;
     int64_t result_id, chunks, segments;
 };
 
@@ -280,7 +281,8 @@ static struct result_image *keep_one(struct batch *b, const struct beginning *be
         struct result_image *r = ((struct result_image **)b->results.items)[i];
         if (r->job_id != begin->job_id || r->state != RESULT_STAGED)
             continue;
-        if (!kept && digest_equal(&r->content, &begin->key->content) &&
+        bool same_space = r->space_id == 0 || r->space_id == begin->space_id;
+        if (!kept && same_space && digest_equal(&r->content, &begin->key->content) &&
             digest_equal(&r->settings, &begin->key->settings)) {
             kept = r;
             continue;
@@ -322,11 +324,11 @@ static int begin_result(struct batch *b, void *arg)
     return OK;
 }
 
-int postgres_result_begin(void *ctx, int64_t job_id, const struct result_key *key,
+int postgres_result_begin(void *ctx, int64_t job_id, const struct result_key *key, int64_t space_id,
                           int64_t *result_id, int64_t *chunks_done, int64_t *segments_done)
 {
     static const struct change_verbs verbs = {.need = need_beginning, .apply = begin_result};
-    struct beginning begin = {.job_id = job_id, .key = key};
+    struct beginning begin = {.job_id = job_id, .key = key, .space_id = space_id};
     int rc = change_run(ctx, &verbs, &begin, 512, NULL);
     *result_id = begin.result_id;
     *chunks_done = begin.chunks;
@@ -376,7 +378,10 @@ int postgres_result_append(void *ctx, int64_t job_id, int64_t result_id,
 {
     static const struct change_verbs verbs = {.need = need_appending, .apply = append};
     struct appending a = {.job_id = job_id, .result_id = result_id};
-    int rc = prepare_slice(ctx, batch, text_or_empty(batch->language), &a.slice);
+    struct store *s = ctx;
+    int rc = prepare_slice(s, batch, text_or_empty(batch->language), &a.slice);
+    if (!rc && a.slice.space.id && !atomic_load(&s->serving_seen))
+        rc = serving_begin(s, a.slice.space.id); /* its publication may come without embeddings */
     if (!rc)
         rc = change_run(ctx, &verbs, &a, a.slice.bytes, NULL);
     prepared_free(&a.slice);

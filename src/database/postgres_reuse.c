@@ -16,10 +16,12 @@
 static const char EMBEDDINGS[] =
     "SELECT e.embedding FROM chunk c JOIN (SELECT chunk_id, embedding FROM embedding_%lld UNION "
     "ALL SELECT chunk_id, embedding FROM embedding_%lld_fresh) e ON e.chunk_id = c.chunk_id "
-    "WHERE c.result_id = (SELECT result_id FROM result WHERE content = $1 AND " IS_DIGEST(
-        "text_settings") "AND space_id = $3 AND state = 1 LIMIT 1) AND c.ordinal >= $4 AND "
-                         "c.ordinal < $5 "
-                         "ORDER BY c.ordinal";
+    "WHERE c.result_id = (SELECT r.result_id FROM result r WHERE r.content = $1 AND " IS_DIGEST(
+        "r.text_settings") "AND (r.space_id = $3 OR EXISTS (SELECT FROM result_space x WHERE "
+                           "x.result_id = r.result_id AND x.space_id = $3 AND x.chunks >= "
+                           "r.chunk_count)) AND r.state = 1 LIMIT 1) AND c.ordinal >= $4 AND "
+                           "c.ordinal < $5 "
+                           "ORDER BY c.ordinal";
 
 static int read_vectors(const struct pg_rows *rows, const struct space_known *space, float *vectors)
 {

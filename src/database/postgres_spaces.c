@@ -185,9 +185,10 @@ int postgres_space_ensure(void *ctx, struct embedding_space *space)
 /* ---- spaces ---- */
 
 static const char SPACES[] =
-    "SELECT e.space_id, e.provider, e.model, e.revision, e.dimension, sum(t.chunks)::bigint FROM "
-    "embedding_space e JOIN space_total t ON t.space_id = e.space_id GROUP BY e.space_id "
-    "HAVING sum(t.chunks) > 0 ORDER BY 6 DESC, 1";
+    "SELECT e.space_id, e.provider, e.model, e.revision, e.dimension, coalesce(sum(t.chunks), "
+    "0)::bigint, e.space_id = (SELECT s.space_id FROM serving_space s), e.dropping FROM "
+    "embedding_space e LEFT JOIN space_total t ON t.space_id = e.space_id GROUP BY e.space_id "
+    "HAVING sum(t.chunks) > 0 OR e.dropping ORDER BY 6 DESC, 1";
 
 static void read_use(const struct pg_rows *rows, int row, struct space_use *use)
 {
@@ -197,6 +198,8 @@ static void read_use(const struct pg_rows *rows, int row, struct space_use *use)
     pg_copy(rows, row, 3, use->space.revision, sizeof use->space.revision);
     use->space.dimension = (int)pg_int(rows, row, 4);
     use->chunks = pg_int(rows, row, 5);
+    use->serves = pg_int(rows, row, 6);
+    use->dropping = pg_int(rows, row, 7);
 }
 
 int postgres_spaces(void *ctx, struct arena *arena, struct space_use **out, size_t *count)

@@ -51,8 +51,7 @@ static int count_eligible(struct pg *c, struct vector_search *v)
         return OK;
     query_begin(&q, "SELECT count(*), coalesce(sum(chunk_count), 0)::bigint FROM (SELECT "
                     "r.chunk_count FROM media m JOIN result r ON r.result_id = m.result_id "
-                    "WHERE NOT m.removed AND r.space_id = ");
-    query_value(&q, P_INT(v->space.id));
+                    "WHERE NOT m.removed");
     query_add_filter(&q, v->filter);
     query_both(&q, " LIMIT ", P_INT(MEDIA_COUNTED + 1));
     query_text(&q, ") x");

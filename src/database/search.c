@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistr.h>
 
+#include "shared/embedder.h"
 #include "shared/error.h"
 
 enum {
@@ -11,7 +12,7 @@ enum {
     LEAST_DEPTH = 50,      /* hits asked of each arm, at least */
     DEPTH_PER_HIT = 4,     /* and for each hit wanted */
     GREATEST_DEPTH = 4000, /* how far a search widens that diversity leaves short */
-    MOST_LISTS = 16,
+    MOST_LISTS = 2,
     MOST_OTHERS = 100,
 };
 
@@ -32,9 +33,8 @@ struct run {
     struct search_answer *out;
     char *query;
     size_t limit, depth;
-    const float *vector;            /* the query's, once embedded */
-    int64_t spaces[MOST_LISTS - 1]; /* that it can be compared in */
-    size_t space_count;
+    const float *vector; /* the query's, once embedded */
+    int64_t space_id;    /* that it can be compared in; 0: none */
     struct list lists[MOST_LISTS];
     size_t list_count;
     struct error first; /* of the arms' failures */
@@ -92,62 +92,45 @@ static int lexical_arm(struct run *r)
 
 static int vector_arm(struct run *r)
 {
-    for (size_t i = 0; i < r->space_count; i++) {
-        struct arm_hit *hits = NULL;
-        size_t count = 0;
-        int rc = r->db->ops->search_vector(r->db->ctx, r->spaces[i], r->vector, &r->request->filter,
-                                           r->depth, r->arena, &hits, &count);
-        if (rc)
-            rc = arm_failed(r, rc, "vector_failed",
-                            "the meaning could not be searched, results come from words alone");
-        else
-            add_list(r, SEARCH_VECTOR, hits, count);
-        if (rc)
-            return rc;
-    }
+    struct arm_hit *hits = NULL;
+    size_t count = 0;
+    if (!r->space_id)
+        return 0;
+    int rc = r->db->ops->search_vector(r->db->ctx, r->space_id, r->vector, &r->request->filter,
+                                       r->depth, r->arena, &hits, &count);
+    if (rc)
+        return arm_failed(r, rc, "vector_failed",
+                          "the meaning could not be searched, results come from words alone");
+    add_list(r, SEARCH_VECTOR, hits, count);
     return 0;
 }
 
-/* ---- what the query's vector can be compared with ---- */
+/* ---- what the query's vector is compared with ---- */
 
-static bool same_space(const struct embedding_space *space, const struct model_identity *model)
+/* Brought over from before every passage had to be in the serving space. */
+static void warn_missing(struct run *r, const struct serving_space *serving)
 {
-    return strcmp(space->provider, model->provider) == 0 &&
-           strcmp(space->model, model->model) == 0 &&
-           strcmp(space->revision, model->revision) == 0 && space->dimension == model->dimension;
-}
-
-static void warn_other_space(struct run *r, const struct space_use *use,
-                             const struct model_identity *model)
-{
-    const struct embedding_space *space = &use->space;
-    bool revised =
-        strcmp(space->provider, model->provider) == 0 && strcmp(space->model, model->model) == 0;
     warn(r, "other_space",
          arena_printf(r->arena,
-                      "%lld passages are embedded by %s %s%s, not by the present %s %s: they are "
-                      "found by their words only until 'aegis reprocess' has embedded them again",
-                      (long long)use->chunks, space->provider, space->model,
-                      revised ? " in another revision or dimension" : "", model->provider,
-                      model->model));
+                      "%lld passages are not embedded by %s %s, which serves: they are found by "
+                      "their words only until `aegis reprocess --embed-model %s` has been run",
+                      (long long)serving->missing, serving->space.provider, serving->space.model,
+                      serving->space.model));
 }
 
-static void choose_spaces(struct run *r, const struct space_use *uses, size_t count,
-                          const struct model_identity *model)
+static void warn_model(struct run *r, const struct embedding_space *space)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (uses[i].chunks <= 0)
-            continue;
-        if (!same_space(&uses[i].space, model))
-            warn_other_space(r, &uses[i], model);
-        else if (r->space_count < MOST_LISTS - 1)
-            r->spaces[r->space_count++] = uses[i].space.id;
-    }
+    struct embedder set;
+    const char *line = NULL;
+    if (!embedder_configured(r->providers, &set) && !embedder_fits(space, &set.model))
+        line = embedder_difference(space, &set.model, r->arena);
+    warn(r, "other_model", line);
 }
 
-static int embed_query(struct run *r, const struct model_provider *provider,
-                       const struct model_identity *model)
+static int embed_query(struct run *r, const struct embedder *embedder)
 {
+    const struct model_provider *provider = &embedder->provider;
+    const struct model_identity *model = &embedder->model;
     const char *texts[] = {r->query};
     size_t lengths[] = {strlen(r->query)};
     struct embed_request request = {
@@ -160,7 +143,7 @@ static int embed_query(struct run *r, const struct model_provider *provider,
                        "%s gave a vector of %d dimensions instead of %d", model->model,
                        result.dimension, model->dimension);
     if (rc) {
-        r->space_count = 0;
+        r->space_id = 0;
         return arm_failed(r, rc, "embedding_failed",
                           "the query could not be embedded, results come from words alone");
     }
@@ -168,47 +151,38 @@ static int embed_query(struct run *r, const struct model_provider *provider,
     return 0;
 }
 
-static bool any_used(const struct space_use *uses, size_t count)
+static int no_provider(struct run *r, int rc)
 {
-    for (size_t i = 0; i < count; i++)
-        if (uses[i].chunks > 0)
-            return true;
-    return false;
-}
-
-static int no_provider(struct run *r)
-{
-    error_set(ERR_NOT_FOUND, "no_embedding_provider", "no embedding provider is set up");
-    return arm_failed(r, ERR_NOT_FOUND, "no_embedding_provider",
+    struct error e = *error_last();
+    if (rc == ERR_SYSTEMIC) { /* for jobs; a search goes on */
+        e.code = ERR_NOT_FOUND;
+        error_restore(&e);
+    }
+    return arm_failed(r, e.code, "no_embedding_provider",
                       "the meaning was not searched, results come from words alone");
 }
 
-/* Finds the spaces and embeds the query, once for all widenings. */
+/* Finds the space and embeds the query, once for all widenings. */
 static int prepare_vector(struct run *r)
 {
-    const struct model_provider *provider = &r->providers->by_operation[MODEL_EMBED];
-    struct model_identity model = {0};
-    struct space_use *uses = NULL;
-    size_t count = 0;
-    int rc = r->db->ops->spaces(r->db->ctx, r->arena, &uses, &count);
-    if (rc)
+    struct serving_space serving;
+    struct embedder embedder;
+    int rc = r->db->ops->space_serving(r->db->ctx, &serving);
+    if (rc && rc != ERR_NOT_FOUND)
         return arm_failed(r, rc, "vector_failed",
                           "the meaning could not be searched, results come from words alone");
-    if (!any_used(uses, count)) {
+    if (rc || serving.chunks + serving.missing == 0) {
         r->out->arms |= SEARCH_VECTOR; /* nothing is embedded: an empty list */
         return 0;
     }
-    if (!provider->ops || provider->ops->identify(provider->ctx, MODEL_EMBED, &model))
-        return no_provider(r);
-    choose_spaces(r, uses, count, &model);
-    if (r->space_count)
-        return embed_query(r, provider, &model);
-    if (r->first.code == OK) { /* only counts if nothing else worked */
-        error_set(ERR_NOT_FOUND, "other_space", "nothing is embedded by the present %s %s",
-                  model.provider, model.model);
-        r->first = *error_last();
-    }
-    return 0;
+    rc = embedder_of(r->providers, &serving.space, &embedder);
+    if (rc)
+        return no_provider(r, rc);
+    warn_model(r, &serving.space);
+    if (serving.missing > 0)
+        warn_missing(r, &serving);
+    r->space_id = serving.space.id;
+    return embed_query(r, &embedder);
 }
 
 /* ---- fusion ---- */
@@ -455,8 +429,7 @@ static bool may_widen(const struct run *r)
 
 static void warn_nothing_embedded(struct run *r)
 {
-    if (wanted(r, SEARCH_VECTOR) && (r->out->arms & SEARCH_VECTOR) && !r->space_count &&
-        r->out->count)
+    if (wanted(r, SEARCH_VECTOR) && (r->out->arms & SEARCH_VECTOR) && !r->space_id && r->out->count)
         warn(r, "no_embeddings", "no passage is embedded, results come from words alone");
 }
 

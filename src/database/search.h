@@ -1,15 +1,17 @@
 /*
  * search.h - hybrid search above the database port: the rules that all engines share, once.
  *
- * Two arms look for passages: the lexical arm (words) and the vector arm (meaning, one list per
- * embedding space). Their lists are fused by Reciprocal Rank Fusion: a passage scores the sum over
- * the lists that found it of 1 / (60 + its rank there), ranks from 1 (Cormack, Clarke, Büttcher,
- * "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009).
- * Ties go to the better single rank, then to the better lexical rank, then to the older passage.
+ * Two arms look for passages: the lexical arm (words) and the vector arm (meaning, in the embedding
+ * space that serves). Their lists are fused by Reciprocal Rank Fusion: a passage scores the sum
+ * over the lists that found it of 1 / (60 + its rank there), ranks from 1 (Cormack, Clarke,
+ * Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning Methods",
+ * SIGIR 2009). Ties go to the better single rank, then to the better lexical rank, then to the
+ * older passage.
  *
- * Search never degrades in silence. If an arm fails, or sees only part (passages embedded by
- * another model than the present one, no embedding provider), the answer carries a warning that
- * says so. If no arm worked, that is an error.
+ * The query is embedded by the serving space's model, whatever the settings say; that they say
+ * something else is told by a warning. Search never degrades in silence. If an arm fails, or sees
+ * only part (passages that are not in the serving space, no embedding provider), the answer carries
+ * a warning that says so. If no arm worked, that is an error.
  */
 #ifndef AEGIS_DATABASE_SEARCH_H
 #define AEGIS_DATABASE_SEARCH_H
@@ -52,7 +54,9 @@ struct search_hit {
 };
 
 /* `reason` is a code: "lexical_failed", "vector_failed", "no_embedding_provider",
- * "embedding_failed", "other_space", "no_embeddings". `message` is one line for a person. */
+ * "embedding_failed", "no_embeddings", "other_space" (the answer may lack something), "other_model"
+ * (it does not).
+ * `message` is one line for a person. */
 struct search_warning {
     const char *reason;
     const char *message;

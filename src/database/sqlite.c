@@ -169,6 +169,7 @@ static int open_parts(struct store *s, const struct sqlite_database_options *o)
 static void store_close(void *ctx)
 {
     struct store *s = ctx;
+    sqlite_space_fill_end(s);
     keeper_stop(s);
     writer_stop(&s->writer);
     lexical_close(s);
@@ -198,6 +199,15 @@ static const struct database_ops ops = {
     .calls_record = sqlite_calls_record,
     .space_ensure = sqlite_space_ensure,
     .spaces = sqlite_spaces,
+    .space_serving = sqlite_space_serving,
+    .space_fill_begin = sqlite_space_fill_begin,
+    .space_fill_end = sqlite_space_fill_end,
+    .space_missing = sqlite_space_missing,
+    .space_append = sqlite_space_append,
+    .space_prepare = sqlite_space_prepare,
+    .space_hold = sqlite_space_hold,
+    .space_serve = sqlite_space_serve,
+    .space_drop = sqlite_space_drop,
     .result_find = sqlite_result_find,
     .embeddings_find = sqlite_embeddings_find,
     .summary_find = sqlite_summary_find,

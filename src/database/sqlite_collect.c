@@ -92,6 +92,10 @@ static int delete_spans(struct transaction *tx, const struct collection *g)
         rc = SQL_RUN(tx->c, "DELETE FROM chunk WHERE chunk_id >= ?1 AND chunk_id < ?2",
                      V_INT(span->first), V_INT(span->first + span->count));
         if (!rc)
+            rc =
+                SQL_RUN(tx->c, "DELETE FROM space_run WHERE first_chunk >= ?1 AND first_chunk < ?2",
+                        V_INT(span->first), V_INT(span->first + span->count));
+        if (!rc)
             rc = SQL_RUN(tx->c, "DELETE FROM chunk_run WHERE first_chunk = ?1", V_INT(span->first));
     }
     return rc;

@@ -46,10 +46,17 @@ static int find(struct connection *c, const struct result_key *key, int64_t spac
      * result collected meanwhile is either whole or not there. */
     rc = SQL_BEGIN(
         c, &run,
-        "SELECT u.first_ordinal, u.count, u.vectors FROM chunk_run u WHERE u.result_id = "
-        "(SELECT result_id FROM result WHERE content_key = ?1 AND state = 1 AND "
-        "text_key = ?2 AND space_id = ?3 AND content = ?4 LIMIT 1) AND "
-        "u.first_ordinal < ?5 AND u.first_ordinal + u.count > ?6 ORDER BY u.first_ordinal",
+        "WITH had AS (SELECT r.result_id, r.space_id = ?3 AS own FROM result r WHERE r.content_key "
+        "= ?1 AND r.state = 1 AND r.text_key = ?2 AND r.content = ?4 AND (r.space_id = ?3 OR "
+        "EXISTS "
+        "(SELECT 1 FROM result_space x WHERE x.result_id = r.result_id AND x.space_id = ?3 AND "
+        "x.chunks >= r.chunk_count)) LIMIT 1) "
+        "SELECT u.first_ordinal, u.count, u.vectors FROM had h JOIN chunk_run u ON u.result_id = "
+        "h.result_id WHERE h.own AND u.first_ordinal < ?5 AND u.first_ordinal + u.count > ?6 "
+        "UNION ALL SELECT u.first_ordinal + x.first_chunk - u.first_chunk, x.count, x.vectors FROM "
+        "had h JOIN chunk_run u ON u.result_id = h.result_id JOIN space_run x ON x.first_chunk "
+        "BETWEEN u.first_chunk AND u.first_chunk + u.count - 1 AND x.space_id = ?3 WHERE NOT h.own "
+        "AND u.first_ordinal < ?5 AND u.first_ordinal + u.count > ?6",
         V_INT(digest_key(&key->content)), V_INT(digest_key(&key->text)), V_INT(space_id),
         V_BLOB(key->content.bytes, DIGEST_BYTES), V_INT(w->end), V_INT(w->first));
     while (!rc && !(rc = sql_next(c, run, &more)) && more)

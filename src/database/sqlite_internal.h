@@ -47,14 +47,15 @@ struct lexical {
 };
 
 /* Vector indexes of the spaces searched so far; opened when first needed. */
-enum { VECTOR_SPACES = 32 };
+enum { VECTOR_SPACES = 128 };
 struct vectors {
     pthread_mutex_t lock;
     struct vector_space {
-        int64_t space_id;
+        int64_t space_id, generation;
         int dimension;
         struct vector_index *index;
-        int64_t synced_to; /* all chunks below are in it or not of this space */
+        int64_t synced_to; /* all chunks below are in it or not of this space, ... */
+        int64_t filled;    /* ... unless the space was filled more often than that */
     } spaces[VECTOR_SPACES];
     size_t count;
 };
@@ -90,6 +91,7 @@ struct store {
      * a search's snapshot shows must not leave the files under its hands. Taken before a reader. */
     pthread_rwlock_t removal;
     atomic_int dimensions[SPACES_KNOWN]; /* by space id; 0: not known yet */
+    atomic_int filling;                  /* descriptor of the lock file + 1; 0: not held */
 };
 
 /* Blocks until one is free. */
@@ -175,6 +177,18 @@ int calls_write(struct transaction *tx, int64_t media_id, int64_t job_id, int64_
 int calls_record(struct transaction *tx, int64_t media_id, int64_t job_id,
                  const struct model_call *calls, size_t count);
 
+/* embedding_space.tail of a space whose index lacks something it passed (sqlite_fill.c). */
+#define SPACE_TAIL_STALE INT64_MAX
+
+/* May a publication add embeddings of this space now (0: none)? Makes it the serving one if none
+ * serves. ERR_TRANSIENT "space_held", "space_switched". */
+int serving_check(struct transaction *tx, int64_t space_id);
+/* ERR_NOT_FOUND, ERR_CONFLICT "space_dropping". */
+int space_check(struct connection *c, int64_t space_id);
+int space_dimension(struct store *s, int64_t space_id, int *dimension); /* ERR_INVALID: none */
+/* A result that becomes garbage is counted in none of the spaces it was filled into. */
+int spaces_leave(struct transaction *tx, int64_t result_id);
+
 /* Marks results as garbage if no medium points to them. */
 int result_unreference(struct transaction *tx, int64_t result_id);
 int results_discard_staged(struct transaction *tx, int64_t job_id, int64_t but);
@@ -231,8 +245,10 @@ void vectors_init(struct store *s);
 void vectors_close(struct store *s);
 /* Takes chunks out of the index of their space; best effort, a search checks anyway. */
 void vectors_remove(struct store *s, const struct chunk_span *spans, size_t count);
-/* Brings the indexes a step nearer to the database; *more: not there yet. */
+/* Brings the serving space's index a step nearer to the database; *more: not there yet. */
 int vectors_refresh(struct store *s, bool *more);
+/* Deletes the file of a space that was dropped. */
+void vectors_forget(struct store *s, int64_t space_id, int64_t generation);
 
 void keeper_init(struct store *s);
 int keeper_start(struct store *s);
@@ -279,16 +295,32 @@ int sqlite_life_events(void *ctx, int64_t after, size_t limit, struct arena *are
 int sqlite_checkpoint_get(void *ctx, const struct checkpoint_key *key, struct arena *arena,
                           void **bytes, size_t *length);
 int sqlite_checkpoints_put(void *ctx, struct checkpoint *items, size_t count);
-/* sqlite_results.c */
+/* sqlite_spaces.c */
 int sqlite_space_ensure(void *ctx, struct embedding_space *space);
 int sqlite_spaces(void *ctx, struct arena *arena, struct space_use **out, size_t *count);
+int sqlite_space_serving(void *ctx, struct serving_space *out);
+int sqlite_space_fill_begin(void *ctx);
+void sqlite_space_fill_end(void *ctx);
+int sqlite_space_hold(void *ctx, int64_t hold_ms);
+int sqlite_space_serve(void *ctx, int64_t space_id);
+/* sqlite_fill.c */
+int sqlite_space_missing(void *ctx, int64_t space_id, const struct missing_chunk *after,
+                         size_t limit, struct arena *arena, struct missing_chunk **out,
+                         size_t *count);
+int sqlite_space_append(void *ctx, int64_t space_id, const struct missing_chunk *chunks,
+                        size_t count, const float *vectors);
+/* sqlite_space_drop.c */
+int sqlite_space_drop(void *ctx, int64_t space_id, struct space_drop_place *place, bool *more);
+/* sqlite_vectors.c */
+int sqlite_space_prepare(void *ctx, int64_t space_id, bool *more);
+/* sqlite_results.c */
 int sqlite_result_find(void *ctx, const struct result_key *key, int64_t *result_id);
 int sqlite_embeddings_find(void *ctx, const struct result_key *key, int64_t space_id, int first,
                            size_t count, float *vectors);
 int sqlite_summary_find(void *ctx, const struct result_key *key, struct arena *arena,
                         struct summary *out, int64_t *coverage_permille);
-int sqlite_result_begin(void *ctx, int64_t job_id, const struct result_key *key, int64_t *result_id,
-                        int64_t *chunks_done, int64_t *segments_done);
+int sqlite_result_begin(void *ctx, int64_t job_id, const struct result_key *key, int64_t space_id,
+                        int64_t *result_id, int64_t *chunks_done, int64_t *segments_done);
 int sqlite_result_append(void *ctx, int64_t job_id, int64_t result_id,
                          const struct result_batch *batch);
 /* sqlite_publish.c */

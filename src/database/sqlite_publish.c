@@ -70,7 +70,9 @@ static int make_result(struct transaction *tx, const struct publishing *pub,
     char heading[CAP_TITLE + CAP_KEY + 2];
     snprintf(heading, sizeof heading, "%.*s\n%s", CAP_TITLE, text_or_empty(p->info->title),
              media->key);
-    int rc = info_names(tx, p->info, out);
+    int rc = serving_check(tx, b->vectors ? b->space_id : 0);
+    if (!rc)
+        rc = info_names(tx, p->info, out);
     struct new_result new = {.state = RESULT_READY,
                              .space_id = b->vectors ? b->space_id : 0,
                              .chunk_count = (int64_t)b->chunk_count,
@@ -92,7 +94,11 @@ static int ready_staged(struct transaction *tx, const struct publishing *pub,
                         struct staged_result *staged, struct ready_result *out)
 {
     const struct result_info *info = pub->p->info;
-    int rc = staged_append(tx, pub->p->result_id, staged, &pub->batch);
+    int rc = serving_check(tx, staged->space_id     ? staged->space_id
+                               : pub->batch.vectors ? pub->batch.space_id
+                                                    : 0);
+    if (!rc)
+        rc = staged_append(tx, pub->p->result_id, staged, &pub->batch);
     if (!rc)
         rc = info_names(tx, info, out);
     if (!rc)

@@ -5,75 +5,6 @@
 #include "database/sqlite_results.h"
 #include "database/vector_half.h"
 
-/* ---- spaces ---- */
-
-static int ensure_space(struct transaction *tx, void *arg)
-{
-    struct embedding_space *space = arg;
-    int rc = SQL_NUMBER(tx->c, &space->id, 0,
-                        "SELECT space_id FROM embedding_space WHERE provider = ?1 AND model = ?2 "
-                        "AND revision = ?3 AND dimension = ?4",
-                        V_TEXT(space->provider), V_TEXT(space->model), V_TEXT(space->revision),
-                        V_INT(space->dimension));
-    if (rc || space->id)
-        return rc;
-    rc = SQL_RUN(tx->c,
-                 "INSERT INTO embedding_space (provider, model, revision, dimension, chunks) "
-                 "VALUES (?1, ?2, ?3, ?4, 0)",
-                 V_TEXT(space->provider), V_TEXT(space->model), V_TEXT(space->revision),
-                 V_INT(space->dimension));
-    space->id = sqlite3_last_insert_rowid(tx->c->db);
-    return rc;
-}
-
-int sqlite_space_ensure(void *ctx, struct embedding_space *space)
-{
-    struct store *s = ctx;
-    if (space->dimension < 1 || space->dimension > VECTOR_MAX_DIMENSION)
-        return error_set(ERR_INVALID, NULL, "embeddings of '%s' have %d dimensions, not 1 to %d",
-                         space->model, space->dimension, VECTOR_MAX_DIMENSION);
-    struct reader *r = reader_hold(s);
-    int rc = SQL_NUMBER(&r->main, &space->id, 0,
-                        "SELECT space_id FROM embedding_space WHERE provider = ?1 AND model = ?2 "
-                        "AND revision = ?3 AND dimension = ?4",
-                        V_TEXT(space->provider), V_TEXT(space->model), V_TEXT(space->revision),
-                        V_INT(space->dimension));
-    reader_release(s, r);
-    return rc || space->id ? rc : writer_run(&s->writer, ensure_space, space);
-}
-
-static const char SPACES[] = "SELECT space_id, provider, model, revision, dimension, chunks FROM "
-                             "embedding_space WHERE chunks > 0 ORDER BY chunks DESC, space_id";
-
-int sqlite_spaces(void *ctx, struct arena *arena, struct space_use **out, size_t *count)
-{
-    struct store *s = ctx;
-    struct reader *r = reader_hold(s);
-    sqlite3_stmt *row;
-    bool more;
-    int64_t n;
-    *count = 0;
-    int rc = sql_number(&r->main, &n, 0, "SELECT count(*) FROM embedding_space WHERE chunks > 0",
-                        NULL, 0);
-    if (!rc && !(*out = arena_array(arena, (size_t)n, sizeof **out)))
-        rc = ERR_NO_MEMORY;
-    if (!rc)
-        rc = sql_begin(&r->main, &row, SPACES, NULL, 0);
-    while (!rc && *count < (size_t)n && !(rc = sql_next(&r->main, row, &more)) && more) {
-        struct space_use *use = &(*out)[(*count)++];
-        use->space.id = sql_int(row, 0);
-        sql_copy(row, 1, use->space.provider, sizeof use->space.provider);
-        sql_copy(row, 2, use->space.model, sizeof use->space.model);
-        sql_copy(row, 3, use->space.revision, sizeof use->space.revision);
-        use->space.dimension = (int)sql_int(row, 4);
-        use->chunks = sql_int(row, 5);
-    }
-    if (!rc)
-        sql_done(row);
-    reader_release(s, r);
-    return rc;
-}
-
 /* ---- finding ---- */
 
 int result_ready(struct names *names, struct connection *c, const struct result_key *key,
@@ -202,7 +133,7 @@ static int check_order(const struct result_batch *b)
 }
 
 /* A space never changes, so a few are remembered. */
-static int space_dimension(struct store *s, int64_t space_id, int *dimension)
+int space_dimension(struct store *s, int64_t space_id, int *dimension)
 {
     atomic_int *known = space_id > 0 && space_id < SPACES_KNOWN ? &s->dimensions[space_id] : NULL;
     if (known && (*dimension = atomic_load(known)) != 0)
@@ -278,6 +209,7 @@ int batch_skip(struct prepared_batch *p, int64_t chunks_done, int64_t segments_d
 struct beginning {
     int64_t job_id;
     const struct result_key *key;
+    int64_t space_id;
     int64_t result_id, chunks, segments;
 };
 
@@ -289,11 +221,12 @@ static int find_staged(struct transaction *tx, struct beginning *b)
     digest_format(&b->key->settings, settings);
     int rc = name_id(tx->names, tx->c, settings, true, &settings_id);
     if (!rc)
-        rc = SQL_FIRST(tx->c, &s,
-                       "SELECT result_id, chunk_count, segment_count FROM result WHERE job_id = ?1 "
-                       "AND state = 0 AND settings_id = ?2 AND content = ?3",
-                       V_INT(b->job_id), V_INT(settings_id),
-                       V_BLOB(b->key->content.bytes, DIGEST_BYTES));
+        rc =
+            SQL_FIRST(tx->c, &s,
+                      "SELECT result_id, chunk_count, segment_count FROM result WHERE job_id = ?1 "
+                      "AND state = 0 AND settings_id = ?2 AND content = ?3 AND space_id IN (0, ?4)",
+                      V_INT(b->job_id), V_INT(settings_id),
+                      V_BLOB(b->key->content.bytes, DIGEST_BYTES), V_INT(b->space_id));
     if (rc)
         return rc;
     b->result_id = s ? sql_int(s, 0) : 0;
@@ -337,11 +270,11 @@ static int begin_result(struct transaction *tx, void *arg)
     return rc || b->result_id ? rc : insert_staged(tx, b, &job);
 }
 
-int sqlite_result_begin(void *ctx, int64_t job_id, const struct result_key *key, int64_t *result_id,
-                        int64_t *chunks_done, int64_t *segments_done)
+int sqlite_result_begin(void *ctx, int64_t job_id, const struct result_key *key, int64_t space_id,
+                        int64_t *result_id, int64_t *chunks_done, int64_t *segments_done)
 {
     struct store *s = ctx;
-    struct beginning b = {.job_id = job_id, .key = key};
+    struct beginning b = {.job_id = job_id, .key = key, .space_id = space_id};
     int rc = writer_run(&s->writer, begin_result, &b);
     *result_id = b.result_id;
     *chunks_done = b.chunks;
@@ -475,6 +408,8 @@ int result_unreference(struct transaction *tx, int64_t result_id)
     tx->ledger.value[TOTAL_CHUNKS] -= r.chunks;
     tx->ledger.value[TOTAL_SEGMENTS] -= r.segments;
     rc = space_add(tx, r.space_id, -r.chunks);
+    if (!rc)
+        rc = spaces_leave(tx, result_id);
     return rc ? rc : discard(tx, result_id);
 }
 

@@ -27,55 +27,88 @@ void vectors_close(struct store *s)
 
 /* ---- opening ---- */
 
-static void index_path(struct store *s, int64_t space_id, char *out, size_t size)
+/* Each generation has a file of its own, so that who still reads an old one is not disturbed. */
+static void index_path(struct store *s, const struct vector_space *space, char *out, size_t size)
 {
-    snprintf(out, size, "%s/vectors-%lld.index", s->directory, (long long)space_id);
+    if (space->generation)
+        snprintf(out, size, "%s/vectors-%lld-%lld.index", s->directory, (long long)space->space_id,
+                 (long long)space->generation);
+    else
+        snprintf(out, size, "%s/vectors-%lld.index", s->directory, (long long)space->space_id);
 }
 
+/* The newest generation that was opened: it stands behind the older ones. */
 static struct vector_space *known_space(struct store *s, int64_t space_id)
 {
-    for (size_t i = 0; i < s->vectors.count; i++)
+    for (size_t i = s->vectors.count; i-- > 0;)
         if (s->vectors.spaces[i].space_id == space_id)
             return &s->vectors.spaces[i];
     return NULL;
 }
 
-static int open_index(struct store *s, int64_t space_id, int dimension, struct vector_index **out)
+static int open_index(struct store *s, struct vector_space *space)
 {
-    char path[4096], identity[128], hex[33];
-    index_path(s, space_id, path, sizeof path);
+    char path[4096], identity[128], hex[33], part[24] = "";
+    index_path(s, space, path, sizeof path);
     hex_encode(s->database_id.bytes, 16, hex);
-    snprintf(identity, sizeof identity, "%s/%lld", hex, (long long)space_id);
-    return vector_index_open(path, dimension, identity, out);
+    if (space->generation)
+        snprintf(part, sizeof part, "/%lld", (long long)space->generation);
+    snprintf(identity, sizeof identity, "%s/%lld%s", hex, (long long)space->space_id, part);
+    return vector_index_open(path, space->dimension, identity, &space->index);
 }
 
-static int read_dimension(struct connection *c, int64_t space_id, int *dimension)
+void vectors_forget(struct store *s, int64_t space_id, int64_t generation)
 {
-    int64_t n;
-    int rc = SQL_NUMBER(c, &n, 0, "SELECT dimension FROM embedding_space WHERE space_id = ?1",
-                        V_INT(space_id));
-    *dimension = (int)n;
-    if (!rc && !n)
+    char path[4096];
+    index_path(s, &(struct vector_space){.space_id = space_id, .generation = generation}, path,
+               sizeof path);
+    unlink(path);
+}
+
+static int read_space(struct connection *c, int64_t space_id, struct vector_space *out)
+{
+    sqlite3_stmt *row;
+    *out = (struct vector_space){.space_id = space_id};
+    int rc = SQL_FIRST(c, &row,
+                       "SELECT dimension, generation, filled FROM embedding_space WHERE space_id = "
+                       "?1",
+                       V_INT(space_id));
+    if (row) {
+        out->dimension = (int)sql_int(row, 0);
+        out->generation = sql_int(row, 1);
+        out->filled = sql_int(row, 2);
+    } else if (!rc) {
         rc =
             error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
+    }
+    sql_done(row);
     return rc;
 }
 
+/* As a snapshot has it; one that began before the last generation did gets that all the same: the
+ * newer index holds all that the older one held. */
 static int find_space(struct store *s, struct connection *c, int64_t space_id,
                       struct vector_space **out)
 {
-    struct vector_space space = {.space_id = space_id};
-    *out = known_space(s, space_id);
-    if (*out)
-        return OK;
+    struct vector_space space, *known = known_space(s, space_id);
+    int rc = read_space(c, space_id, &space);
+    *out = known;
+    if (rc || (known && known->generation >= space.generation)) {
+        if (known && !rc && known->filled < space.filled) {
+            known->synced_to = 0;
+            known->filled = space.filled;
+        }
+        return rc;
+    }
     if (s->vectors.count == VECTOR_SPACES)
-        return error_set(ERR_TOO_LARGE, NULL, "more than %d embedding spaces are searched",
+        return error_set(ERR_TOO_LARGE, NULL,
+                         "more than %d embedding spaces were searched: start this process again",
                          VECTOR_SPACES);
-    int rc = read_dimension(c, space_id, &space.dimension);
-    if (!rc)
-        rc = open_index(s, space_id, space.dimension, &space.index);
+    rc = open_index(s, &space);
     if (rc)
         return rc;
+    for (int64_t old = 0; old < space.generation; old++)
+        vectors_forget(s, space_id, old);
     *out = &s->vectors.spaces[s->vectors.count++];
     **out = space;
     return OK;
@@ -120,15 +153,16 @@ static int append_run(struct appending *a, sqlite3_stmt *row)
     return OK;
 }
 
+static const char RUNS[] =
+    "SELECT first_chunk, count, vectors FROM chunk_run WHERE first_chunk > ?1 AND space_id = ?2 "
+    "UNION ALL SELECT first_chunk, count, vectors FROM space_run WHERE first_chunk > ?1 AND "
+    "space_id = ?2 ORDER BY first_chunk";
+
 static int append_rows(struct connection *c, int64_t from, struct appending *a)
 {
     sqlite3_stmt *row;
     bool more;
-    int rc =
-        SQL_BEGIN(c, &row,
-                  "SELECT first_chunk, count, vectors FROM chunk_run WHERE first_chunk > ?1 AND "
-                  "space_id = ?2 ORDER BY first_chunk",
-                  V_INT(from), V_INT(a->space->space_id));
+    int rc = SQL_BEGIN(c, &row, RUNS, V_INT(from), V_INT(a->space->space_id));
     while (!rc && a->left && !(rc = sql_next(c, row, &more)) && more)
         rc = append_run(a, row);
     sql_done(row);
@@ -186,18 +220,19 @@ static int refresh_space(struct store *s, struct connection *c, int64_t space_id
     return rc;
 }
 
+/* The space that serves; where nothing was published yet, those of long texts in the making. */
 static int refresh_all(struct store *s, struct connection *c, bool *whole)
 {
     int64_t ids[VECTOR_SPACES];
     size_t n = 0;
     sqlite3_stmt *row;
     bool more;
-    int rc = SQL_BEGIN(c, &row,
-                       /* that of a long text in the making has none yet */
-                       "SELECT space_id FROM embedding_space WHERE chunks > 0 OR space_id IN "
-                       "(SELECT space_id FROM result WHERE state = 0) ORDER BY chunks DESC "
-                       "LIMIT ?1",
-                       V_INT(VECTOR_SPACES));
+    int rc = SQL_BEGIN(
+        c, &row,
+        "SELECT e.space_id FROM embedding_space e JOIN serving_space s WHERE e.space_id = "
+        "s.space_id OR (s.space_id = 0 AND e.space_id IN (SELECT space_id FROM "
+        "result WHERE state = 0)) LIMIT ?1",
+        V_INT(VECTOR_SPACES));
     while (!rc && n < VECTOR_SPACES && !(rc = sql_next(c, row, &more)) && more)
         ids[n++] = sql_int(row, 0);
     if (!rc)
@@ -205,6 +240,43 @@ static int refresh_all(struct store *s, struct connection *c, bool *whole)
     *whole = true;
     for (size_t i = 0; !rc && *whole && i < n; i++)
         rc = refresh_space(s, c, ids[i], whole);
+    return rc;
+}
+
+/* ---- a space that does not serve ---- */
+
+/* Its index will hold what there is now: what is filled in below that comes too late for it. */
+static int mark_tail(struct transaction *tx, void *arg)
+{
+    const int64_t *space_id = arg;
+    return SQL_RUN(tx->c,
+                   "UPDATE embedding_space SET tail = max(tail, ?2) WHERE space_id = ?1 AND "
+                   "space_id <> (SELECT space_id FROM serving_space)",
+                   V_INT(*space_id), V_INT(tx->ledger.value[NEXT_CHUNK] - 1));
+}
+
+static int is_marked(struct connection *c, int64_t space_id, int64_t *marked)
+{
+    return SQL_NUMBER(c, marked, 1,
+                      "SELECT e.space_id = s.space_id OR e.tail >= l.next_chunk - 1 FROM "
+                      "embedding_space e JOIN serving_space s JOIN ledger l WHERE e.space_id = ?1",
+                      V_INT(space_id));
+}
+
+int sqlite_space_prepare(void *ctx, int64_t space_id, bool *more)
+{
+    struct store *s = ctx;
+    bool whole = true;
+    int rc = writer_run(&s->writer, mark_tail, &space_id);
+    if (rc)
+        return rc;
+    struct reader *r = reader_hold(s);
+    rc = snapshot_begin(&r->main);
+    if (!rc)
+        rc = refresh_space(s, &r->main, space_id, &whole);
+    snapshot_end(&r->main);
+    reader_release(s, r);
+    *more = !rc && !whole;
     return rc;
 }
 
@@ -226,31 +298,48 @@ static int existing_space(struct store *s, struct connection *c, int64_t space_i
                           struct vector_space **out)
 {
     char path[4096];
-    index_path(s, space_id, path, sizeof path);
-    *out = known_space(s, space_id);
-    if (*out || access(path, F_OK) != 0)
-        return OK;
-    return find_space(s, c, space_id, out);
+    struct vector_space space;
+    *out = NULL;
+    int rc = read_space(c, space_id, &space);
+    index_path(s, &space, path, sizeof path);
+    return rc || access(path, F_OK) != 0 ? rc : find_space(s, c, space_id, out);
 }
 
-static void remove_span(struct store *s, struct connection *c, const struct chunk_span *span)
+static void remove_span(struct store *s, struct connection *c, int64_t space_id,
+                        const struct chunk_span *span)
 {
     struct vector_space *space;
     int64_t ids[RUN_CHUNKS];
     int64_t count = span->count < RUN_CHUNKS ? span->count : RUN_CHUNKS;
     for (int64_t i = 0; i < count; i++)
         ids[i] = span->first + i;
-    if (!existing_space(s, c, span->space_id, &space) && space)
+    if (!existing_space(s, c, space_id, &space) && space)
         vector_index_remove(space->index, ids, (size_t)count);
+}
+
+/* Of whichever space a chunk may be in. */
+static size_t list_spaces(struct connection *c, int64_t ids[VECTOR_SPACES])
+{
+    sqlite3_stmt *row;
+    bool more;
+    size_t n = 0;
+    int rc =
+        SQL_BEGIN(c, &row, "SELECT space_id FROM embedding_space LIMIT ?1", V_INT(VECTOR_SPACES));
+    while (!rc && n < VECTOR_SPACES && !(rc = sql_next(c, row, &more)) && more)
+        ids[n++] = sql_int(row, 0);
+    sql_done(row);
+    return n;
 }
 
 void vectors_remove(struct store *s, const struct chunk_span *spans, size_t count)
 {
+    int64_t ids[VECTOR_SPACES];
     struct reader *r = reader_hold(s); /* before the lock, as everywhere */
+    size_t n = list_spaces(&r->main, ids);
     pthread_mutex_lock(&s->vectors.lock);
     for (size_t i = 0; i < count; i++)
-        if (spans[i].space_id)
-            remove_span(s, &r->main, &spans[i]);
+        for (size_t k = 0; k < n; k++)
+            remove_span(s, &r->main, ids[k], &spans[i]);
     pthread_mutex_unlock(&s->vectors.lock);
     reader_release(s, r);
 }
@@ -351,6 +440,16 @@ static int search_once(struct store *s, struct reader *r, void *arg)
     return rc;
 }
 
+/* Outside of tests only the serving space is searched. */
+static int mark_before_search(struct store *s, int64_t space_id)
+{
+    int64_t marked;
+    struct reader *r = reader_hold(s);
+    int rc = is_marked(&r->main, space_id, &marked);
+    reader_release(s, r);
+    return rc || marked ? rc : writer_run(&s->writer, mark_tail, &space_id);
+}
+
 int sqlite_search_vector(void *ctx, int64_t space_id, const float *query,
                          const struct media_filter *filter, size_t k, struct arena *arena,
                          struct arm_hit **out, size_t *count)
@@ -363,5 +462,6 @@ int sqlite_search_vector(void *ctx, int64_t space_id, const float *query,
                               .out = out,
                               .count = count};
     *out = NULL;
-    return search_stable(ctx, search_once, &q);
+    int rc = mark_before_search(ctx, space_id);
+    return rc ? rc : search_stable(ctx, search_once, &q);
 }

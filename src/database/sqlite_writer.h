@@ -62,6 +62,10 @@ struct transaction {
     struct usage_sum usage[USAGE_SUMS];
     struct space_sum spaces[SPACE_SUMS];
     size_t usage_count, space_count;
+    struct { /* once read (sqlite_spaces.c) */
+        bool known;
+        int64_t space_id, held_until_ms;
+    } serving;
     bool keep;    /* set by a change that returns an error but wants what it wrote committed */
     bool garbage; /* there is work for the collector */
 };

@@ -155,7 +155,8 @@ struct result_key {
         text; /* of the settings that decide the chunks' texts (extract, transcribe, chunk) */
     struct digest
         summary; /* of the settings that decide the summary, those of the text among them */
-    struct digest settings; /* of all stages' settings together; (content, settings) is unique */
+    struct digest settings; /* of all stages' settings but those of embeddings, of which a result
+                             * may have several; (content, settings) is unique */
 };
 
 enum result_outcome { OUTCOME_CONTENT, OUTCOME_EMPTY, OUTCOME_NO_SPEECH, OUTCOME_NO_AUDIO };
@@ -200,6 +201,27 @@ struct embedding_space {
     char model[96];
     char revision[96];
     int dimension;
+};
+
+/* The space that searches look in. Every chunk of a ready result is embedded in it (`missing` says
+ * how many are not, in a database that was brought over from before this was kept). */
+struct serving_space {
+    struct embedding_space space;
+    int64_t chunks;  /* of ready results, embedded in it */
+    int64_t missing; /* of ready results, not embedded in it */
+};
+
+/* A chunk of a ready result that has no embedding in some space. */
+struct missing_chunk {
+    int64_t result_id, chunk_id;
+    const char *text; /* not NUL-terminated */
+    size_t length;
+};
+
+/* How far a space_drop has come; zeroed before its first step. */
+struct space_drop_place {
+    int phase;
+    int64_t at;
 };
 
 /* A slice of a result. Segments and chunks of a result are appended in order of their ordinals. */
@@ -326,10 +348,12 @@ struct passage {
     bool draft, incomplete;
 };
 
-/* A space that current results use, with how many chunks are in it. */
+/* A space with how many chunks of ready results are embedded in it. */
 struct space_use {
     struct embedding_space space;
     int64_t chunks;
+    bool serves;
+    bool dropping; /* a space_drop was begun and is not done */
 };
 
 /* ---- the verbs ---------------------------------------------------------------------------------
@@ -379,15 +403,59 @@ struct database_ops {
 
     /* The id of a space, made if it is new. Fills space->id. */
     int (*space_ensure)(void *ctx, struct embedding_space *space);
+    /* Those that hold something, the fullest first. */
     int (*spaces)(void *ctx, struct arena *arena, struct space_use **out, size_t *count);
+
+    /*
+     * Several spaces side by side: one serves, another is filled meanwhile, then it is made the
+     * serving one in one transaction. Whatever a publication adds is embedded in the serving space
+     * (publish sees to it), so what the other lacks is known to the last chunk.
+     *
+     *     space_fill_begin
+     *     until space_serve succeeds:
+     *         until space_missing finds no more: embed, space_append
+     *         space_prepare until it has no more to do
+     *     space_fill_end
+     */
+
+    /* ERR_NOT_FOUND: none serves yet, as nothing was ever published with embeddings. */
+    int (*space_serving)(void *ctx, struct serving_space *out);
+    /* One that fills or drops at a time, by any process: ERR_BUSY while another does. Given back by
+     * space_fill_end or the end of the process. */
+    int (*space_fill_begin)(void *ctx);
+    void (*space_fill_end)(void *ctx);
+    /* At most `limit` chunks without an embedding in the space, in the order of (result_id,
+     * chunk_id), behind `after` (NULL: from the first on). ERR_NOT_FOUND (no such space),
+     * ERR_CONFLICT "space_dropping". */
+    int (*space_missing)(void *ctx, int64_t space_id, const struct missing_chunk *after,
+                         size_t limit, struct arena *arena, struct missing_chunk **out,
+                         size_t *count);
+    /* Adds their embeddings (count x dimension, float32, L2-normalised). Chunks that have them
+     * already, or that are gone, are passed over: it may be repeated. Same errors. */
+    int (*space_append)(void *ctx, int64_t space_id, const struct missing_chunk *chunks,
+                        size_t count, const float *vectors);
+    /* A step of making the space fast to search; *more: call again. Nothing depends on it but the
+     * time that the first searches take. */
+    int (*space_prepare)(void *ctx, int64_t space_id, bool *more);
+    /* For so long, or until space_serve, publications that add embeddings are refused
+     * ("space_held"), so that a filling can come to its end while others publish all the time. 0
+     * ends it. */
+    int (*space_hold)(void *ctx, int64_t hold_ms);
+    /* From now on this space serves. ERR_BUSY "space_incomplete": something ready is not embedded
+     * in it, and nothing was changed. ERR_NOT_FOUND, ERR_CONFLICT "space_dropping". */
+    int (*space_serve)(void *ctx, int64_t space_id);
+    /* A step of giving back the room of a space; *more: call again. ERR_CONFLICT "space_serves",
+     * ERR_NOT_FOUND. What was begun has to be finished before the space can be filled again. */
+    int (*space_drop)(void *ctx, int64_t space_id, struct space_drop_place *place, bool *more);
 
     /* A ready result under this key: ERR_NOT_FOUND if there is none. */
     int (*result_find)(void *ctx, const struct result_key *key, int64_t *result_id);
     /* For results too large for one call: opens (or finds again, after a retry of the same job) a
      * result in the making, invisible to search. *chunks_done and *segments_done say how many rows
-     * are already stored, so that nothing is paid for twice. */
-    int (*result_begin)(void *ctx, int64_t job_id, const struct result_key *key, int64_t *result_id,
-                        int64_t *chunks_done, int64_t *segments_done);
+     * are already stored, so that nothing is paid for twice. One with embeddings of another space
+     * than `space_id` is not found again. */
+    int (*result_begin)(void *ctx, int64_t job_id, const struct result_key *key, int64_t space_id,
+                        int64_t *result_id, int64_t *chunks_done, int64_t *segments_done);
     int (*result_append)(void *ctx, int64_t job_id, int64_t result_id,
                          const struct result_batch *batch);
 
@@ -406,7 +474,10 @@ struct database_ops {
     /* Makes the result ready, points the medium to it, closes attempt and job as succeeded, writes
      * the outbox row, drops the result replaced if nothing else uses it. ERR_CONFLICT: the version
      * was superseded or removed, or the attempt is no longer open: nothing is changed but the
-     * calls, which are recorded. */
+     * calls, which are recorded. The first publication with embeddings makes their space the
+     * serving one. Afterwards one that adds embeddings of another is refused: ERR_TRANSIENT
+     * "space_switched" (embed again, in the serving space) or "space_held" (see space_hold), and
+     * nothing is changed or recorded. */
     int (*publish)(void *ctx, const struct publication *publication);
 
     /* New jobs for the current versions of matching media (those without an unfinished job), in

@@ -178,6 +178,12 @@ struct model_provider {
 /* Which provider does what; each may be another instance. */
 struct model_providers {
     struct model_provider by_operation[MODEL_OPERATIONS];
+    /* Who embeds with a model that is not by_operation's: that of an older embedding space, or of
+     * one that is to be filled. Thread-safe; *out lives as long as these. ERR_NOT_FOUND: nobody
+     * does. NULL: nobody ever does. */
+    int (*embedder)(void *ctx, const char *provider, const char *model, int dimension,
+                    struct model_provider *out);
+    void *ctx;
 };
 
 #endif

@@ -86,3 +86,31 @@ int provider_wait_out(struct processor *p, const struct cancel *cancel, int64_t 
     *waited_ms += delay;
     return sleep_cancellable(delay, cancel);
 }
+
+int provider_embed(struct processor *p, const struct embedder *embedder,
+                   const struct embed_request *request, const struct cancel *cancel,
+                   struct arena *arena, struct model_calls *calls, struct embed_result *out)
+{
+    const struct model_identity *model = &embedder->model;
+    const struct model_provider *provider = &embedder->provider;
+    int64_t waited_ms = 0;
+    int tries = 0;
+    for (;;) {
+        size_t before = calls->count;
+        int rc = provider_begin(p, model, cancel);
+        if (rc)
+            return rc;
+        rc = provider->ops->embed(provider->ctx, request, cancel, arena, calls, out);
+        provider_end(p, model, calls, before);
+        if (rc == OK && out->dimension != model->dimension)
+            return error_set(ERR_SYSTEMIC, "wrong_dimension",
+                             "model '%s' gave vectors of %d dimensions where %d were expected: set "
+                             "its dimensions",
+                             model->model, out->dimension, model->dimension);
+        if (rc == OK)
+            return OK;
+        rc = provider_wait_out(p, cancel, &waited_ms, &tries);
+        if (rc)
+            return rc;
+    }
+}

@@ -42,39 +42,26 @@ int digest_summarise(struct processor *p, struct digest *out)
     return OK;
 }
 
-static int digest_embed(struct processor *p, struct digest *out)
-{
-    struct model_identity m;
-    char dimension[24];
-    int rc = provider_identify(p, MODEL_EMBED, &m);
-    if (rc)
-        return rc;
-    number(m.dimension, dimension);
-    *out = digest_of_strings(m.provider, m.model, m.revision, dimension, NULL);
-    return OK;
-}
-
+/* Embeddings are not in it: a result may have those of several models, and which are needed is the
+ * database's to say. */
 int job_fill_key(struct job *job)
 {
     struct processor *p = job->processor;
-    struct digest transcribe = {0}, summarise, embed;
-    char t[DIGEST_TEXT], s[DIGEST_TEXT], e[DIGEST_TEXT], text[DIGEST_TEXT], chunk_bytes[24];
+    struct digest transcribe = {0}, summarise;
+    char t[DIGEST_TEXT], s[DIGEST_TEXT], text[DIGEST_TEXT], chunk_bytes[24];
     int rc = job_is_recording(job) ? digest_transcribe(p, &transcribe) : OK;
     if (!rc)
         rc = digest_summarise(p, &summarise);
-    if (!rc)
-        rc = digest_embed(p, &embed);
     if (rc)
         return rc;
     digest_format(&transcribe, t);
     digest_format(&summarise, s);
-    digest_format(&embed, e);
     number((int64_t)p->settings.chunk_bytes, chunk_bytes);
     job->key.content = job->content;
     job->key.text = digest_of_strings(EXTRACT_VERSION, media_kind_name(job->identity.kind), t,
                                       CHUNKER_VERSION, chunk_bytes, NULL);
     digest_format(&job->key.text, text);
     job->key.summary = digest_of_strings(text, s, NULL);
-    job->key.settings = digest_of_strings(text, s, e, NULL);
+    job->key.settings = digest_of_strings("settings-2", text, s, NULL);
     return OK;
 }

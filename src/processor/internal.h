@@ -13,6 +13,7 @@
 #include "processor/text_source.h"
 #include "shared/cancel.h"
 #include "shared/channel.h"
+#include "shared/embedder.h"
 #include "shared/error.h"
 #include "shared/slots.h"
 
@@ -91,6 +92,22 @@ struct pending {
     pthread_t thread;
 };
 
+/* ---- the embedding space that serves (serving.c) ---- */
+
+/* What was last found; a switch by another process is noticed within SERVING_MS, and by the
+ * publication that it refuses. */
+enum { SERVING_MS = 2000 };
+
+struct serving {
+    struct embedding_space space; /* id 0: not looked at yet */
+    struct embedder embedder;
+};
+struct serving_cache {
+    pthread_mutex_t lock;
+    struct serving known;
+    int64_t until_ms; /* monotonic */
+};
+
 /* ---- the processor ---- */
 
 struct processor {
@@ -101,6 +118,7 @@ struct processor {
     struct slots cpu;
     struct pause pause;
     struct pending pending;
+    struct serving_cache serving;
     struct cancel stop; /* take no more messages */
 
     pthread_mutex_t lock;
@@ -119,6 +137,11 @@ struct processor {
 
 /* processor.c: a thread with a small stack and a name for `top -H`. */
 int processor_start_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *arg);
+
+/* processor.c: one that is not started: what model calls need. Free also after an error. */
+int processor_make(const struct processor_ports *ports, const struct processor_settings *settings,
+                   const struct processor_observer *observer, struct processor **out);
+void processor_free(struct processor *p);
 
 /* processor.c: starts workers up to the number busy; called by the dispatcher only. */
 int processor_spawn_workers(struct processor *p);
@@ -201,6 +224,7 @@ struct job {
     struct summary summary;
     /* embed */
     struct embedding_space space;
+    bool switched;            /* another space serves than that it was embedded in */
     int64_t result_id;        /* result in the making, for texts of more than one batch */
     size_t chunks_done;       /* already stored under result_id */
     float *vectors;           /* of the chunks from chunks_done on, for publish */
@@ -252,6 +276,15 @@ int provider_wait_out(struct processor *p, const struct cancel *cancel, int64_t 
 
 /* Sleeps, looking at `cancel`: 0 or ERR_CANCELLED. */
 int sleep_cancellable(int64_t ms, const struct cancel *cancel);
+
+/* Embeds; rate limits are waited out. What was billed is added to `calls`. */
+int provider_embed(struct processor *p, const struct embedder *embedder,
+                   const struct embed_request *request, const struct cancel *cancel,
+                   struct arena *arena, struct model_calls *calls, struct embed_result *out);
+
+/* serving.c: the space that new media are embedded in, and who does. Where nothing is embedded it
+ * is that of the settings. `anew`: something was refused, what is remembered is not true. */
+int serving_find(struct processor *p, bool anew, struct serving *out);
 
 /* ---- settings digests (digests.c) ---- */
 

@@ -64,10 +64,12 @@ static int init(struct processor *p, const struct processor_ports *ports,
     p->settings = *settings;
     if (observer)
         p->observer = *observer;
-    p->ports.queue.ops->limits(p->ports.queue.ctx, &p->limits);
+    if (ports->queue.ops) /* none for filling an embedding space */
+        ports->queue.ops->limits(ports->queue.ctx, &p->limits);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->worker_freed, NULL);
     pause_init(&p->pause);
+    pthread_mutex_init(&p->serving.lock, NULL);
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     slots_init(&p->cpu, settings->cpu_slots > 0 ? settings->cpu_slots
                                                 : (int)(processors > 0 ? processors : 1));
@@ -82,12 +84,15 @@ static int init(struct processor *p, const struct processor_ports *ports,
     return rc;
 }
 
-static void destroy(struct processor *p)
+void processor_free(struct processor *p)
 {
+    if (!p)
+        return;
     channel_fini(&p->ready);
     channel_fini(&p->done);
     slots_fini(&p->cpu);
     pause_fini(&p->pause);
+    pthread_mutex_destroy(&p->serving.lock);
     pthread_cond_destroy(&p->worker_freed);
     pthread_mutex_destroy(&p->lock);
     free(p->workers);
@@ -138,13 +143,20 @@ int processor_spawn_workers(struct processor *p)
     return OK;
 }
 
+int processor_make(const struct processor_ports *ports, const struct processor_settings *settings,
+                   const struct processor_observer *observer, struct processor **out)
+{
+    *out = calloc(1, sizeof **out);
+    if (!*out)
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory for the processor");
+    return init(*out, ports, settings, observer);
+}
+
 int processor_start(const struct processor_ports *ports, const struct processor_settings *settings,
                     const struct processor_observer *observer, struct processor **out)
 {
-    struct processor *p = calloc(1, sizeof *p);
-    if (!p)
-        return error_set(ERR_NO_MEMORY, NULL, "out of memory for the processor");
-    int rc = init(p, ports, settings, observer);
+    struct processor *p;
+    int rc = processor_make(ports, settings, observer, &p);
     if (!rc)
         rc = pending_start(p);
     if (!rc)
@@ -156,12 +168,13 @@ int processor_start(const struct processor_ports *ports, const struct processor_
         return OK;
     }
     struct error e = *error_last();
-    if (p->keeper) {
+    if (p && p->keeper) {
         channel_close(&p->done);
         pthread_join(p->keeper, NULL);
     }
-    pending_stop(p);
-    destroy(p);
+    if (p)
+        pending_stop(p);
+    processor_free(p);
     return error_restore(&e);
 }
 
@@ -198,5 +211,5 @@ void processor_stop(struct processor *p)
     channel_close(&p->done);
     pthread_join(p->keeper, NULL);
     pending_stop(p);
-    destroy(p);
+    processor_free(p);
 }

@@ -48,66 +48,26 @@ int job_load_chunks(struct job *job, size_t first, size_t count, struct chunk_ro
                                      : OK;
 }
 
-static int ensure_space(struct job *job, const struct model_identity *model)
-{
-    const struct database *db = &job->processor->ports.database;
-    struct embedding_space space = {.dimension = model->dimension};
-    snprintf(space.provider, sizeof space.provider, "%s", model->provider);
-    snprintf(space.model, sizeof space.model, "%s", model->model);
-    snprintf(space.revision, sizeof space.revision, "%s", model->revision);
-    int rc = db->ops->space_ensure(db->ctx, &space);
-    job->space = space;
-    return rc;
-}
-
-static int call_model(struct job *job, const struct model_identity *model,
-                      const struct embed_request *request, struct arena *arena,
-                      struct model_calls *calls, struct embed_result *out)
-{
-    struct processor *p = job->processor;
-    const struct model_provider *provider = &p->ports.providers.by_operation[MODEL_EMBED];
-    int64_t waited_ms = 0;
-    int tries = 0;
-    for (;;) {
-        size_t before = calls->count;
-        int rc = provider_begin(p, model, job->cancel);
-        if (rc)
-            return rc;
-        rc = provider->ops->embed(provider->ctx, request, job->cancel, arena, calls, out);
-        provider_end(p, model, calls, before);
-        if (rc == OK && out->dimension != model->dimension)
-            return error_set(ERR_SYSTEMIC, "wrong_dimension",
-                             "model '%s' gave vectors of %d dimensions where %d were expected: set "
-                             "its dimensions",
-                             model->model, out->dimension, model->dimension);
-        if (rc == OK)
-            return OK;
-        rc = provider_wait_out(p, job->cancel, &waited_ms, &tries);
-        if (rc)
-            return rc;
-    }
-}
-
 /* From an earlier result of the same text: ERR_NOT_FOUND if there is none. */
-static int find_vectors(struct job *job, const struct model_identity *model, int first,
-                        size_t count, struct arena *arena, float **vectors)
+static int find_vectors(struct job *job, const struct embedder *embedder, int first, size_t count,
+                        struct arena *arena, float **vectors)
 {
     const struct database *db = &job->processor->ports.database;
     if (job->work->content_is_new)
         return ERR_NOT_FOUND;
-    *vectors = arena_array(arena, count * (size_t)model->dimension, sizeof **vectors);
+    *vectors = arena_array(arena, count * (size_t)embedder->model.dimension, sizeof **vectors);
     return *vectors
                ? db->ops->embeddings_find(db->ctx, &job->key, job->space.id, first, count, *vectors)
                : ERR_NO_MEMORY;
 }
 
 /* Vectors of `count` loaded chunks: found again, or from the model. */
-static int embed_rows(struct job *job, const struct model_identity *model,
+static int embed_rows(struct job *job, const struct embedder *embedder,
                       const struct chunk_row *rows, size_t count, struct arena *arena,
                       float **vectors)
 {
     struct model_calls calls = {.arena = &job->arena};
-    int rc = find_vectors(job, model, rows[0].ordinal, count, arena, vectors);
+    int rc = find_vectors(job, embedder, rows[0].ordinal, count, arena, vectors);
     if (rc != ERR_NOT_FOUND)
         return rc;
     const char **texts = arena_array(arena, count, sizeof *texts);
@@ -121,7 +81,7 @@ static int embed_rows(struct job *job, const struct model_identity *model,
     struct embed_request request = {
         .purpose = EMBED_DOCUMENT, .texts = texts, .lengths = lengths, .count = count};
     struct embed_result result = {0};
-    rc = call_model(job, model, &request, arena, &calls, &result);
+    rc = provider_embed(job->processor, embedder, &request, job->cancel, arena, &calls, &result);
     job_bill(job, &calls);
     *vectors = result.vectors;
     return rc;
@@ -134,15 +94,15 @@ static struct chunk_row *load_rows(struct job *job, size_t first, size_t count, 
     return rows && job_load_chunks(job, first, count, rows, scratch) == OK ? rows : NULL;
 }
 
-static int embed_small(struct job *job, const struct model_identity *model)
+static int embed_small(struct job *job, const struct embedder *embedder)
 {
     struct chunk_row *rows = load_rows(job, 0, job->chunk_count, &job->arena, NULL);
-    return rows ? embed_rows(job, model, rows, job->chunk_count, &job->arena, &job->vectors)
+    return rows ? embed_rows(job, embedder, rows, job->chunk_count, &job->arena, &job->vectors)
                 : (int)error_last()->code;
 }
 
 /* One batch of a large medium, embedded and stored. */
-static int embed_batch(struct job *job, const struct model_identity *model, size_t count,
+static int embed_batch(struct job *job, const struct embedder *embedder, size_t count,
                        struct buffer *scratch)
 {
     const struct database *db = &job->processor->ports.database;
@@ -150,7 +110,8 @@ static int embed_batch(struct job *job, const struct model_identity *model, size
     arena_init(&arena, CAP_JOB_ARENA);
     float *vectors = NULL;
     struct chunk_row *rows = load_rows(job, job->chunks_done, count, &arena, scratch);
-    int rc = rows ? embed_rows(job, model, rows, count, &arena, &vectors) : (int)error_last()->code;
+    int rc =
+        rows ? embed_rows(job, embedder, rows, count, &arena, &vectors) : (int)error_last()->code;
     struct result_batch batch = {
         .chunks = rows, .chunk_count = count, .space_id = job->space.id, .embeddings = vectors};
     batch.language = job_language(job);
@@ -176,26 +137,26 @@ static int append_segments(struct job *job, int64_t done)
     return db->ops->result_append(db->ctx, job->work->job_id, job->result_id, &batch);
 }
 
-static int embed_large(struct job *job, const struct model_identity *model)
+static int embed_large(struct job *job, const struct embedder *embedder)
 {
     const struct database *db = &job->processor->ports.database;
     int64_t chunks_done, segments_done;
     struct buffer scratch;
-    int rc = db->ops->result_begin(db->ctx, job->work->job_id, &job->key, &job->result_id,
-                                   &chunks_done, &segments_done);
+    int rc = db->ops->result_begin(db->ctx, job->work->job_id, &job->key, job->space.id,
+                                   &job->result_id, &chunks_done, &segments_done);
     if (!rc)
         rc = append_segments(job, segments_done);
     if (rc)
         return rc;
     job->chunks_done = (size_t)chunks_done;
     buffer_init(&scratch, CAP_TEXT_IN_MEMORY);
-    size_t most =
-        model->max_batch > 0 && model->max_batch < EMBED_BATCH ? model->max_batch : EMBED_BATCH;
+    size_t limit = embedder->model.max_batch;
+    size_t most = limit > 0 && limit < EMBED_BATCH ? limit : EMBED_BATCH;
     while (!rc && job->chunks_done < job->chunk_count) {
         size_t left = job->chunk_count - job->chunks_done;
         rc = cancel_requested(job->cancel)
                  ? error_set(ERR_CANCELLED, NULL, "stopped while embedding")
-                 : embed_batch(job, model, left < most ? left : most, &scratch);
+                 : embed_batch(job, embedder, left < most ? left : most, &scratch);
         job_progress(job, (int)(job->chunks_done * 1000 / job->chunk_count));
     }
     buffer_free(&scratch);
@@ -204,14 +165,18 @@ static int embed_large(struct job *job, const struct model_identity *model)
 
 int stage_embed(struct job *job)
 {
-    struct model_identity model;
+    struct serving serving;
     if (job->chunk_count == 0)
         return OK;
-    int rc = provider_identify(job->processor, MODEL_EMBED, &model);
-    if (!rc)
-        rc = ensure_space(job, &model);
+    int rc = serving_find(job->processor, job->switched, &serving);
     if (rc)
         return rc;
+    job->space = serving.space;
+    job->result_id = 0;
+    job->chunks_done = 0;
     bool small = job->chunk_count <= EMBED_BATCH && !text_source_spooled(&job->text);
-    return small ? embed_small(job, &model) : embed_large(job, &model);
+    rc = small ? embed_small(job, &serving.embedder) : embed_large(job, &serving.embedder);
+    if (!rc)
+        job->switched = false;
+    return rc;
 }

@@ -7,16 +7,16 @@
 #include "shared/json.h"
 #include "shared/random.h"
 
-enum { PUBLISH_TRIES = 4 };
+enum { PUBLISH_TRIES = 4, SWITCH_TRIES = 4 };
 
-/* {"transcribe":{"provider":"openai","model":"gpt-transcribe"},...}: what made the result. */
+/* {"transcribe":{"provider":"openai","model":"gpt-transcribe"},...}: what made the result.
+ * Its embeddings are not of one model for good (database.h). */
 static const char *stages_json(struct job *job)
 {
     static const struct {
         const char *stage;
         enum model_operation operation;
-    } made[] = {
-        {"transcribe", MODEL_TRANSCRIBE}, {"summarise", MODEL_SUMMARISE}, {"embed", MODEL_EMBED}};
+    } made[] = {{"transcribe", MODEL_TRANSCRIBE}, {"summarise", MODEL_SUMMARISE}};
     struct buffer b;
     buffer_init(&b, KIB(4));
     buffer_append_char(&b, '{');
@@ -84,13 +84,29 @@ static int publish_new(struct job *job, struct publication *publication)
     return rc;
 }
 
+/* While the embedding model is being changed publications wait, for seconds at most. */
+static int publish_once(struct job *job, const struct publication *publication)
+{
+    enum { HELD_MS = 100 };
+    const struct database *db = &job->processor->ports.database;
+    int rc;
+    while ((rc = db->ops->publish(db->ctx, publication)) == ERR_TRANSIENT &&
+           !strcmp(error_last()->reason, "space_held")) {
+        struct error e = *error_last();
+        if (sleep_cancellable(HELD_MS, job->cancel))
+            return error_restore(&e);
+    }
+    job->switched = rc == ERR_TRANSIENT && !strcmp(error_last()->reason, "space_switched");
+    return rc;
+}
+
 /* What the attempt paid for hangs on this one call: a database that is busy is asked again before
  * the attempt is given up. */
 static int publish_patiently(struct job *job, const struct publication *publication)
 {
-    const struct database *db = &job->processor->ports.database;
-    int rc = db->ops->publish(db->ctx, publication);
-    for (int tries = 1; rc && error_class(error_last()) == ERR_TRANSIENT && tries < PUBLISH_TRIES;
+    int rc = publish_once(job, publication);
+    for (int tries = 1; rc && !job->switched && error_class(error_last()) == ERR_TRANSIENT &&
+                        tries < PUBLISH_TRIES;
          tries++) {
         struct error e = *error_last();
         uint64_t word;
@@ -98,12 +114,12 @@ static int publish_patiently(struct job *job, const struct publication *publicat
         if (sleep_cancellable(retry_delay(&job->processor->settings.retry, tries, 0, word),
                               job->cancel))
             return error_restore(&e);
-        rc = db->ops->publish(db->ctx, publication);
+        rc = publish_once(job, publication);
     }
     return rc;
 }
 
-int stage_publish(struct job *job)
+static int publish_job(struct job *job)
 {
     struct publication publication = {.job_id = job->work->job_id,
                                       .attempt = job->work->attempt,
@@ -128,5 +144,21 @@ int stage_publish(struct job *job)
     rc = publish_patiently(job, &publication);
     if (rc == OK || rc == ERR_CONFLICT)
         job->calls.count = 0; /* recorded in either case */
+    return rc;
+}
+
+/* Another space serves since the chunks were embedded: they are embedded in that one. */
+int stage_publish(struct job *job)
+{
+    int rc = OK;
+    for (int tries = 0; tries < SWITCH_TRIES; tries++) {
+        rc = job->switched ? stage_embed(job) : OK;
+        if (!rc)
+            rc = publish_job(job);
+        if (!rc || !job->switched)
+            return rc;
+        if (strcmp(error_last()->reason, "space_switched") != 0)
+            return rc; /* embedding failed: this goes on from there */
+    }
     return rc;
 }

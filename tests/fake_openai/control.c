@@ -4,7 +4,8 @@
  *   POST /__control        {"rules":[RULE...], "latency_ms":N, "error_rate":R, "record":true,
  *                           "reset":true}   every member optional; rules are added to those there
  *   GET  /__control/stats  {"requests":N,"in_flight":N,"max_in_flight":N,"billed_tokens":N,
- *                           "endpoints":{"/v1/embeddings":{"requests":N,"ok":N,"errors":N}}}
+ *                           "endpoints":{"/v1/embeddings":{"requests":N,"ok":N,"errors":N}},
+ *                           "embedded":{"text-embedding-3-small":N}}   texts, by model
  *                          (requests to /__control itself are not counted)
  *   GET  /__control/last   {"path":...,"headers":{...},"body":"..."} of the newest recorded request
  *
@@ -24,7 +25,7 @@
 #include "fake.h"
 #include "shared/json.h"
 
-enum { RULES = 64, ENDPOINTS = 16 };
+enum { RULES = 64, ENDPOINTS = 16, MODELS = 8 };
 
 struct rule {
     json_t *json; /* kept until the server ends: replies under way borrow its headers */
@@ -36,8 +37,14 @@ struct endpoint {
     int64_t requests, ok, errors;
 };
 
+struct embedded {
+    char model[64];
+    int64_t texts;
+};
+
 struct control {
     pthread_mutex_t lock;
+    struct embedded embedded[MODELS];
     struct rule rules[RULES];
     size_t rule_count;
     struct endpoint endpoints[ENDPOINTS];
@@ -100,12 +107,27 @@ static struct endpoint *endpoint_of(struct control *c, const char *path)
     return NULL;
 }
 
+static void count_embedded(struct control *c, const struct exchange *x)
+{
+    for (size_t i = 0; i < MODELS; i++) {
+        struct embedded *e = &c->embedded[i];
+        if (!e->model[0])
+            snprintf(e->model, sizeof e->model, "%s", x->embed_model);
+        if (strcmp(e->model, x->embed_model) != 0)
+            continue;
+        e->texts += x->embedded;
+        return;
+    }
+}
+
 void control_end(struct control *c, const struct exchange *x)
 {
     pthread_mutex_lock(&c->lock);
     struct endpoint *e = endpoint_of(c, x->path);
     c->in_flight--;
     c->billed_tokens += x->billed_tokens;
+    if (x->embedded)
+        count_embedded(c, x);
     e->requests++;
     if (x->status == 200)
         e->ok++;
@@ -307,9 +329,13 @@ static json_t *stats(struct control *c)
                             json_pack("{s:I, s:I, s:I}", "requests", (json_int_t)e->requests, "ok",
                                       (json_int_t)e->ok, "errors", (json_int_t)e->errors));
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:o}", "requests", (json_int_t)c->requests, "in_flight",
-                     (json_int_t)c->in_flight, "max_in_flight", (json_int_t)c->max_in_flight,
-                     "billed_tokens", (json_int_t)c->billed_tokens, "endpoints", endpoints);
+    json_t *embedded = json_object();
+    for (size_t i = 0; i < MODELS && c->embedded[i].model[0]; i++)
+        json_object_set_new(embedded, c->embedded[i].model, json_integer(c->embedded[i].texts));
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "requests", (json_int_t)c->requests,
+                     "in_flight", (json_int_t)c->in_flight, "max_in_flight",
+                     (json_int_t)c->max_in_flight, "billed_tokens", (json_int_t)c->billed_tokens,
+                     "endpoints", endpoints, "embedded", embedded);
 }
 
 void control_serve(struct control *c, struct exchange *x)

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,6 +214,8 @@ static void write_reply(struct exchange *x, const struct wanted *w)
                   w->model, (long long)w->tokens, (long long)w->tokens);
     free(v);
     x->billed_tokens = w->tokens;
+    x->embedded = (int64_t)w->count;
+    snprintf(x->embed_model, sizeof x->embed_model, "%s", w->model);
     x->status = 200;
 }
 

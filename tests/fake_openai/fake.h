@@ -92,6 +92,8 @@ struct exchange {
     struct buffer reply;
     json_t *extra_headers; /* of a scripted reply; borrowed from its rule, which is kept */
     int64_t billed_tokens;
+    char embed_model[64]; /* of what was embedded, and how many texts */
+    int64_t embedded;
 };
 
 /* ---- replies (reply.c) ---- */

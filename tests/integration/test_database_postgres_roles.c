@@ -71,7 +71,7 @@ static void process_one(struct fixture *f, int64_t job_id, const char *text)
     OKAY(DB(f, set_paused, job_id, true, "r", "m"));
     OKAY(DB(f, set_paused, job_id, false, "", ""));
     put_checkpoint(f, job_id);
-    OKAY(DB(f, result_begin, job_id, &key, &result, &chunks, &segments));
+    OKAY(DB(f, result_begin, job_id, &key, fixture_space(f), &result, &chunks, &segments));
     OKAY(publish_result(f, &work,
                         &(struct simple_result){
                             .chunks = &text, .chunk_count = 1, .calls = &CALL, .call_count = 1}));

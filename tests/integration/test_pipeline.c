@@ -19,6 +19,7 @@
 #include "adapters/ram/store_ram.h"
 #include "database/sqlite.h"
 #include "media/media.h"
+#include "processor/fill.h"
 #include "processor/processor.h"
 #include "shared/error.h"
 #include "shared/job_message.h"
@@ -663,10 +664,14 @@ static void a_summary_is_kept_while_its_embeddings_take_long(void **state)
     assert_int_equal(2000, cost(w));
 }
 
+/* A job has nothing to do, for the old model serves; filling pays for the embeddings alone. */
 static void another_embedding_model_does_not_pay_for_the_summary(void **state)
 {
     struct world *w = world_of(state);
     struct job_row *jobs;
+    struct serving_space serving;
+    struct fill_state filled;
+    struct fill_options options = {.ports = &w->ports, .settings = &w->settings};
     size_t count;
     start(w);
     struct event_outcome o = add(w, "again.txt", TEXT);
@@ -678,6 +683,12 @@ static void another_embedding_model_does_not_pay_for_the_summary(void **state)
     assert_int_equal(1, count);
     send_message(w, jobs[0].job_id);
     wait_for_state(w, jobs[0].job_id, JOB_SUCCEEDED);
+    assert_int_equal(1, scripted_counts(w->provider, MODEL_EMBED).calls);
+    assert_int_equal(OK, embedder_configured(&w->ports.providers, &options.embedder));
+    assert_int_equal(OK, fill_run(&options, &filled));
+    assert_int_equal(1, filled.calls);
+    assert_int_equal(OK, w->ports.database.ops->space_serving(w->ports.database.ctx, &serving));
+    assert_string_equal("another", serving.space.model);
     assert_int_equal(1, scripted_counts(w->provider, MODEL_SUMMARISE).calls);
     assert_int_equal(2, scripted_counts(w->provider, MODEL_EMBED).calls);
     assert_string_equal("Scripted title", media(w, o.media_id).title);

@@ -216,6 +216,22 @@ static void test_steps(void **state)
     assert_string_equal(schema.steps[3].name, "0004_break");
 }
 
+/* Of a database whose embedding model was being changed by an earlier program. */
+static void test_serving_space(void **state)
+{
+    struct postgres_migrated done;
+    (void)state;
+    ok(run(migrations_postgres, 8, &done));
+    ok(pg_script(c,
+                 "INSERT INTO aegis.embedding_space (provider, model, revision, dimension) VALUES "
+                 "('offline', 'hash', '', 8), ('openai', 'small', '', 16), ('openai', 'large', "
+                 "'', 16); INSERT INTO aegis.space_total VALUES (1, 0, 3), (2, 0, 9), (2, 1, -2)"));
+    fails(postgres_schema_check(c, OWN), ERR_SYSTEMIC, "database_schema", "aegis db migrate");
+    ok(run_own(&done));
+    assert_int_equal(number("SELECT space_id FROM aegis.serving_space"), 2);
+    fails(postgres_schema_check(c, migrations_postgres, 8), ERR_SCHEMA, "schema_newer", "");
+}
+
 static void test_checksum(void **state)
 {
     const struct migration made[] = {step(1, "0001_one", "CREATE TABLE one (n int);"),
@@ -453,6 +469,7 @@ int main(void)
         TEST(test_dry_run),
         TEST(test_many_at_once),
         TEST(test_steps),
+        TEST(test_serving_space),
         TEST(test_checksum),
         TEST(test_failure),
         TEST(test_foreign_schema),

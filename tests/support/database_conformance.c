@@ -30,6 +30,7 @@ int database_conformance_run(const struct database_harness *harness)
     failed += run(harness, "reads", database_read_test_count, database_read_tests);
     failed += run(harness, "words", database_word_test_count, database_word_tests);
     failed += run(harness, "search", database_search_test_count, database_search_tests);
+    failed += run(harness, "spaces", database_space_test_count, database_space_tests);
     failed += run(harness, "threads", database_thread_test_count, database_thread_tests);
     return failed;
 }

@@ -369,7 +369,7 @@ static void large_result_is_made_in_pieces(void **state)
     int64_t result, again, chunks, segments;
     struct event_outcome out = upload(f, "a", "e", 1);
     struct job_work w = start(f, out.job_id);
-    OKAY(DB(f, result_begin, w.job_id, &key, &result, &chunks, &segments));
+    OKAY(DB(f, result_begin, w.job_id, &key, fixture_space(f), &result, &chunks, &segments));
     assert_int_equal(chunks, 0);
     assert_int_equal(segments, 0);
     struct result_batch b = batch_of(f, 0, 300, true);
@@ -380,7 +380,7 @@ static void large_result_is_made_in_pieces(void **state)
     assert_int_equal(vector_count(f, "staged number7", NULL), 0);
     assert_int_equal(totals_of(f).chunks, 0);
     assert_int_equal(DB(f, result_find, &key, &again), ERR_NOT_FOUND);
-    OKAY(DB(f, result_begin, w.job_id, &key, &again, &chunks, &segments));
+    OKAY(DB(f, result_begin, w.job_id, &key, fixture_space(f), &again, &chunks, &segments));
     assert_int_equal(again, result);
     assert_int_equal(chunks, 350);
     assert_int_equal(segments, 300);
@@ -438,7 +438,7 @@ static void appended_passages_have_their_language_s_words(void **state)
         &(struct simple_result){.language = "de", .chunks = houses, .chunk_count = HOUSES});
     struct event_outcome out = upload(f, "long", "e", 1);
     struct job_work w = start(f, out.job_id);
-    OKAY(DB(f, result_begin, w.job_id, &key, &result, &chunks, &segments));
+    OKAY(DB(f, result_begin, w.job_id, &key, fixture_space(f), &result, &chunks, &segments));
     for (int i = 0; i < 4; i += 2) {
         struct result_batch b = some_houses(f, i, 2);
         OKAY(DB(f, result_append, w.job_id, result, &b));
@@ -489,7 +489,7 @@ static void labels_of_a_recording(void **state)
     info.missing_ms = -1;
     out = upload(f, "b", "e", 1);
     w = start(f, out.job_id);
-    OKAY(DB(f, result_begin, w.job_id, &made, &result, &chunks, &segments));
+    OKAY(DB(f, result_begin, w.job_id, &made, fixture_space(f), &result, &chunks, &segments));
     p = bare(&w, &made, &info);
     p.result_id = result;
     p.batch = batch_of(f, 0, 7, false);
@@ -549,7 +549,7 @@ static void summary_of_a_result_in_pieces_is_found(void **state)
     int64_t result, chunks, segments, coverage;
     key.summary = digest_text("summary 1");
     struct job_work w = start(f, upload(f, "a", "e", 1).job_id);
-    OKAY(DB(f, result_begin, w.job_id, &key, &result, &chunks, &segments));
+    OKAY(DB(f, result_begin, w.job_id, &key, fixture_space(f), &result, &chunks, &segments));
     assert_int_equal(DB(f, summary_find, &key, &f->arena, &found, &coverage), ERR_NOT_FOUND);
     struct publication p = bare(&w, &key, &INFO);
     p.result_id = result;
@@ -569,7 +569,7 @@ static void embeddings_of_the_same_text_are_found(void **state)
     int64_t result, chunks, segments, space = fixture_space(f);
     struct event_outcome out = upload(f, "a", "e", 1);
     struct job_work w = start(f, out.job_id);
-    OKAY(DB(f, result_begin, w.job_id, &key, &result, &chunks, &segments));
+    OKAY(DB(f, result_begin, w.job_id, &key, fixture_space(f), &result, &chunks, &segments));
     struct result_batch b = batch_of(f, 0, 128, false);
     OKAY(DB(f, result_append, w.job_id, result, &b));
     assert_int_equal(DB(f, embeddings_find, &key, space, 0, 1, found), ERR_NOT_FOUND);
@@ -596,7 +596,7 @@ static void large_result_goes_away_whole(void **state)
     int64_t result, chunks, segments;
     struct event_outcome out = upload(f, "a", "e", 1);
     struct job_work w = start(f, out.job_id);
-    OKAY(DB(f, result_begin, w.job_id, &key, &result, &chunks, &segments));
+    OKAY(DB(f, result_begin, w.job_id, &key, fixture_space(f), &result, &chunks, &segments));
     for (int i = 0; i < 20; i++) {
         struct result_batch b = batch_of(f, i * 300, 300, true);
         OKAY(DB(f, result_append, w.job_id, result, &b));
@@ -625,17 +625,17 @@ static void result_in_the_making_outlives_its_attempt(void **state)
     int64_t result, again, chunks, segments;
     struct event_outcome out = upload(f, "a", "e", 1);
     struct job_work w = start(f, out.job_id);
-    OKAY(DB(f, result_begin, w.job_id, &key, &result, &chunks, &segments));
+    OKAY(DB(f, result_begin, w.job_id, &key, fixture_space(f), &result, &chunks, &segments));
     struct result_batch b = batch_of(f, 0, 10, true);
     OKAY(DB(f, result_append, w.job_id, result, &b));
     OKAY(end_with(f, &w, ATTEMPT_RETRY, "crash"));
     OKAY(f->harness->settle(f->harness->ctx, &f->db));
     w = start(f, out.job_id);
-    OKAY(DB(f, result_begin, w.job_id, &key, &again, &chunks, &segments));
+    OKAY(DB(f, result_begin, w.job_id, &key, fixture_space(f), &again, &chunks, &segments));
     assert_int_equal(again, result);
     assert_int_equal(chunks, 10);
     /* another key: the first is not wanted any more */
-    OKAY(DB(f, result_begin, w.job_id, &other, &again, &chunks, &segments));
+    OKAY(DB(f, result_begin, w.job_id, &other, fixture_space(f), &again, &chunks, &segments));
     assert_int_not_equal(again, result);
     assert_int_equal(chunks, 0);
     assert_int_equal(DB(f, result_append, w.job_id, result, &b), ERR_CONFLICT);
@@ -649,7 +649,7 @@ static void result_in_the_making_is_collected_with_its_job(void **state)
     struct walk walk = {.stop_at = -1};
     struct event_outcome out = upload(f, "a", "e1", 1);
     struct job_work w = start(f, out.job_id);
-    OKAY(DB(f, result_begin, w.job_id, &key, &result, &chunks, &segments));
+    OKAY(DB(f, result_begin, w.job_id, &key, fixture_space(f), &result, &chunks, &segments));
     struct result_batch b = batch_of(f, 0, 10, true);
     OKAY(DB(f, result_append, w.job_id, result, &b));
     OKAY(DB(f, chunks_each, result, see_chunk, &walk));
@@ -657,8 +657,9 @@ static void result_in_the_making_is_collected_with_its_job(void **state)
     assert_int_equal(DB(f, result_append, w.job_id, result, &b), ERR_CONFLICT);
     OKAY(f->harness->settle(f->harness->ctx, &f->db));
     assert_int_equal(DB(f, chunks_each, result, see_chunk, &walk), ERR_NOT_FOUND);
-    assert_int_equal(DB(f, result_begin, w.job_id, &key, &result, &chunks, &segments),
-                     ERR_CONFLICT);
+    assert_int_equal(
+        DB(f, result_begin, w.job_id, &key, fixture_space(f), &result, &chunks, &segments),
+        ERR_CONFLICT);
 }
 
 static void published_by_another_while_in_the_making(void **state)
@@ -668,7 +669,7 @@ static void published_by_another_while_in_the_making(void **state)
     int64_t staged, chunks, segments;
     struct event_outcome a = upload(f, "a", "e", 1), b = upload(f, "b", "e", 1);
     struct job_work wa = start(f, a.job_id), wb = start(f, b.job_id);
-    OKAY(DB(f, result_begin, wa.job_id, &key, &staged, &chunks, &segments));
+    OKAY(DB(f, result_begin, wa.job_id, &key, fixture_space(f), &staged, &chunks, &segments));
     struct result_batch batch = batch_of(f, 0, 3, false);
     OKAY(DB(f, result_append, wa.job_id, staged, &batch));
     struct publication p = bare(&wb, &key, &INFO);

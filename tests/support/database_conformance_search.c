@@ -198,29 +198,21 @@ static void spaces_do_not_mix(void **state)
     struct fixture *f = *state;
     struct embedding_space other = {.provider = "p", .model = "other", .dimension = 4};
     const char *text = "in the first space";
-    put_text(f, "a", text);
-    OKAY(DB(f, space_ensure, &other));
-    struct event_outcome out = upload(f, "b", "e", 1);
-    struct job_work w = start(f, out.job_id);
-    struct result_info info = {
-        .kind = "text", .format = "", .language = "", .title = "", .stages_json = "{}"};
     float vector[4] = {0, 1, 0, 0};
-    struct chunk_row chunk = {.start_ms = -1, .end_ms = -1, .text = "b", .length = 1};
-    struct publication p = {
-        .job_id = w.job_id,
-        .attempt = 1,
-        .key = {.content = digest_text("b")},
-        .info = &info,
-        .batch = {.chunks = &chunk, .chunk_count = 1, .space_id = other.id, .embeddings = vector},
-        .stage_times_json = ""};
-    OKAY(DB(f, publish, &p));
+    struct missing_chunk *missing;
+    put_text(f, "a", text);
+    put_text(f, "b", "b");
+    OKAY(DB(f, space_ensure, &other));
+    size_t n;
+    OKAY(DB(f, space_missing, other.id, NULL, 5, &f->arena, &missing, &n));
+    assert_int_equal(n, 2);
+    OKAY(DB(f, space_append, other.id, &missing[1], 1, vector));
     struct arm_hit *hits;
     struct space_use *uses;
-    size_t n;
     OKAY(DB(f, search_vector, other.id, vector, NULL, 5, &f->arena, &hits, &n));
     assert_int_equal(n, 1);
     assert_true(fabs(hits[0].score - 1) < 0.001);
-    assert_int_equal(vector_count(f, text, NULL), 1);
+    assert_int_equal(vector_count(f, text, NULL), 2);
     OKAY(DB(f, spaces, &f->arena, &uses, &n));
     assert_int_equal(n, 2);
 }

@@ -6,7 +6,7 @@ INSERT INTO name (text) VALUES ('b'), ('ä/ö'), ('talks'), ('audio'), ('en'), (
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12)
     INSERT INTO name (text) SELECT lower(hex(bytes(32))) FROM n;
 INSERT INTO facet VALUES (1, 3, 0, 0), (2, 3, 4, 5), (3, 2, 4, 0);
-INSERT INTO embedding_space VALUES (2, 'p', 'm', '', 3, 0), (7, 'p', 'm', '1', 1536, 0), (8, 'p', 'm', '2', 5, 0);
+INSERT INTO embedding_space (space_id, provider, model, revision, dimension, chunks) VALUES (2, 'p', 'm', '', 3, 0), (7, 'p', 'm', '1', 1536, 0), (8, 'p', 'm', '2', 5, 0);
 CREATE TABLE n AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) SELECT i FROM n;
 
 INSERT INTO media SELECT 3 * i, 1 + r(2), 1 + r(3), big(), big(), CASE r(2) WHEN 1 THEN 1 + r(60) END, r(2), big(), big(),
@@ -26,10 +26,19 @@ INSERT INTO result SELECT i, r(3), 0, 11 + r(12), r(9), CASE r(4) WHEN 0 THEN 0 
     r(4), r(2), big(), big(), r(1001), bytes(32), words(2), words(9), words(9), words(9),
     CASE r(2) WHEN 1 THEN words(9) END, big(), r(1000) - 1, CASE r(2) WHEN 1 THEN big() ELSE 0 END FROM n WHERE i <= 60;
 UPDATE result SET content_key = key(content);
--- runs of 1 to 9 chunks, of no space or one of three
-INSERT INTO chunk_run SELECT 10 * i, 1 + r(60), r(100000), 1 + i % 9, CASE i % 4 WHEN 1 THEN 2 WHEN 2 THEN 7 WHEN 3 THEN 8 ELSE 0 END,
+UPDATE result SET space_id = CASE result_id % 4 WHEN 1 THEN 2 WHEN 2 THEN 7 WHEN 3 THEN 8 ELSE 0 END;
+-- runs of 1 to 9 chunks, of no space or one of three, which is their result's
+INSERT INTO chunk_run SELECT 10 * i, i % 4 + 4 * r(14), r(100000), 1 + i % 9, CASE i % 4 WHEN 1 THEN 2 WHEN 2 THEN 7 WHEN 3 THEN 8 ELSE 0 END,
     CASE i % 4 WHEN 1 THEN half((1 + i % 9) * 3) WHEN 2 THEN half((1 + i % 9) * 1536) WHEN 3 THEN half((1 + i % 9) * 5) END
     FROM n WHERE i <= 120;
+-- and further spaces of all chunks of a run, or of some
+INSERT INTO space_run (first_chunk, count, space_id, vectors) SELECT first_chunk, count, 7, half(count * 1536) FROM chunk_run
+    WHERE space_id = 2;
+INSERT INTO space_run (first_chunk, count, space_id, vectors) SELECT first_chunk + 1, count - 1, 8, half((count - 1) * 5)
+    FROM chunk_run WHERE space_id = 2 AND count > 1;
+INSERT INTO space_run (first_chunk, count, space_id, vectors) SELECT first_chunk, 1, 2, half(3) FROM chunk_run WHERE space_id = 7;
+INSERT INTO result_space SELECT i, 7, 1 + r(9) FROM n WHERE i <= 20;
+UPDATE serving_space SET space_id = 7;
 INSERT INTO chunk SELECT first_chunk + i - 1, result_id, r(5) - 1, r(5) - 1, big(), words(30) FROM chunk_run JOIN n ON i <= count;
 INSERT INTO segment SELECT i % 50, i / 50, big(), big(), words(2), words(12) FROM n WHERE i <= 2000;
 INSERT INTO garbage SELECT i * 7, 1 + r(2), big(), big() FROM n WHERE i <= 9;

@@ -19,11 +19,11 @@
 enum { MANY = 2000 };
 
 struct fake {
-    struct arm_hit lexical[MANY], vector[MANY], other[MANY]; /* other: a second space */
-    size_t lexical_count, vector_count, other_count;
-    int lexical_rc, vector_rc, spaces_rc, passages_rc, embed_rc, identify_rc;
-    struct space_use spaces[3];
-    size_t space_count;
+    struct arm_hit lexical[MANY], vector[MANY];
+    size_t lexical_count, vector_count;
+    int lexical_rc, vector_rc, serving_rc, passages_rc, embed_rc, identify_rc;
+    struct serving_space serving;
+    bool other_embeds; /* somebody else embeds for the model "large" */
     struct passage passages[MANY];
     size_t passage_count;
     /* what was asked */
@@ -67,23 +67,20 @@ static int fake_vector(void *ctx, int64_t space, const float *query,
                        struct arm_hit **out, size_t *count)
 {
     struct fake *f = ctx;
+    assert_int_equal(space, f->serving.space.id);
     f->vector_calls++;
     f->filter = *filter;
     memcpy(f->seen, query, sizeof f->seen);
     if (f->vector_rc)
         return error_set(f->vector_rc, NULL, "the vectors are gone");
-    if (space == 2)
-        return give(f->other, f->other_count, k, arena, out, count);
     return give(f->vector, f->vector_count, k, arena, out, count);
 }
 
-static int fake_spaces(void *ctx, struct arena *arena, struct space_use **out, size_t *count)
+static int fake_serving(void *ctx, struct serving_space *out)
 {
     struct fake *f = ctx;
-    (void)arena;
-    *out = f->spaces;
-    *count = f->space_count;
-    return f->spaces_rc ? error_set(f->spaces_rc, NULL, "no spaces") : 0;
+    *out = f->serving;
+    return f->serving_rc ? error_set(f->serving_rc, NULL, "nothing serves") : 0;
 }
 
 static int fake_passages(void *ctx, const int64_t *ids, size_t n, const struct media_filter *filter,
@@ -107,6 +104,13 @@ static int fake_identify(void *ctx, enum model_operation operation, struct model
     *out = (struct model_identity){
         .provider = "openai", .model = "small", .revision = "1", .dimension = f->dimension};
     return f->identify_rc ? error_set(f->identify_rc, NULL, "does not embed") : 0;
+}
+
+static int other_identify(void *ctx, enum model_operation operation, struct model_identity *out)
+{
+    int rc = fake_identify(ctx, operation, out);
+    snprintf(out->model, sizeof out->model, "large");
+    return rc;
 }
 
 static int fake_embed(void *ctx, const struct embed_request *request, const struct cancel *cancel,
@@ -135,20 +139,35 @@ static const struct database_ops database_ops = {
     .name = "fake",
     .search_lexical = fake_lexical,
     .search_vector = fake_vector,
-    .spaces = fake_spaces,
+    .space_serving = fake_serving,
     .passages = fake_passages,
 };
 
 static const struct model_provider_ops provider_ops = {
     .name = "fake", .identify = fake_identify, .embed = fake_embed};
 
-static struct space_use space(int64_t id, const char *model, int64_t chunks)
+static const struct model_provider_ops other_ops = {
+    .name = "other", .identify = other_identify, .embed = fake_embed};
+
+static int fake_embedder(void *ctx, const char *provider, const char *model, int dimension,
+                         struct model_provider *out)
 {
-    struct space_use use = {.space = {.id = id, .dimension = 2}, .chunks = chunks};
-    snprintf(use.space.provider, sizeof use.space.provider, "openai");
-    snprintf(use.space.model, sizeof use.space.model, "%s", model);
-    snprintf(use.space.revision, sizeof use.space.revision, "1");
-    return use;
+    struct fake *f = ctx;
+    assert_string_equal(provider, "openai");
+    assert_true(dimension > 0);
+    if (!f->other_embeds || strcmp(model, "large") != 0)
+        return error_set(ERR_NOT_FOUND, NULL, "nobody does");
+    *out = (struct model_provider){.ops = &other_ops, .ctx = f};
+    return 0;
+}
+
+static void serve(struct fake *f, int64_t id, const char *model, int64_t chunks, int64_t missing)
+{
+    f->serving = (struct serving_space){
+        .space = {.id = id, .dimension = 2}, .chunks = chunks, .missing = missing};
+    snprintf(f->serving.space.provider, sizeof f->serving.space.provider, "openai");
+    snprintf(f->serving.space.model, sizeof f->serving.space.model, "%s", model);
+    snprintf(f->serving.space.revision, sizeof f->serving.space.revision, "1");
 }
 
 static int set_up(void **state)
@@ -159,8 +178,9 @@ static int set_up(void **state)
     f->providers.by_operation[MODEL_EMBED] =
         (struct model_provider){.ops = &provider_ops, .ctx = f};
     f->dimension = f->reply_dimension = 2;
-    f->spaces[0] = space(1, "small", 100);
-    f->space_count = 1;
+    f->providers.embedder = fake_embedder;
+    f->providers.ctx = f;
+    serve(f, 1, "small", 100, 0);
     *state = f;
     return 0;
 }
@@ -259,13 +279,6 @@ static void ties_are_settled(void **state)
     show_all(f, 9);
     assert_int_equal(search(f, (struct search_request){0}, &answer), 0);
     assert_ids(&answer, IDS(9, 7, 5, 2));
-    f->spaces[1] = space(2, "small", 5); /* a second list of the same arm: then the older passage */
-    f->space_count = 2;
-    ARM(vector, 8);
-    ARM(other, 6);
-    f->lexical_count = 0;
-    assert_int_equal(search(f, (struct search_request){0}, &answer), 0);
-    assert_ids(&answer, IDS(6, 8));
 }
 
 static void limit_and_depth(void **state)
@@ -328,10 +341,10 @@ static void a_failed_vector_arm_is_told(void **state)
     assert_int_equal(search(f, (struct search_request){0}, &answer), 0);
     assert_ids(&answer, IDS(1));
     assert_true(warned(&answer, "vector_failed"));
-    f->spaces_rc = ERR_IO;
+    f->serving_rc = ERR_IO;
     assert_int_equal(search(f, (struct search_request){0}, &answer), 0);
     assert_true(warned(&answer, "vector_failed"));
-    f->spaces_rc = 0;
+    f->serving_rc = 0;
     f->embed_rc = ERR_SYSTEMIC;
     assert_int_equal(search(f, (struct search_request){0}, &answer), 0);
     assert_true(warned(&answer, "embedding_failed"));
@@ -374,26 +387,45 @@ static void a_missing_provider_is_told(void **state)
                      ERR_NOT_FOUND);
 }
 
-static void another_space_is_told(void **state)
+static void passages_out_of_the_space_are_told(void **state)
 {
     struct fake *f = *state;
     struct search_answer answer;
     ARM(lexical, 1);
     ARM(vector, 2);
     show_all(f, 2);
-    f->spaces[1] = space(5, "large", 321);
-    f->spaces[2] = space(6, "unused", 0);
-    f->space_count = 3;
+    serve(f, 1, "small", 100, 321);
     assert_int_equal(search(f, (struct search_request){0}, &answer), 0);
     assert_int_equal(answer.count, 2);
     assert_int_equal(answer.warning_count, 1);
     assert_true(warned(&answer, "other_space"));
     assert_non_null(
-        strstr(answer.warnings[0].message, "321 passages are embedded by openai large"));
-    f->dimension = 3; /* the same model at another dimension cannot be compared either */
+        strstr(answer.warnings[0].message, "321 passages are not embedded by openai small"));
+}
+
+/* The serving space decides who embeds the query, not the settings. */
+static void another_model_than_the_set_one_serves(void **state)
+{
+    struct fake *f = *state;
+    struct search_answer answer;
+    ARM(lexical, 1);
+    ARM(vector, 2);
+    show_all(f, 2);
+    serve(f, 7, "large", 100, 0);
+    f->other_embeds = true;
+    assert_int_equal(search(f, (struct search_request){0}, &answer), 0);
+    assert_int_equal(answer.arms, SEARCH_LEXICAL | SEARCH_VECTOR);
+    assert_int_equal(answer.count, 2);
+    assert_int_equal(answer.warning_count, 1);
+    assert_true(warned(&answer, "other_model"));
+    assert_non_null(strstr(answer.warnings[0].message, "openai large"));
+    assert_non_null(strstr(answer.warnings[0].message, "aegis reprocess --embed-model small"));
+    assert_int_equal(f->embed_calls, 1);
+    f->dimension = 3; /* the same model at another dimension is another space */
+    serve(f, 1, "small", 100, 0);
     assert_int_equal(search(f, (struct search_request){0}, &answer), 0);
     assert_ids(&answer, IDS(1));
-    assert_int_equal(answer.warning_count, 2);
+    assert_true(warned(&answer, "no_embedding_provider"));
     assert_int_equal(answer.arms, SEARCH_LEXICAL);
     assert_int_equal(search(f, (struct search_request){.arms = SEARCH_VECTOR}, &answer),
                      ERR_NOT_FOUND);
@@ -403,7 +435,7 @@ static void nothing_embedded_is_told(void **state)
 {
     struct fake *f = *state;
     struct search_answer answer;
-    f->space_count = 0;
+    f->serving_rc = ERR_NOT_FOUND;
     assert_int_equal(search(f, (struct search_request){0}, &answer), 0);
     assert_int_equal(answer.count, 0);
     assert_int_equal(answer.warning_count, 0); /* an empty database misses nothing */
@@ -534,7 +566,8 @@ int main(void)
         TEST(a_failed_vector_arm_is_told),
         TEST(both_arms_failing_is_an_error),
         TEST(a_missing_provider_is_told),
-        TEST(another_space_is_told),
+        TEST(passages_out_of_the_space_are_told),
+        TEST(another_model_than_the_set_one_serves),
         TEST(nothing_embedded_is_told),
         TEST(a_cancelled_search_ends),
         TEST(failing_passages_are_an_error),

@@ -41,7 +41,7 @@ static int64_t begin_result(struct database *db, int64_t *job_id, int64_t *space
     DB(db, space_ensure, &space);
     struct result_key key = {.content = digest_of("long", 4), .settings = digest_of("s", 1)};
     int64_t result_id, chunks, segments;
-    DB(db, result_begin, outcome.job_id, &key, &result_id, &chunks, &segments);
+    DB(db, result_begin, outcome.job_id, &key, space.id, &result_id, &chunks, &segments);
     *job_id = outcome.job_id;
     *space_id = space.id;
     return result_id;

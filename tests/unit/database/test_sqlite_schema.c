@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "database/migrations.h"
 #include "database/sqlite.h"
 #include "database/sqlite_migrate.h"
 #include "shared/digest.h"
@@ -165,6 +166,43 @@ static void later_steps_are_added_and_a_broken_one_leaves_nothing(void **state)
     connection_close(&c);
 }
 
+/* Of a database whose embedding model was being changed by an earlier program. */
+static void the_fullest_space_serves_after_the_upgrade(void **state)
+{
+    struct place *p = *state;
+    struct database db;
+    struct connection c;
+    struct serving_space serving;
+    char path[600];
+    path_of(p, "aegis.db", path);
+    assert_int_equal(connection_open(&c, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, 1000),
+                     0);
+    assert_int_equal(sqlite_migrate(&c, migrations_sqlite, 3, 1), 0);
+    assert_int_equal(
+        connection_exec(&c, "INSERT INTO embedding_space VALUES (1, 'offline', 'hash', '', 8, 3), "
+                            "(2, 'openai', 'small', '', 16, 7), (3, 'openai', 'large', '', 16, 0);"
+                            "UPDATE ledger SET chunks = 10, next_chunk = 11"),
+        0);
+    connection_close(&c);
+    assert_int_equal(open_in(p, &db), 0);
+    assert_int_equal(db.ops->space_serving(db.ctx, &serving), 0);
+    assert_string_equal(serving.space.model, "small");
+    assert_int_equal(serving.chunks, 7);
+    assert_int_equal(serving.missing, 3);
+    db.ops->close(db.ctx);
+}
+
+static void nothing_serves_after_the_upgrade_of_an_empty_one(void **state)
+{
+    struct place *p = *state;
+    struct database db;
+    struct serving_space serving;
+    make(p);
+    assert_int_equal(open_in(p, &db), 0);
+    assert_int_equal(db.ops->space_serving(db.ctx, &serving), ERR_NOT_FOUND);
+    db.ops->close(db.ctx);
+}
+
 static void damaged_file_is_systemic_and_says_what_to_do(void **state)
 {
     struct place *p = *state;
@@ -239,6 +277,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(checksum_is_that_of_the_file, setup, teardown),
         cmocka_unit_test_setup_teardown(later_steps_are_added_and_a_broken_one_leaves_nothing,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(the_fullest_space_serves_after_the_upgrade, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(nothing_serves_after_the_upgrade_of_an_empty_one, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(damaged_file_is_systemic_and_says_what_to_do, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(damaged_page_is_found_by_the_check, setup, teardown),

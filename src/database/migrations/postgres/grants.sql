@@ -9,7 +9,8 @@ GRANT USAGE ON SCHEMA aegis TO aegis_ingest, aegis_process, aegis_read;
 -- Everyone sees everything but contents: those are for process and read.
 GRANT SELECT ON ALL TABLES IN SCHEMA aegis TO aegis_process, aegis_read;
 GRANT SELECT ON aegis.schema_migration, aegis.media, aegis.version, aegis.job, aegis.attempt, aegis.life_event,
-    aegis.result, aegis.total, aegis.pipeline, aegis.garbage TO aegis_ingest;
+    aegis.result, aegis.total, aegis.pipeline, aegis.garbage, aegis.result_space, aegis.serving_space
+    TO aegis_ingest;
 
 -- ingest: an upload becomes a medium, a version and a job; a removal takes the result out of sight.
 GRANT INSERT, UPDATE ON aegis.media, aegis.version, aegis.job, aegis.total TO aegis_ingest;
