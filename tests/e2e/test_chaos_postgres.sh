@@ -43,6 +43,9 @@ while [ "$(succeeded)" -lt "$jobs" ] && [ "$SECONDS" -lt "$deadline" ]; do
     kill -9 "${worker[$victim]}" && kills=$((kills + 1))
     start "$victim"
 done
+# Who was killed between a job's end and its message's left the message to the others.
+wait_until 60 eval '[ "$(number "SELECT count(*) FROM queue_message")" = 0 ]'
+equal "no message is left" 0 "$(number "SELECT count(*) FROM queue_message")"
 for i in $(seq 0 $((workers - 1))); do kill -TERM "${worker[$i]}"; done
 wait_until 60 eval '! kill -0 "${worker[@]}" 2>/dev/null' || fail "the workers stop"
 if [ "$kills" -gt 10 ]; then pass "there were $kills kills"; else fail "there were only $kills kills"; fi
@@ -72,7 +75,5 @@ for path in /v1/chat/completions /v1/embeddings; do
         fail "$path: $again calls too many, $lost attempts were lost"
     fi
 done
-wait_until 60 eval '[ "$(number "SELECT count(*) FROM queue_message")" = 0 ]'
-equal "no message is left" 0 "$(number "SELECT count(*) FROM queue_message")"
 contains "and one is found" "report-00042" "$(aegis search --json "report 42 camp 42" | jq -r '.hits[0].key // .results[0].key')"
 done_testing
