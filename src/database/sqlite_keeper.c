@@ -199,6 +199,17 @@ static bool next_chores(struct store *s, const struct schedule *at, struct chore
     return !stop;
 }
 
+/* Who opens the database next finds every word: what is left is BEHIND_CHUNKS at most. */
+static void finish_words(struct store *s)
+{
+    int64_t before = -1;
+    while (behind(s) > 0 && atomic_load(&s->lexical.indexed_to) > before) {
+        before = atomic_load(&s->lexical.indexed_to);
+        if (index_words(s, atomic_load(&s->keeper.next_chunk)))
+            return; /* it goes on there at the next opening */
+    }
+}
+
 static void *keeper_main(void *arg)
 {
     struct store *s = arg;
@@ -216,6 +227,7 @@ static void *keeper_main(void *arg)
             log_write(LOG_WARN, "database.background_failed",
                       LOG_STR("error", error_last()->message), LOG_END);
     }
+    finish_words(s);
     return NULL;
 }
 
