@@ -303,7 +303,7 @@ static int move_all(struct moving *m, struct pg *c)
 static int move(struct pg *c, void *arg)
 {
     struct moving *m = arg;
-    bool mine;
+    bool mine = false;
     m->more = false;
     int rc = look_crowded(m->s, c);
     if (!rc)

@@ -386,8 +386,8 @@ static unsigned char *put_joined(unsigned char *p, const struct reader *a, const
 {
     const struct reader *named = a ? a : b;
     unsigned before = a ? a->positions : 0, behind = b ? b->positions : 0;
-    if (before + behind > TSVECTOR_POSITIONS)
-        behind = TSVECTOR_POSITIONS - before;
+    unsigned room = before < TSVECTOR_POSITIONS ? TSVECTOR_POSITIONS - before : 0;
+    behind = behind < room ? behind : room;
     while (behind && !fits(b, behind, shift))
         behind--;
     memcpy(p, named->lexeme, named->length + 1);

@@ -137,7 +137,10 @@ struct code_meta code_row(const uint16_t *row, size_t dimension, int8_t *codes)
     struct row_scale by = {inverse, meta.scale, CODE_MAX / greatest};
     for (size_t i = 0; i < dimension; i += PART) {
         size_t length = part_length(dimension, i), n = unpack(row + i, length, x);
-        (wide ? code_avx2 : code_lanes)(x, n, by, part, &sums);
+        if (wide)
+            code_avx2(x, n, by, part, &sums);
+        else
+            code_lanes(x, n, by, part, &sums);
         memcpy(codes + i, part, length);
     }
     meta.error = nextafterf((float)(sqrt(total(sums.error)) + ROUNDING), INFINITY);

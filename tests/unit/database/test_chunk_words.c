@@ -138,6 +138,29 @@ static void a_heading_can_be_put_before_later(void **state)
     buffer_free(&joined);
 }
 
+/* A server's vector may have a position more in a lexeme than is written here. */
+static void a_full_lexeme_leaves_the_second_no_room(void **state)
+{
+    (void)state;
+    enum { POSITIONS = TSVECTOR_POSITIONS + 1 };
+    unsigned char first[8 + 2 * POSITIONS] = {0, 0, 0, 1, 'x', 0, POSITIONS >> 8, POSITIONS & 255};
+    const unsigned char second[] = {0, 0, 0, 2, 'x', 0, 0, 1, 0, 1, 'y', 0, 0, 1, 0, 2};
+    const unsigned char tail[] = {'y', 0, 0, 1, (POSITIONS + 2) >> 8, (POSITIONS + 2) & 255};
+    struct buffer joined;
+    buffer_init(&joined, KIB(64));
+    for (int i = 1; i <= POSITIONS; i++) {
+        first[6 + 2 * i] = (unsigned char)(i >> 8);
+        first[7 + 2 * i] = (unsigned char)i;
+    }
+    assert_int_equal(tsvector_concat((struct pg_bytes){first, sizeof first},
+                                     (struct pg_bytes){second, sizeof second}, &joined),
+                     0);
+    assert_int_equal(joined.length, sizeof first + sizeof tail);
+    assert_memory_equal(joined.data + 4, first + 4, sizeof first - 4);
+    assert_memory_equal(joined.data + sizeof first, tail, sizeof tail);
+    buffer_free(&joined);
+}
+
 static void a_language_adds_its_own_stems(void **state)
 {
     (void)state;
@@ -227,6 +250,7 @@ int main(void)
         cmocka_unit_test(what_joins_words_splits_them),
         cmocka_unit_test(a_heading_has_its_weight_and_a_gap_behind_it),
         cmocka_unit_test(a_heading_can_be_put_before_later),
+        cmocka_unit_test(a_full_lexeme_leaves_the_second_no_room),
         cmocka_unit_test(a_language_adds_its_own_stems),
         cmocka_unit_test(queries_ask_for_any_stem),
         cmocka_unit_test(one_language_can_be_asked_alone),
