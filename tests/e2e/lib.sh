@@ -70,7 +70,7 @@ wait_until() {
 # fake_start OPTION...: the fake OpenAI server of the tests at $url, and an environment that points to it
 fake_start() {
     local fake="$AEGIS_BUILD/tests/fake_openai/fake_openai"
-    [ -x "$fake" ] || { echo "1..0 # SKIP the fake server is not built"; exit 0; }
+    [ -x "$fake" ] || { echo "1..0 # SKIP the fake server is not built"; exit 77; }
     "$fake" --key sk-good-0123456789 --die-with-parent "$@" >"$work/fake.out" 2>&1 &
     pids+=($!)
     wait_until 10 grep -q listening "$work/fake.out"

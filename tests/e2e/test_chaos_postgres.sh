@@ -28,7 +28,7 @@ equal "all of them" "$jobs" "$(number "SELECT count(*) FROM queue_message")"
 
 declare -a worker
 start() {
-    "$AEGIS" --data "$data" --set queue.visibility=3s --set workers="$flight" worker >>"$work/worker.log" 2>&1 &
+    "$AEGIS" --data "$data" --set queue.visibility=10s --set workers="$flight" worker >>"$work/worker.log" 2>&1 &
     worker[$1]=$!
     pids+=($!)
     disown # its end by a signal is no news

@@ -7,7 +7,7 @@ source_dir=${AEGIS_SOURCE:-$(cd "$(dirname "$0")/../.." && pwd)}
 build_dir=${AEGIS_BUILD:-$source_dir/build}
 key=sk-npm-check
 
-command -v npm >/dev/null || { echo "skipped: npm is not installed"; exit 0; }
+command -v npm >/dev/null || { echo "1..0 # SKIP npm is not installed"; exit 77; }
 
 work=$(mktemp -d)
 trap 'kill "${server:-0}" 2>/dev/null || true; rm -rf "$work"' EXIT
@@ -15,8 +15,8 @@ cp "$source_dir"/tests/e2e/openai_npm/* "$source_dir"/tests/e2e/openai_npm/.npmr
 cd "$work"
 if ! npm ci --ignore-scripts --no-audit --no-fund >npm.log 2>&1; then
     grep -qE "ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH" npm.log || { cat npm.log; exit 1; }
-    echo "skipped: the npm registry cannot be reached"
-    exit 0
+    echo "1..0 # SKIP the npm registry cannot be reached"
+    exit 77
 fi
 
 mkfifo port
