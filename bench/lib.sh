@@ -134,7 +134,8 @@ texts() {
 
 # The peers bring their own Node, so that a run is the same everywhere.
 node_peers() {
-    if [ ! -d bench/peers/node_modules ]; then
+    local installed=bench/peers/node_modules/.package-lock.json
+    if [ bench/peers/package-lock.json -nt $installed ]; then
         command -v npm >/dev/null || {
             echo "the peers need npm (apt-get install npm)" >&2
             return 1
@@ -142,6 +143,7 @@ node_peers() {
         say "installing the peers (npm)"
         # Not "npm ci": it refuses a lock file that leaves out other platforms' optional packages.
         (cd bench/peers && npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+        touch $installed
     fi
     ls "$PWD"/bench/peers/node_modules/node-linux-*/bin/node
 }
