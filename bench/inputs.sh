@@ -71,7 +71,7 @@ long_recording() {
     made "$out" || {
         snippets "$1" 1
         snippets "$1" 2
-        in_random_order "$1" "$2" | (cd "$inputs" && xargs cat) |
+        in_random_order "$1" "$2" | (cd "$inputs" && xargs cat 2>/dev/null) |
             ffmpeg -v error -f $form -i - -t "$2" -c copy -y "$inputs/part.$1"
         rm "$inputs"/snippet-*."$1"
         finish_input "$inputs/part.$1" "$out"

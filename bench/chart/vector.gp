@@ -2,4 +2,4 @@
 # rows: ^vector search p50, 100,000 random$
 set title "Exact vector search, p50 in ms, 100,000 random vectors (less is better)" left offset -26, 0
 plot data using ($2 / 2):0:($2 / 2):(0.35):(colour($3)):ytic(1) with boxxyerror linecolor rgb variable, \
-     data using 2:0:(" " . figure($2)) with labels left
+     data using 2:0:(figure($2)) with labels left offset character 0.6, 0
