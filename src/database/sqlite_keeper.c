@@ -43,8 +43,10 @@ void keeper_notify(void *ctx, const struct writer_news *news)
     struct keeper *k = &s->keeper;
     pthread_mutex_lock(&k->lock);
     bool was_behind = behind(s) > 0;
-    if (news->next_chunk > atomic_load(&k->next_chunk))
+    if (news->next_chunk > atomic_load(&k->next_chunk)) {
         atomic_store(&k->next_chunk, news->next_chunk);
+        k->added = true;
+    }
     k->activity_ms = clock_monotonic_ms();
     k->wal_pages = news->wal_pages;
     k->garbage |= news->garbage;
@@ -199,10 +201,16 @@ static bool next_chores(struct store *s, const struct schedule *at, struct chore
     return !stop;
 }
 
-/* Who opens the database next finds every word: what is left is BEHIND_CHUNKS at most. */
+/* Who opens the database next finds every word of what this process added. A process that only
+ * looked, or an index that is made anew, does not keep the end waiting. */
 static void finish_words(struct store *s)
 {
     int64_t before = -1;
+    pthread_mutex_lock(&s->keeper.lock);
+    bool added = s->keeper.added;
+    pthread_mutex_unlock(&s->keeper.lock);
+    if (!added || behind(s) > BEHIND_CHUNKS)
+        return;
     while (behind(s) > 0 && atomic_load(&s->lexical.indexed_to) > before) {
         before = atomic_load(&s->lexical.indexed_to);
         if (index_words(s, atomic_load(&s->keeper.next_chunk)))

@@ -27,6 +27,7 @@ int database_conformance_run(const struct database_harness *harness)
     failed += run(harness, "events", database_event_test_count, database_event_tests);
     failed += run(harness, "jobs", database_job_test_count, database_job_tests);
     failed += run(harness, "results", database_result_test_count, database_result_tests);
+    failed += run(harness, "swaps", database_swap_test_count, database_swap_tests);
     failed += run(harness, "reads", database_read_test_count, database_read_tests);
     failed += run(harness, "words", database_word_test_count, database_word_tests);
     failed += run(harness, "search", database_search_test_count, database_search_tests);

@@ -8,15 +8,17 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "database/sqlite.h"
+#include "database/sqlite_connection.h"
 #include "shared/clock.h"
 #include "shared/error.h"
 #include "support/database_place.h"
 
-enum { DIMENSION = 8, CHUNKS = 4096, BATCHES = 10, PATIENCE_MS = 30000 };
+enum { DIMENSION = 8, FEW = 10, CHUNKS = 4096, BATCHES = 10, PATIENCE_MS = 30000 };
 
 #define DB(db, verb, ...) assert_int_equal((db)->ops->verb((db)->ctx, __VA_ARGS__), OK)
 
@@ -48,13 +50,13 @@ static int64_t begin_result(struct database *db, int64_t *job_id, int64_t *space
 }
 
 static void append(struct database *db, int64_t job_id, int64_t result_id, int64_t space_id,
-                   int first)
+                   int first, int count)
 {
-    struct chunk_row *rows = calloc(CHUNKS, sizeof *rows);
-    float *vectors = calloc(CHUNKS * DIMENSION, sizeof *vectors);
+    struct chunk_row *rows = calloc((size_t)count, sizeof *rows);
+    float *vectors = calloc((size_t)count * DIMENSION, sizeof *vectors);
     assert_non_null(rows);
     assert_non_null(vectors);
-    for (int i = 0; i < CHUNKS; i++) {
+    for (int i = 0; i < count; i++) {
         rows[i] = (struct chunk_row){.ordinal = first + i,
                                      .start_ms = -1,
                                      .end_ms = -1,
@@ -64,7 +66,7 @@ static void append(struct database *db, int64_t job_id, int64_t result_id, int64
         vectors[i * DIMENSION + i % DIMENSION] = 1;
     }
     struct result_batch batch = {
-        .chunks = rows, .chunk_count = CHUNKS, .space_id = space_id, .embeddings = vectors};
+        .chunks = rows, .chunk_count = (size_t)count, .space_id = space_id, .embeddings = vectors};
     DB(db, result_append, job_id, result_id, &batch);
     free(rows);
     free(vectors);
@@ -90,7 +92,7 @@ static void vectors_of_a_long_text_are_indexed_while_it_is_made(void **state)
         sqlite_database_open(&(struct sqlite_database_options){.directory = place.path}, &db), OK);
     int64_t result_id = begin_result(&db, &job_id, &space_id);
     for (int i = 0; i < BATCHES; i++)
-        append(&db, job_id, result_id, space_id, i * CHUNKS);
+        append(&db, job_id, result_id, space_id, i * CHUNKS, CHUNKS);
     int64_t wanted = (int64_t)BATCHES * CHUNKS * DIMENSION * 8 / 10;
     while (size_of(place.path, space_id) < wanted && clock_monotonic_ms() < deadline)
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
@@ -99,10 +101,42 @@ static void vectors_of_a_long_text_are_indexed_while_it_is_made(void **state)
     place_remove(&place);
 }
 
+/* The next chunk that the index of words has to take in, as its file says; 0: there is none. */
+static int64_t indexed_to(const char *directory)
+{
+    char path[512];
+    struct connection c;
+    int64_t n = 0;
+    snprintf(path, sizeof path, "%s/lexical.db", directory);
+    if (access(path, F_OK) == 0) {
+        assert_int_equal(connection_open(&c, path, SQLITE_OPEN_READWRITE, 5000), OK);
+        assert_int_equal(sql_number(&c, &n, 0, "SELECT indexed_to FROM state", NULL, 0), OK);
+        connection_close(&c);
+    }
+    return n;
+}
+
+static void words_are_indexed_when_the_process_that_added_them_ends(void **state)
+{
+    (void)state;
+    struct place place;
+    struct database db;
+    int64_t job_id, space_id;
+    place_make(&place);
+    struct sqlite_database_options options = {.directory = place.path};
+    assert_int_equal(sqlite_database_open(&options, &db), OK);
+    int64_t result_id = begin_result(&db, &job_id, &space_id);
+    append(&db, job_id, result_id, space_id, 0, FEW); /* too few to be indexed before a pause */
+    db.ops->close(db.ctx);
+    assert_int_equal(indexed_to(place.path), FEW + 1);
+    place_remove(&place);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_of_a_long_text_are_indexed_while_it_is_made),
+        cmocka_unit_test(words_are_indexed_when_the_process_that_added_them_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
