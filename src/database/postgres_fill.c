@@ -175,9 +175,7 @@ static int find_space(struct store *s, int64_t space_id, struct space_known *out
         return rc;
     rc = space_known(s, c, space_id, out);
     pg_release(c);
-    return rc == ERR_INVALID ? error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld",
-                                         (long long)space_id)
-                             : rc;
+    return rc == ERR_INVALID ? space_unknown(space_id) : rc;
 }
 
 static int make_rows(struct filling *f, const struct missing_chunk *chunks)

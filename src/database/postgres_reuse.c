@@ -73,8 +73,7 @@ int postgres_embeddings_find(void *ctx, const struct result_key *key, int64_t sp
         return rc;
     rc = space_known(s, c, space_id, &space);
     if (rc == ERR_INVALID)
-        rc =
-            error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
+        rc = space_unknown(space_id);
     if (!rc)
         rc = find(s, c, key, &space, first, count, vectors);
     pg_release(c);

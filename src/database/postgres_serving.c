@@ -51,14 +51,7 @@ int space_usable(struct pg *c, int64_t space_id)
     int rc =
         PG_NUMBER(c, &dropping, -1, "SELECT dropping::int FROM embedding_space WHERE space_id = $1",
                   P_INT(space_id));
-    if (!rc && dropping < 0)
-        rc =
-            error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
-    if (!rc && dropping)
-        rc = error_set(ERR_CONFLICT, "space_dropping",
-                       "space %lld is being dropped: finish that with `aegis spaces drop %lld`",
-                       (long long)space_id, (long long)space_id);
-    return rc;
+    return rc ? rc : space_usable_as(dropping, space_id);
 }
 
 /* ---- the first one ---- */
@@ -249,10 +242,7 @@ static int check_drop(struct pg *c, int64_t space_id)
         rc = PG_NUMBER(c, &serves, 0, "SELECT 1 FROM serving_space WHERE space_id = $1",
                        P_INT(space_id));
     if (!rc && serves)
-        rc = error_set(ERR_CONFLICT, "space_serves",
-                       "space %lld serves searches: change to another first (`aegis reprocess "
-                       "--embed-model`)",
-                       (long long)space_id);
+        rc = space_serves(space_id);
     return rc;
 }
 
@@ -264,8 +254,7 @@ static int mark(struct pg *c, struct dropping *d)
         rc = PG_QUERY(c, &rows, "UPDATE embedding_space SET dropping = true WHERE space_id = $1",
                       P_INT(d->space_id));
     if (!rc && !rows.affected)
-        rc = error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld",
-                       (long long)d->space_id);
+        rc = space_unknown(d->space_id);
     pg_rows_free(&rows);
     d->more = true;
     d->place->phase = RESULTS;

@@ -268,8 +268,7 @@ static int find_space(struct store *s, struct pg *c, int64_t space_id, struct sp
 {
     int rc = space_known(s, c, space_id, out);
     if (rc == ERR_INVALID)
-        rc =
-            error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
+        rc = space_unknown(space_id);
     return rc;
 }
 

@@ -64,3 +64,29 @@ int life_detail(struct buffer *out, const char *stage, const char *reason, const
         rc = buffer_printf(out, "%s\"due_ms\":%lld", out->length > 1 ? "," : "", (long long)due_ms);
     return rc ? rc : buffer_append_char(out, '}');
 }
+
+/* ---- embedding spaces ---- */
+
+int space_unknown(int64_t space_id)
+{
+    return error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
+}
+
+int space_usable_as(int64_t dropping, int64_t space_id)
+{
+    if (dropping < 0)
+        return space_unknown(space_id);
+    if (!dropping)
+        return OK;
+    return error_set(ERR_CONFLICT, "space_dropping",
+                     "space %lld is being dropped: finish that with `aegis spaces drop %lld`",
+                     (long long)space_id, (long long)space_id);
+}
+
+int space_serves(int64_t space_id)
+{
+    return error_set(ERR_CONFLICT, "space_serves",
+                     "space %lld serves searches: change to another first (`aegis reprocess "
+                     "--embed-model`)",
+                     (long long)space_id);
+}

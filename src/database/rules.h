@@ -52,4 +52,13 @@ int event_check(const struct media_event *event);
 int life_detail(struct buffer *out, const char *stage, const char *reason, const char *message,
                 int64_t due_ms);
 
+/* ---- embedding spaces ---- */
+
+/* ERR_NOT_FOUND: there is no such space. */
+int space_unknown(int64_t space_id);
+/* ERR_CONFLICT if it is half dropped (`dropping` > 0), space_unknown if < 0: no row was found. */
+int space_usable_as(int64_t dropping, int64_t space_id);
+/* ERR_CONFLICT: the one that serves is not dropped. */
+int space_serves(int64_t space_id);
+
 #endif

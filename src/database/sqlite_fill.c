@@ -241,8 +241,7 @@ int sqlite_space_append(void *ctx, int64_t space_id, const struct missing_chunk 
     struct filling f = {.space_id = space_id, .chunks = chunks, .count = count};
     int rc = space_dimension(s, space_id, &f.dimension);
     if (rc == ERR_INVALID)
-        rc =
-            error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
+        rc = space_unknown(space_id);
     if (rc || !count)
         return rc;
     size_t values = count * (size_t)f.dimension;

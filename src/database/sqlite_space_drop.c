@@ -62,16 +62,12 @@ static int mark(struct transaction *tx, void *arg)
     int rc = SQL_NUMBER(tx->c, &serves, 0, "SELECT 1 FROM serving_space WHERE space_id = ?1",
                         V_INT(d->space_id));
     if (!rc && serves)
-        rc = error_set(ERR_CONFLICT, "space_serves",
-                       "space %lld serves searches: change to another first (`aegis reprocess "
-                       "--embed-model`)",
-                       (long long)d->space_id);
+        rc = space_serves(d->space_id);
     if (!rc)
         rc = SQL_NUMBER(tx->c, &known, 0, "SELECT 1 FROM embedding_space WHERE space_id = ?1",
                         V_INT(d->space_id));
     if (!rc && !known)
-        rc = error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld",
-                       (long long)d->space_id);
+        rc = space_unknown(d->space_id);
     return rc ? rc
               : SQL_RUN(tx->c, "UPDATE embedding_space SET dropping = 1 WHERE space_id = ?1",
                         V_INT(d->space_id));

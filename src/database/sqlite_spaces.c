@@ -160,14 +160,7 @@ int space_check(struct connection *c, int64_t space_id)
     int rc =
         SQL_NUMBER(c, &dropping, -1, "SELECT dropping FROM embedding_space WHERE space_id = ?1",
                    V_INT(space_id));
-    if (!rc && dropping < 0)
-        rc =
-            error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
-    if (!rc && dropping)
-        rc = error_set(ERR_CONFLICT, "space_dropping",
-                       "space %lld is being dropped: finish that with `aegis spaces drop %lld`",
-                       (long long)space_id, (long long)space_id);
-    return rc;
+    return rc ? rc : space_usable_as(dropping, space_id);
 }
 
 static int hold(struct transaction *tx, void *arg)

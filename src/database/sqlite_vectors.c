@@ -78,8 +78,7 @@ static int read_space(struct connection *c, int64_t space_id, struct vector_spac
         out->generation = sql_int(row, 1);
         out->filled = sql_int(row, 2);
     } else if (!rc) {
-        rc =
-            error_set(ERR_NOT_FOUND, NULL, "there is no embedding space %lld", (long long)space_id);
+        rc = space_unknown(space_id);
     }
     sql_done(row);
     return rc;
