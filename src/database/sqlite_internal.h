@@ -66,7 +66,7 @@ struct keeper {
     pthread_mutex_t lock;
     pthread_cond_t wanted;
     bool stop, garbage, vectors_behind;
-    bool added; /* chunks, by this process */
+    bool added;         /* chunks, by this process */
     int64_t vectors_to; /* the vector indexes hold all chunks before it */
     int wal_pages;
     atomic_llong next_chunk;  /* as of the last commit */
