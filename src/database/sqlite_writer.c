@@ -294,10 +294,10 @@ static void *writer_main(void *arg)
     while ((batch = take(w)).count > 0) {
         struct writer_news news = {0};
         run_batch(w, batch, &news);
+        news.wal_pages = w->wal_pages;
+        w->on_commit(w->ctx, &news); /* first: whoever wakes may close the database */
         wake(batch);
         finish_checkpoint(w);
-        news.wal_pages = w->wal_pages;
-        w->on_commit(w->ctx, &news);
     }
     return NULL;
 }
