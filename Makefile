@@ -62,7 +62,7 @@ lint: deps-lint ## formatting, banned functions, cppcheck, clang-tidy
 	@scripts/lint.sh build-lint
 
 format: deps-lint ## reformat the C sources
-	@git ls-files '*.c' '*.h' | xargs clang-format -i
+	@git ls-files '*.c' '*.h' ':!third_party' | xargs clang-format -i
 
 docs: all ## write docs/cli.md and docs/configuration.md anew, as the program prints them
 	@cmake --build $(BUILD) --target docs
