@@ -1,5 +1,6 @@
 #include "commands/app.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,31 @@ int app_init(struct app *app, const struct arguments *arguments)
     return rc;
 }
 
+static void *close_queue_and_store(void *ctx)
+{
+    struct app *app = ctx;
+    if (app->queue.ops)
+        app->queue.ops->close(app->queue.ctx);
+    pg_pool_close(app->queue_pool);
+    if (app->store.ops)
+        app->store.ops->close(app->store.ctx);
+    return NULL;
+}
+
+/* Each has files of its own to leave in order, so one waits for its disk beside the other. */
+static void close_data(struct app *app)
+{
+    pthread_t thread;
+    bool beside = app->database.ops && app->queue.ops &&
+                  pthread_create(&thread, NULL, close_queue_and_store, app) == 0;
+    if (!beside)
+        close_queue_and_store(app);
+    if (app->database.ops)
+        app->database.ops->close(app->database.ctx);
+    if (beside)
+        pthread_join(thread, NULL);
+}
+
 void app_close(struct app *app)
 {
     app_embedders_close(app);
@@ -104,13 +130,7 @@ void app_close(struct app *app)
     if (app->secrets.ops)
         app->secrets.ops->close(app->secrets.ctx);
     http_engine_close(app->http);
-    if (app->queue.ops)
-        app->queue.ops->close(app->queue.ctx);
-    pg_pool_close(app->queue_pool);
-    if (app->store.ops)
-        app->store.ops->close(app->store.ctx);
-    if (app->database.ops)
-        app->database.ops->close(app->database.ctx);
+    close_data(app);
     config_close(app->config);
     arena_free(&app->arena);
 }

@@ -15,8 +15,8 @@ enum {
     BEHIND_CHUNKS = 32768,   /* writers wait when the index is further behind */
     QUIET_MS = 60,           /* without a commit: index what there is */
     IDLE_MS = 500,           /* without a commit: bring vector indexes up to date */
-    VECTOR_CHUNKS = 32768,   /* without a pause: when they are so far behind, so that a search soon
-                              * after a large ingestion does not have to take it all in */
+    VECTOR_CHUNKS = 65536,   /* without a pause: when they are so far behind; the first search takes
+                              * in what is left, some 10 us a chunk */
     TRIM_MS = 300000,
     ERROR_MS = 2000,
     PACE_MS = 5000,
@@ -254,6 +254,15 @@ int keeper_start(struct store *s)
     return rc;
 }
 
+/* Beside the words that are being finished: closing the last connection has to do it otherwise. Not
+ * done, it is done then. */
+static void empty_log(struct store *s)
+{
+    struct reader *r = reader_hold(s);
+    sqlite3_wal_checkpoint_v2(r->main.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    reader_release(s, r);
+}
+
 void keeper_stop(struct store *s)
 {
     struct keeper *k = &s->keeper;
@@ -263,6 +272,7 @@ void keeper_stop(struct store *s)
         pthread_cond_broadcast(&k->wanted);
         pthread_cond_broadcast(&k->caught_up);
         pthread_mutex_unlock(&k->lock);
+        empty_log(s);
         pthread_join(k->thread, NULL);
         k->running = false;
     }
