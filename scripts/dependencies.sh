@@ -2,7 +2,7 @@
 # Installs the Debian packages a target needs, if any is missing: dependencies.sh build|demo|test|bench|lint
 set -euo pipefail
 
-build="gcc libc6-dev make cmake ninja-build pkg-config libcurl4-openssl-dev libjansson-dev libsqlite3-dev libpq-dev
+build="gcc libc6-dev make cmake ninja-build pkg-config libcurl4-openssl-dev libsqlite3-dev libpq-dev
        libssl-dev libseccomp-dev libxml2-dev libzip-dev libuchardet-dev libstemmer-dev libinih-dev
        libunistring-dev libexttextcat-dev libavformat-dev libavcodec-dev libavutil-dev libswresample-dev
        libpocketsphinx-dev libsphinxbase-dev"

@@ -27,8 +27,9 @@ static const struct option_spec options[] = {
 struct add {
     struct app *app;
     struct work work;
-    json_t *refused; /* for JSON: files that were not taken */
-    size_t noted;    /* skipped files that were printed */
+    yyjson_mut_doc *doc;     /* for JSON: what is printed at the end */
+    yyjson_mut_val *refused; /* files that were not taken */
+    size_t noted;            /* skipped files that were printed */
 };
 
 enum { NOTES = 20 };
@@ -51,12 +52,14 @@ static void not_taken(struct add *a, const struct file_report *r)
 {
     bool failed = r->result == FILE_FAILED;
     if (a->app->json) {
-        json_t *o = json_object();
-        json_object_set_new(o, "path", js(r->path));
-        json_object_set_new(o, "skipped", json_boolean(!failed));
-        json_object_set_new(o, "reason", *r->error->reason ? js(r->error->reason) : json_null());
-        json_object_set_new(o, "message", js(r->error->message));
-        json_array_append_new(a->refused, o);
+        yyjson_mut_doc *doc = a->doc;
+        yyjson_mut_val *o = yyjson_mut_obj(doc);
+        yyjson_mut_obj_add_val(doc, o, "path", js(doc, r->path));
+        yyjson_mut_obj_add_val(doc, o, "skipped", yyjson_mut_bool(doc, !failed));
+        yyjson_mut_obj_add_val(
+            doc, o, "reason", *r->error->reason ? js(doc, r->error->reason) : yyjson_mut_null(doc));
+        yyjson_mut_obj_add_val(doc, o, "message", js(doc, r->error->message));
+        yyjson_mut_arr_append(a->refused, o);
         return;
     }
     progress_clear(&a->work.progress);
@@ -118,26 +121,29 @@ static int store(struct add *a, struct file_totals *totals)
                         &file_options, totals);
 }
 
-static json_t *totals_json(struct add *a, const struct file_totals *t)
+static yyjson_mut_val *totals_json(const struct add *a, const struct file_totals *t)
 {
-    json_t *o = json_object();
-    json_object_set(o, "refused", a->refused);
-    json_object_set_new(o, "stored", json_integer((json_int_t)t->ingested));
-    json_object_set_new(o, "unchanged", json_integer((json_int_t)t->unchanged));
-    json_object_set_new(o, "skipped", json_integer((json_int_t)t->skipped));
-    json_object_set_new(o, "failed", json_integer((json_int_t)t->failed));
+    yyjson_mut_doc *doc = a->doc;
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, o, "refused", a->refused);
+    yyjson_mut_obj_add_val(doc, o, "stored", yyjson_mut_sint(doc, t->ingested));
+    yyjson_mut_obj_add_val(doc, o, "unchanged", yyjson_mut_sint(doc, t->unchanged));
+    yyjson_mut_obj_add_val(doc, o, "skipped", yyjson_mut_sint(doc, t->skipped));
+    yyjson_mut_obj_add_val(doc, o, "failed", yyjson_mut_sint(doc, t->failed));
     return o;
 }
 
 static int detached(struct add *a, const struct file_totals *t, int rc)
 {
     char size[HUMAN_TEXT];
-    if (a->app->json)
-        print_json(&a->app->terminal, totals_json(a, t));
-    else
+    if (a->app->json) {
+        print_json(&a->app->terminal, a->doc, totals_json(a, t));
+        a->doc = NULL;
+    } else {
         printf("%zu stored (%s), %zu unchanged, %zu skipped, %zu failed; `aegis serve` does the "
                "work\n",
                t->ingested, human_bytes(t->bytes, size), t->unchanged, t->skipped, t->failed);
+    }
     return rc ? app_fail(a->app) : STATUS_OK;
 }
 
@@ -156,7 +162,8 @@ static int finish(struct add *a, const struct file_totals *totals, int rc)
 
 static int run(struct app *app)
 {
-    struct add a = {.app = app, .refused = json_array()};
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    struct add a = {.app = app, .doc = doc, .refused = yyjson_mut_arr(doc)};
     struct file_totals totals = {0};
     int status;
     int rc = work_begin(&a.work, app);
@@ -167,7 +174,7 @@ static int run(struct app *app)
         status = finish(&a, &totals, rc);
     }
     work_end(&a.work);
-    json_decref(a.refused);
+    yyjson_mut_doc_free(a.doc);
     return status == STATUS_OK && totals.failed > 0 ? STATUS_SOME_FAILED : status;
 }
 

@@ -67,23 +67,28 @@ static int64_t cost(const struct model_calls *calls, bool *known)
 
 static void print_as_json(struct app *app, const struct asked *q)
 {
-    json_t *o = json_object(), *sources = json_array();
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *o = yyjson_mut_obj(doc), *sources = yyjson_mut_arr(doc);
     bool known = true, answered = q->found.count > 0;
     int64_t nanousd = cost(&q->found.calls, &known) + cost(&q->calls, &known);
     for (size_t i = 0; i < q->found.count; i++) {
-        json_t *hit = hit_json(&q->found.hits[i], i + 1);
-        json_object_set_new(hit, "cited", json_boolean(cited(q->answer.text, i + 1)));
-        json_array_append_new(sources, hit);
+        yyjson_mut_val *hit = hit_json(doc, &q->found.hits[i], i + 1);
+        yyjson_mut_obj_add_val(doc, hit, "cited",
+                               yyjson_mut_bool(doc, cited(q->answer.text, i + 1)));
+        yyjson_mut_arr_append(sources, hit);
     }
-    json_object_set_new(o, "question", js(q->question));
-    json_object_set_new(o, "answer", answered ? js(q->answer.text) : json_null());
-    json_object_set_new(o, "quoted", json_boolean(q->answer.quoted));
-    json_object_set_new(o, "provider", answered ? js(q->model.provider) : json_null());
-    json_object_set_new(o, "model", answered ? js(q->model.model) : json_null());
-    json_object_set_new(o, "cost_usd", js_cost(nanousd, known));
-    json_object_set_new(o, "sources", sources);
-    json_object_set_new(o, "warnings", hit_warnings_json(&q->found));
-    print_json(&app->terminal, o);
+    yyjson_mut_obj_add_val(doc, o, "question", js(doc, q->question));
+    yyjson_mut_obj_add_val(doc, o, "answer",
+                           answered ? js(doc, q->answer.text) : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, o, "quoted", yyjson_mut_bool(doc, q->answer.quoted));
+    yyjson_mut_obj_add_val(doc, o, "provider",
+                           answered ? js(doc, q->model.provider) : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, o, "model",
+                           answered ? js(doc, q->model.model) : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, o, "cost_usd", js_cost(doc, nanousd, known));
+    yyjson_mut_obj_add_val(doc, o, "sources", sources);
+    yyjson_mut_obj_add_val(doc, o, "warnings", hit_warnings_json(doc, &q->found));
+    print_json(&app->terminal, doc, o);
 }
 
 static void print_answer(struct app *app, const char *text)

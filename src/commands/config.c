@@ -40,33 +40,34 @@ static const char *source_name(enum setting_source source)
     return names[source];
 }
 
-static json_t *value_json(struct app *app, const struct setting *s)
+static yyjson_mut_val *value_json(yyjson_mut_doc *doc, struct app *app, const struct setting *s)
 {
     switch (s->type) {
     case SETTING_INT:
     case SETTING_DURATION_MS:
     case SETTING_BYTES:
-        return json_integer(config_int(app->config, s->key));
+        return yyjson_mut_sint(doc, config_int(app->config, s->key));
     case SETTING_NUMBER:
-        return json_real(config_number(app->config, s->key));
+        return js_real(doc, config_number(app->config, s->key));
     case SETTING_BOOL:
-        return json_boolean(config_bool(app->config, s->key));
+        return yyjson_mut_bool(doc, config_bool(app->config, s->key));
     default:
-        return js(shown(app, s));
+        return js(doc, shown(app, s));
     }
 }
 
-static json_t *setting_json(struct app *app, const struct setting *s)
+static yyjson_mut_val *setting_json(yyjson_mut_doc *doc, struct app *app, const struct setting *s)
 {
-    json_t *o = json_object();
-    json_object_set_new(o, "key", js(s->key));
-    json_object_set_new(o, "value", value_json(app, s));
-    json_object_set_new(o, "text", js(shown(app, s)));
-    json_object_set_new(o, "source", js(source_name(config_source(app->config, s->key))));
-    json_object_set_new(o, "from", js(config_source_text(app->config, s->key)));
-    json_object_set_new(o, "default", js(s->fallback));
-    json_object_set_new(o, "environment", js(s->env));
-    json_object_set_new(o, "help", js(s->help));
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, o, "key", js(doc, s->key));
+    yyjson_mut_obj_add_val(doc, o, "value", value_json(doc, app, s));
+    yyjson_mut_obj_add_val(doc, o, "text", js(doc, shown(app, s)));
+    yyjson_mut_obj_add_val(doc, o, "source",
+                           js(doc, source_name(config_source(app->config, s->key))));
+    yyjson_mut_obj_add_val(doc, o, "from", js(doc, config_source_text(app->config, s->key)));
+    yyjson_mut_obj_add_val(doc, o, "default", js(doc, s->fallback));
+    yyjson_mut_obj_add_val(doc, o, "environment", js(doc, s->env));
+    yyjson_mut_obj_add_val(doc, o, "help", js(doc, s->help));
     return o;
 }
 
@@ -74,19 +75,21 @@ static void print_as_json(struct app *app)
 {
     size_t count;
     const struct setting *table = config_settings(&count);
-    json_t *o = json_object(), *settings = json_array(), *prices = json_object();
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *o = yyjson_mut_obj(doc), *settings = yyjson_mut_arr(doc),
+                   *prices = yyjson_mut_obj(doc);
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(settings, setting_json(app, &table[i]));
+        yyjson_mut_arr_append(settings, setting_json(doc, app, &table[i]));
     const char *model, *price;
     int line;
     for (size_t i = 0; config_price_at(app->config, i, &model, &price, &line); i++)
-        json_object_set_new(prices, model, js(price));
-    json_object_set_new(o, "data", js(config_data_directory(app->config)));
+        yyjson_mut_obj_add_val(doc, prices, model, js(doc, price));
+    yyjson_mut_obj_add_val(doc, o, "data", js(doc, config_data_directory(app->config)));
     const char *file = config_file(app->config);
-    json_object_set_new(o, "file", *file ? js(file) : json_null());
-    json_object_set_new(o, "settings", settings);
-    json_object_set_new(o, "prices", prices);
-    print_json(&app->terminal, o);
+    yyjson_mut_obj_add_val(doc, o, "file", *file ? js(doc, file) : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, o, "settings", settings);
+    yyjson_mut_obj_add_val(doc, o, "prices", prices);
+    print_json(&app->terminal, doc, o);
 }
 
 static int print_table(struct app *app)
@@ -126,11 +129,14 @@ static int run(struct app *app)
     const struct arguments *a = app->arguments;
     if (a->operand_count > 0) { /* "check": app_init has read everything by now */
         const char *file = config_file(app->config);
-        if (app->json)
-            print_json(&app->terminal,
-                       json_pack("{s:b, s:s?}", "ok", 1, "file", *file ? file : NULL));
-        else
+        if (app->json) {
+            yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+            print_json(&app->terminal, doc,
+                       js_object(doc, "ok", yyjson_mut_bool(doc, 1), "file",
+                                 js(doc, *file ? file : NULL), NULL));
+        } else {
             printf("The configuration is valid (%s).\n", *file ? file : "no file, defaults only");
+        }
         return STATUS_OK;
     }
     if (app->json)

@@ -45,14 +45,17 @@ static int sqlite_status(struct app *app)
                   path);
         return app_fail(app);
     }
-    if (app->json)
-        print_json(&app->terminal,
-                   json_pack("{s:s, s:o, s:i, s:i, s:b}", "engine", "sqlite", "database", js(path),
-                             "schema_version", version, "program_version", known, "usable", 1));
-    else if (version == 0)
+    if (app->json) {
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        print_json(&app->terminal, doc,
+                   js_object(doc, "engine", yyjson_mut_strcpy(doc, "sqlite"), "database",
+                             js(doc, path), "schema_version", yyjson_mut_sint(doc, version),
+                             "program_version", yyjson_mut_sint(doc, known), "usable",
+                             yyjson_mut_bool(doc, 1), NULL));
+    } else if (version == 0) {
         printf("database  SQLite at %s: not there yet, the first `aegis add` makes it\n",
                text_clean(&app->arena, path));
-    else
+    } else
         printf("database  SQLite at %s\nschema    version %d; this program knows %d\n",
                text_clean(&app->arena, path), version, known);
     return STATUS_OK;
@@ -60,10 +63,13 @@ static int sqlite_status(struct app *app)
 
 static int sqlite_migrate(struct app *app)
 {
-    if (app->json)
-        print_json(&app->terminal, json_pack("{s:s}", "engine", "sqlite"));
-    else
+    if (app->json) {
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        print_json(&app->terminal, doc,
+                   js_object(doc, "engine", yyjson_mut_strcpy(doc, "sqlite"), NULL));
+    } else {
         printf("SQLite migrates itself when it is opened: there is nothing to do.\n");
+    }
     return STATUS_OK;
 }
 

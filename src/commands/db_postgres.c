@@ -35,47 +35,56 @@ struct found {
     const char *name;
 };
 
-static json_t *step_json(const struct postgres_step *s)
+static yyjson_mut_val *step_json(yyjson_mut_doc *doc, const struct postgres_step *s)
 {
-    json_t *o = json_object();
-    json_object_set_new(o, "version", json_integer(s->version));
-    json_object_set_new(o, "name", js(s->name));
-    json_object_set_new(o, "applied_at", js_time(s->applied_ms));
-    json_object_set_new(o, "applied_by", s->applied ? js(s->applied_by) : json_null());
-    json_object_set_new(o, "duration_ms", s->applied ? json_integer(s->duration_ms) : json_null());
-    json_object_set_new(o, "known", json_boolean(s->known));
-    json_object_set_new(o, "altered", json_boolean(s->altered));
-    json_object_set_new(o, "lowest_program", json_integer(s->lowest_program));
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, o, "version", yyjson_mut_sint(doc, s->version));
+    yyjson_mut_obj_add_val(doc, o, "name", js(doc, s->name));
+    yyjson_mut_obj_add_val(doc, o, "applied_at", js_time(doc, s->applied_ms));
+    yyjson_mut_obj_add_val(doc, o, "applied_by",
+                           s->applied ? js(doc, s->applied_by) : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, o, "duration_ms",
+                           s->applied ? yyjson_mut_sint(doc, s->duration_ms)
+                                      : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, o, "known", yyjson_mut_bool(doc, s->known));
+    yyjson_mut_obj_add_val(doc, o, "altered", yyjson_mut_bool(doc, s->altered));
+    yyjson_mut_obj_add_val(doc, o, "lowest_program", yyjson_mut_sint(doc, s->lowest_program));
     return o;
 }
 
-static json_t *server_version(int number)
+static yyjson_mut_val *server_version(yyjson_mut_doc *doc, int number)
 {
     char text[32];
     snprintf(text, sizeof text, "%d.%d", number / 10000, number % 10000);
-    return js(text);
+    return js(doc, text);
 }
 
 static void status_json(struct app *app, const struct found *f)
 {
     const struct postgres_schema *s = &f->schema;
-    json_t *o = json_object(), *steps = json_array(), *roles = json_array();
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *o = yyjson_mut_obj(doc), *steps = yyjson_mut_arr(doc),
+                   *roles = yyjson_mut_arr(doc);
     for (size_t i = 0; i < s->step_count; i++)
-        json_array_append_new(steps, step_json(&s->steps[i]));
+        yyjson_mut_arr_append(steps, step_json(doc, &s->steps[i]));
     for (size_t i = 0; i < ROLES; i++)
-        json_array_append_new(roles, json_pack("{s:s, s:b, s:b}", "name", postgres_roles[i],
-                                               "exists", f->exists[i], "member", f->member[i]));
-    json_object_set_new(o, "engine", js("postgresql"));
-    json_object_set_new(o, "database", js(f->name));
-    json_object_set_new(o, "server_version", server_version(s->server_version));
-    json_object_set_new(o, "pgvector", *s->vector ? js(s->vector) : json_null());
-    json_object_set_new(o, "schema_version", json_integer(s->version));
-    json_object_set_new(o, "program_version", json_integer(s->known));
-    json_object_set_new(o, "usable", json_boolean(s->usable));
-    json_object_set_new(o, "problem", s->usable ? json_null() : js(s->problem));
-    json_object_set_new(o, "migrations", steps);
-    json_object_set_new(o, "roles", roles);
-    print_json(&app->terminal, o);
+        yyjson_mut_arr_append(roles,
+                              js_object(doc, "name", yyjson_mut_strcpy(doc, postgres_roles[i]),
+                                        "exists", yyjson_mut_bool(doc, f->exists[i]), "member",
+                                        yyjson_mut_bool(doc, f->member[i]), NULL));
+    yyjson_mut_obj_add_val(doc, o, "engine", js(doc, "postgresql"));
+    yyjson_mut_obj_add_val(doc, o, "database", js(doc, f->name));
+    yyjson_mut_obj_add_val(doc, o, "server_version", server_version(doc, s->server_version));
+    yyjson_mut_obj_add_val(doc, o, "pgvector",
+                           *s->vector ? js(doc, s->vector) : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, o, "schema_version", yyjson_mut_sint(doc, s->version));
+    yyjson_mut_obj_add_val(doc, o, "program_version", yyjson_mut_sint(doc, s->known));
+    yyjson_mut_obj_add_val(doc, o, "usable", yyjson_mut_bool(doc, s->usable));
+    yyjson_mut_obj_add_val(doc, o, "problem",
+                           s->usable ? yyjson_mut_null(doc) : js(doc, s->problem));
+    yyjson_mut_obj_add_val(doc, o, "migrations", steps);
+    yyjson_mut_obj_add_val(doc, o, "roles", roles);
+    print_json(&app->terminal, doc, o);
 }
 
 static int print_steps(struct app *app, const struct postgres_schema *s)
@@ -160,16 +169,17 @@ int db_postgres_status(struct app *app, const char *url)
 
 static void migrated_json(struct app *app, const struct postgres_migrated *done, bool dry_run)
 {
-    json_t *o = json_object(), *names = json_array();
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *o = yyjson_mut_obj(doc), *names = yyjson_mut_arr(doc);
     for (int i = done->from; i < done->to; i++)
-        json_array_append_new(names, js(migrations_postgres[i].name));
-    json_object_set_new(o, "engine", js("postgresql"));
-    json_object_set_new(o, "dry_run", json_boolean(dry_run));
-    json_object_set_new(o, "from", json_integer(done->from));
-    json_object_set_new(o, "to", json_integer(done->to));
-    json_object_set_new(o, "pgvector_installed", json_boolean(done->extension));
-    json_object_set_new(o, "migrations", names);
-    print_json(&app->terminal, o);
+        yyjson_mut_arr_append(names, js(doc, migrations_postgres[i].name));
+    yyjson_mut_obj_add_val(doc, o, "engine", js(doc, "postgresql"));
+    yyjson_mut_obj_add_val(doc, o, "dry_run", yyjson_mut_bool(doc, dry_run));
+    yyjson_mut_obj_add_val(doc, o, "from", yyjson_mut_sint(doc, done->from));
+    yyjson_mut_obj_add_val(doc, o, "to", yyjson_mut_sint(doc, done->to));
+    yyjson_mut_obj_add_val(doc, o, "pgvector_installed", yyjson_mut_bool(doc, done->extension));
+    yyjson_mut_obj_add_val(doc, o, "migrations", names);
+    print_json(&app->terminal, doc, o);
 }
 
 /* As SQL to read, with what is not in it as comments. */
@@ -219,10 +229,11 @@ int db_postgres_migrate(struct app *app, const char *url, bool dry_run)
 static void print_roles(struct app *app)
 {
     if (app->json) {
-        json_t *names = json_array();
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        yyjson_mut_val *names = yyjson_mut_arr(doc);
         for (size_t i = 0; i < ROLES; i++)
-            json_array_append_new(names, js(postgres_roles[i]));
-        print_json(&app->terminal, json_pack("{s:o}", "roles", names));
+            yyjson_mut_arr_append(names, js(doc, postgres_roles[i]));
+        print_json(&app->terminal, doc, js_object(doc, "roles", names, NULL));
         return;
     }
     for (size_t i = 0; i < ROLES; i++)
@@ -239,10 +250,13 @@ static int print_roles_sql(struct app *app)
         arena_printf(&app->arena, "%s\n%s%s", postgres_roles_sql, needs, postgres_grants_sql);
     if (!sql)
         return app_fail(app);
-    if (app->json)
-        print_json(&app->terminal, json_pack("{s:b, s:o}", "dry_run", 1, "sql", js(sql)));
-    else
+    if (app->json) {
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        print_json(&app->terminal, doc,
+                   js_object(doc, "dry_run", yyjson_mut_bool(doc, 1), "sql", js(doc, sql), NULL));
+    } else {
         fputs(sql, stdout);
+    }
     return STATUS_OK;
 }
 

@@ -35,10 +35,10 @@ static int add_row(struct app *app, struct columns *table, const struct job_row 
     return columns_row(table, STYLE_NONE, cells);
 }
 
-static json_t *letter_json(const struct job_row *j)
+static yyjson_mut_val *letter_json(yyjson_mut_doc *doc, const struct job_row *j)
 {
-    json_t *o = job_json(j);
-    json_object_set_new(o, "advice", js(advice(j->reason)));
+    yyjson_mut_val *o = job_json(doc, j);
+    yyjson_mut_obj_add_val(doc, o, "advice", js(doc, advice(j->reason)));
     return o;
 }
 
@@ -56,10 +56,12 @@ static int list_dead(struct app *app, int64_t limit, struct columns *table,
                                &app->arena, &rows, &count);
         for (size_t i = 0; !rc && i < count; i++) {
             before = rows[i].job_id;
-            if (app->json)
-                json_stream_row(stream, letter_json(&rows[i]));
-            else
+            if (app->json) {
+                yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+                json_stream_row(stream, doc, letter_json(doc, &rows[i]));
+            } else {
                 rc = add_row(app, table, &rows[i]);
+            }
         }
         limit -= (int64_t)count;
     }
@@ -138,11 +140,12 @@ static int show(struct app *app, const char *text)
     if (rc)
         return rc;
     if (app->json) {
-        json_t *o = letter_json(&job), *history = json_array();
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        yyjson_mut_val *o = letter_json(doc, &job), *history = yyjson_mut_arr(doc);
         for (size_t i = 0; i < count; i++)
-            json_array_append_new(history, attempt_json(&attempts[i]));
-        json_object_set_new(o, "history", history);
-        print_json(&app->terminal, o);
+            yyjson_mut_arr_append(history, attempt_json(doc, &attempts[i]));
+        yyjson_mut_obj_add_val(doc, o, "history", history);
+        print_json(&app->terminal, doc, o);
         return OK;
     }
     printf("job %" PRId64 ": %s\n", job.job_id, text_clean(&app->arena, job.key));
@@ -244,11 +247,14 @@ static int apply(struct app *app, const struct action *action)
     letters_free(&letters);
     if (rc)
         return rc;
-    if (app->json)
-        print_json(&app->terminal, json_pack("{s:I, s:I}", action->done, (json_int_t)o.done,
-                                             "failed", (json_int_t)o.failed));
-    else if (o.done > 0 || o.failed == 0)
+    if (app->json) {
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        print_json(&app->terminal, doc,
+                   js_object(doc, action->done, yyjson_mut_sint(doc, o.done), "failed",
+                             yyjson_mut_sint(doc, o.failed), NULL));
+    } else if (o.done > 0 || o.failed == 0) {
         printf("%" PRId64 " %s%s\n", o.done, action->done, o.done ? action->next : "");
+    }
     return o.failed ? error_restore(&o.first) : OK;
 }
 

@@ -30,37 +30,39 @@ static void print_finding(struct app *app, const struct finding *f)
 }
 
 /* Null as long as there is no queue. */
-static json_t *queue_json(struct app *app)
+static yyjson_mut_val *queue_json(yyjson_mut_doc *doc, struct app *app)
 {
     struct queue_stats stats;
     if (!app->queue.ops || app->queue.ops->stats(app->queue.ctx, &stats))
-        return json_null();
-    json_t *o = json_object();
-    json_object_set_new(o, "visible", json_integer(stats.visible));
-    json_object_set_new(o, "in_flight", json_integer(stats.in_flight));
-    json_object_set_new(o, "delayed", json_integer(stats.delayed));
-    json_object_set_new(o, "dead", json_integer(stats.dead));
-    json_object_set_new(o, "oldest_age_ms", json_integer(stats.oldest_age_ms));
+        return yyjson_mut_null(doc);
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, o, "visible", yyjson_mut_sint(doc, stats.visible));
+    yyjson_mut_obj_add_val(doc, o, "in_flight", yyjson_mut_sint(doc, stats.in_flight));
+    yyjson_mut_obj_add_val(doc, o, "delayed", yyjson_mut_sint(doc, stats.delayed));
+    yyjson_mut_obj_add_val(doc, o, "dead", yyjson_mut_sint(doc, stats.dead));
+    yyjson_mut_obj_add_val(doc, o, "oldest_age_ms", yyjson_mut_sint(doc, stats.oldest_age_ms));
     return o;
 }
 
 static void print_as_json(struct app *app, const struct findings *all)
 {
     static const char *const names[] = {"ok", "warn", "fail"};
-    json_t *o = json_object(), *checks = json_array();
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *o = yyjson_mut_obj(doc), *checks = yyjson_mut_arr(doc);
     for (size_t i = 0; i < all->count; i++) {
         const struct finding *f = &all->items[i];
-        json_t *check = json_object();
-        json_object_set_new(check, "name", js(f->name));
-        json_object_set_new(check, "status", js(names[f->status]));
-        json_object_set_new(check, "detail", js(f->detail));
-        json_object_set_new(check, "advice", *f->advice ? js(f->advice) : json_null());
-        json_array_append_new(checks, check);
+        yyjson_mut_val *check = yyjson_mut_obj(doc);
+        yyjson_mut_obj_add_val(doc, check, "name", js(doc, f->name));
+        yyjson_mut_obj_add_val(doc, check, "status", js(doc, names[f->status]));
+        yyjson_mut_obj_add_val(doc, check, "detail", js(doc, f->detail));
+        yyjson_mut_obj_add_val(doc, check, "advice",
+                               *f->advice ? js(doc, f->advice) : yyjson_mut_null(doc));
+        yyjson_mut_arr_append(checks, check);
     }
-    json_object_set_new(o, "ok", json_boolean(all->worst != FINDING_FAIL));
-    json_object_set_new(o, "checks", checks);
-    json_object_set_new(o, "queue", queue_json(app));
-    print_json(&app->terminal, o);
+    yyjson_mut_obj_add_val(doc, o, "ok", yyjson_mut_bool(doc, all->worst != FINDING_FAIL));
+    yyjson_mut_obj_add_val(doc, o, "checks", checks);
+    yyjson_mut_obj_add_val(doc, o, "queue", queue_json(doc, app));
+    print_json(&app->terminal, doc, o);
 }
 
 static int run(struct app *app)

@@ -180,13 +180,15 @@ static void undraw(const struct screen *s)
     fflush(stderr);
 }
 
-json_t *embed_model_json(const struct embedder *embedder, const struct fill_state *state)
+yyjson_mut_val *embed_model_json(yyjson_mut_doc *doc, const struct embedder *embedder,
+                                 const struct fill_state *state)
 {
-    return json_pack(
-        "{s:o, s:o, s:i, s:I, s:I, s:o, s:b}", "provider", js(embedder->model.provider), "model",
-        js(embedder->model.model), "dimensions", embedder->model.dimension, "embedded",
-        (json_int_t)state->embedded, "calls", (json_int_t)state->calls, "cost_usd",
-        js_cost(state->cost_nanousd, state->cost_nanousd >= 0), "serves", (int)state->switched);
+    return js_object(
+        doc, "provider", js(doc, embedder->model.provider), "model", js(doc, embedder->model.model),
+        "dimensions", yyjson_mut_sint(doc, embedder->model.dimension), "embedded",
+        yyjson_mut_sint(doc, state->embedded), "calls", yyjson_mut_sint(doc, state->calls),
+        "cost_usd", js_cost(doc, state->cost_nanousd, state->cost_nanousd >= 0), "serves",
+        yyjson_mut_bool(doc, (int)state->switched), NULL);
 }
 
 static void advise(struct app *app, const struct embedder *embedder)
@@ -207,7 +209,8 @@ void embed_model_print(struct app *app, const struct embedder *embedder,
 {
     char embedded[HUMAN_TEXT], cost[HUMAN_TEXT];
     if (app->json) {
-        print_json(&app->terminal, embed_model_json(embedder, state));
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        print_json(&app->terminal, doc, embed_model_json(doc, embedder, state));
         return;
     }
     printf("%s %s serves searches now; %s passages were embedded for it%s%s\n",

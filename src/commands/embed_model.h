@@ -5,11 +5,10 @@
 #ifndef AEGIS_COMMANDS_EMBED_MODEL_H
 #define AEGIS_COMMANDS_EMBED_MODEL_H
 
-#include <jansson.h>
-
 #include "commands/app.h"
 #include "processor/fill.h"
 #include "shared/embedder.h"
+#include "yyjson.h"
 
 /* Opens database and providers. Who embeds with the model of this name: that of a space there is
  * already, else as the settings have it. "offline": the offline provider's. ERR_INVALID: several
@@ -25,7 +24,8 @@ int embed_model_change(struct app *app, const struct embedder *embedder, struct 
 /* One line about what was done, or the object for --json. */
 void embed_model_print(struct app *app, const struct embedder *embedder,
                        const struct fill_state *state);
-json_t *embed_model_json(const struct embedder *embedder, const struct fill_state *state);
+yyjson_mut_val *embed_model_json(yyjson_mut_doc *doc, const struct embedder *embedder,
+                                 const struct fill_state *state);
 
 /* One line in the app's arena if another model is set than serves; NULL if not, or if that cannot
  * be told. Opens as above. */

@@ -196,15 +196,16 @@ static void set_failure(struct tracked *item, const char *reason, const char *me
 
 static void take_detail(struct tracked *item, const char *detail_json)
 {
-    json_t *detail;
+    yyjson_doc *doc;
     if (!detail_json || !*detail_json ||
-        json_parse(detail_json, strlen(detail_json), "an event's detail", &detail))
+        json_parse(detail_json, strlen(detail_json), "an event's detail", &doc))
         return;
+    yyjson_val *detail = yyjson_doc_get_root(doc);
     const char *reason = json_string_at(detail, "reason", "");
     if (*reason)
         set_failure(item, reason, json_string_at(detail, "message", ""));
     item->due_ms = json_int_at(detail, "due_ms", 0);
-    json_decref(detail);
+    yyjson_doc_free(doc);
 }
 
 static const struct {

@@ -59,81 +59,81 @@ void hits_record(struct app *app, const struct model_calls *calls)
 
 /* ---- JSON ---- */
 
-static json_t *placing_json(const struct search_placing *p)
+static yyjson_mut_val *placing_json(yyjson_mut_doc *doc, const struct search_placing *p)
 {
     if (p->rank == 0)
-        return json_null();
-    json_t *o = json_object();
-    json_object_set_new(o, "rank", json_integer((json_int_t)p->rank));
-    json_object_set_new(o, "score", json_real(p->score));
+        return yyjson_mut_null(doc);
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, o, "rank", yyjson_mut_sint(doc, p->rank));
+    yyjson_mut_obj_add_val(doc, o, "score", js_real(doc, p->score));
     return o;
 }
 
-static json_t *highlights_json(const struct snippet *s)
+static yyjson_mut_val *highlights_json(yyjson_mut_doc *doc, const struct snippet *s)
 {
-    json_t *array = json_array();
+    yyjson_mut_val *array = yyjson_mut_arr(doc);
     for (size_t i = 0; i < s->highlight_count; i++)
-        json_array_append_new(array,
-                              json_pack("{s:I, s:I}", "start", (json_int_t)s->highlights[i].start,
-                                        "end", (json_int_t)s->highlights[i].end));
+        yyjson_mut_arr_append(array,
+                              js_object(doc, "start", yyjson_mut_sint(doc, s->highlights[i].start),
+                                        "end", yyjson_mut_sint(doc, s->highlights[i].end), NULL));
     return array;
 }
 
-static json_t *others_json(const struct search_hit *hit)
+static yyjson_mut_val *others_json(yyjson_mut_doc *doc, const struct search_hit *hit)
 {
-    json_t *array = json_array();
+    yyjson_mut_val *array = yyjson_mut_arr(doc);
     for (size_t i = 0; i < hit->other_count; i++) {
-        json_t *o = json_object();
-        json_object_set_new(o, "media", json_integer(hit->others[i].media_id));
-        json_object_set_new(o, "bucket", js(hit->others[i].bucket));
-        json_object_set_new(o, "key", js(hit->others[i].key));
-        json_array_append_new(array, o);
+        yyjson_mut_val *o = yyjson_mut_obj(doc);
+        yyjson_mut_obj_add_val(doc, o, "media", yyjson_mut_sint(doc, hit->others[i].media_id));
+        yyjson_mut_obj_add_val(doc, o, "bucket", js(doc, hit->others[i].bucket));
+        yyjson_mut_obj_add_val(doc, o, "key", js(doc, hit->others[i].key));
+        yyjson_mut_arr_append(array, o);
     }
     return array;
 }
 
-static json_t *or_null(const char *text)
+static yyjson_mut_val *or_null(yyjson_mut_doc *doc, const char *text)
 {
-    return text && *text ? js(text) : json_null();
+    return text && *text ? js(doc, text) : yyjson_mut_null(doc);
 }
 
-json_t *hit_json(const struct search_hit *hit, size_t rank)
+yyjson_mut_val *hit_json(yyjson_mut_doc *doc, const struct search_hit *hit, size_t rank)
 {
     const struct passage *p = &hit->passage;
-    json_t *o = json_object(), *arms = json_object();
-    json_object_set_new(arms, "lexical", placing_json(&hit->lexical));
-    json_object_set_new(arms, "vector", placing_json(&hit->vector));
-    json_object_set_new(o, "rank", json_integer((json_int_t)rank));
-    json_object_set_new(o, "media", json_integer(p->media_id));
-    json_object_set_new(o, "bucket", js(p->bucket));
-    json_object_set_new(o, "key", js(p->key));
-    json_object_set_new(o, "score", json_real(hit->score));
-    json_object_set_new(o, "arms", arms);
-    json_object_set_new(o, "passage", js(p->text));
-    json_object_set_new(o, "start_ms", js_position(p->start_ms));
-    json_object_set_new(o, "end_ms", js_position(p->end_ms));
-    json_object_set_new(o, "offset", json_integer(p->offset));
-    json_object_set_new(o, "snippet", js(hit->snippet.text));
-    json_object_set_new(o, "highlights", highlights_json(&hit->snippet));
-    json_object_set_new(o, "collection", js(p->collection));
-    json_object_set_new(o, "kind", js(p->kind));
-    json_object_set_new(o, "language", or_null(p->language));
-    json_object_set_new(o, "title", or_null(p->title));
-    json_object_set_new(o, "draft", json_boolean(p->draft));
-    json_object_set_new(o, "incomplete", json_boolean(p->incomplete));
-    json_object_set_new(o, "uploaded", js_time(p->uploaded_ms));
-    json_object_set_new(o, "others", others_json(hit));
+    yyjson_mut_val *o = yyjson_mut_obj(doc), *arms = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, arms, "lexical", placing_json(doc, &hit->lexical));
+    yyjson_mut_obj_add_val(doc, arms, "vector", placing_json(doc, &hit->vector));
+    yyjson_mut_obj_add_val(doc, o, "rank", yyjson_mut_sint(doc, rank));
+    yyjson_mut_obj_add_val(doc, o, "media", yyjson_mut_sint(doc, p->media_id));
+    yyjson_mut_obj_add_val(doc, o, "bucket", js(doc, p->bucket));
+    yyjson_mut_obj_add_val(doc, o, "key", js(doc, p->key));
+    yyjson_mut_obj_add_val(doc, o, "score", js_real(doc, hit->score));
+    yyjson_mut_obj_add_val(doc, o, "arms", arms);
+    yyjson_mut_obj_add_val(doc, o, "passage", js(doc, p->text));
+    yyjson_mut_obj_add_val(doc, o, "start_ms", js_position(doc, p->start_ms));
+    yyjson_mut_obj_add_val(doc, o, "end_ms", js_position(doc, p->end_ms));
+    yyjson_mut_obj_add_val(doc, o, "offset", yyjson_mut_sint(doc, p->offset));
+    yyjson_mut_obj_add_val(doc, o, "snippet", js(doc, hit->snippet.text));
+    yyjson_mut_obj_add_val(doc, o, "highlights", highlights_json(doc, &hit->snippet));
+    yyjson_mut_obj_add_val(doc, o, "collection", js(doc, p->collection));
+    yyjson_mut_obj_add_val(doc, o, "kind", js(doc, p->kind));
+    yyjson_mut_obj_add_val(doc, o, "language", or_null(doc, p->language));
+    yyjson_mut_obj_add_val(doc, o, "title", or_null(doc, p->title));
+    yyjson_mut_obj_add_val(doc, o, "draft", yyjson_mut_bool(doc, p->draft));
+    yyjson_mut_obj_add_val(doc, o, "incomplete", yyjson_mut_bool(doc, p->incomplete));
+    yyjson_mut_obj_add_val(doc, o, "uploaded", js_time(doc, p->uploaded_ms));
+    yyjson_mut_obj_add_val(doc, o, "others", others_json(doc, hit));
     return o;
 }
 
-json_t *hit_warnings_json(const struct search_answer *answer)
+yyjson_mut_val *hit_warnings_json(yyjson_mut_doc *doc, const struct search_answer *answer)
 {
-    json_t *array = json_array();
+    yyjson_mut_val *array = yyjson_mut_arr(doc);
     for (size_t i = 0; i < answer->warning_count; i++) {
-        json_t *o = json_object();
-        json_object_set_new(o, "reason", js(answer->warnings[i].reason));
-        json_object_set_new(o, "message", js(answer->warnings[i].message));
-        json_array_append_new(array, o);
+        yyjson_mut_val *o = yyjson_mut_obj(doc);
+        yyjson_mut_obj_add_val(doc, o, "reason", js(doc, answer->warnings[i].reason));
+        yyjson_mut_obj_add_val(doc, o, "message", js(doc, answer->warnings[i].message));
+        yyjson_mut_arr_append(array, o);
     }
     return array;
 }

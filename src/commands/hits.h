@@ -6,6 +6,7 @@
 
 #include "commands/app.h"
 #include "database/search.h"
+#include "yyjson.h"
 
 #define HIT_JSON_HELP                                                                              \
     "  {\"rank\": 1, \"media\": 12, \"bucket\": \"media\", \"key\": \"talk.mp3\", \"score\": "     \
@@ -33,8 +34,8 @@ int hits_find(struct app *app, const struct search_request *request, struct sear
  * note. */
 void hits_record(struct app *app, const struct model_calls *calls);
 
-json_t *hit_json(const struct search_hit *hit, size_t rank);
-json_t *hit_warnings_json(const struct search_answer *answer);
+yyjson_mut_val *hit_json(yyjson_mut_doc *doc, const struct search_hit *hit, size_t rank);
+yyjson_mut_val *hit_warnings_json(yyjson_mut_doc *doc, const struct search_answer *answer);
 void hit_warnings_print(struct app *app, const struct search_answer *answer);
 void hit_print(struct app *app, const struct search_hit *hit, size_t rank);
 

@@ -40,36 +40,42 @@ static const char *result_name(enum event_result result)
     return names[result];
 }
 
-static json_t *event_json(const struct media_event *e, const struct event_outcome *o)
+static yyjson_mut_val *event_json(yyjson_mut_doc *doc, const struct media_event *e,
+                                  const struct event_outcome *o)
 {
-    json_t *event = json_object();
-    json_object_set_new(event, "bucket", js(e->bucket));
-    json_object_set_new(event, "key", js(e->key));
-    json_object_set_new(event, "event", js(e->kind == EVENT_CREATED ? "created" : "removed"));
-    json_object_set_new(event, "result", js(result_name(o->result)));
-    json_object_set_new(event, "media", o->media_id ? json_integer(o->media_id) : json_null());
-    json_object_set_new(event, "job", o->job_id ? json_integer(o->job_id) : json_null());
-    json_object_set_new(event, "trace_id", js(e->trace_id));
+    yyjson_mut_val *event = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, event, "bucket", js(doc, e->bucket));
+    yyjson_mut_obj_add_val(doc, event, "key", js(doc, e->key));
+    yyjson_mut_obj_add_val(doc, event, "event",
+                           js(doc, e->kind == EVENT_CREATED ? "created" : "removed"));
+    yyjson_mut_obj_add_val(doc, event, "result", js(doc, result_name(o->result)));
+    yyjson_mut_obj_add_val(doc, event, "media",
+                           o->media_id ? yyjson_mut_sint(doc, o->media_id) : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, event, "job",
+                           o->job_id ? yyjson_mut_sint(doc, o->job_id) : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, event, "trace_id", js(doc, e->trace_id));
     return event;
 }
 
 static void print_as_json(struct app *app, const struct event_document *d,
                           const struct event_outcome *outcomes)
 {
-    json_t *o = json_object(), *events = json_array(), *problems = json_array();
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *o = yyjson_mut_obj(doc), *events = yyjson_mut_arr(doc),
+                   *problems = yyjson_mut_arr(doc);
     for (size_t i = 0; i < d->count; i++)
-        json_array_append_new(events, event_json(&d->events[i], &outcomes[i]));
+        yyjson_mut_arr_append(events, event_json(doc, &d->events[i], &outcomes[i]));
     for (size_t i = 0; i < d->problem_count; i++) {
-        json_t *problem = json_object();
-        json_object_set_new(problem, "record", json_integer((json_int_t)d->problems[i].record));
-        json_object_set_new(problem, "message", js(d->problems[i].reason));
-        json_array_append_new(problems, problem);
+        yyjson_mut_val *problem = yyjson_mut_obj(doc);
+        yyjson_mut_obj_add_val(doc, problem, "record", yyjson_mut_sint(doc, d->problems[i].record));
+        yyjson_mut_obj_add_val(doc, problem, "message", js(doc, d->problems[i].reason));
+        yyjson_mut_arr_append(problems, problem);
     }
-    json_object_set_new(o, "events", events);
-    json_object_set_new(o, "problems", problems);
-    json_object_set_new(o, "ignored", json_integer((json_int_t)d->ignored));
-    json_object_set_new(o, "tests", json_integer((json_int_t)d->tests));
-    print_json(&app->terminal, o);
+    yyjson_mut_obj_add_val(doc, o, "events", events);
+    yyjson_mut_obj_add_val(doc, o, "problems", problems);
+    yyjson_mut_obj_add_val(doc, o, "ignored", yyjson_mut_sint(doc, d->ignored));
+    yyjson_mut_obj_add_val(doc, o, "tests", yyjson_mut_sint(doc, d->tests));
+    print_json(&app->terminal, doc, o);
 }
 
 static void print_text(struct app *app, const struct event_document *d,

@@ -67,10 +67,12 @@ static int list_pages(struct app *app, int state, int64_t before, int64_t limit,
                                &rows, &count);
         for (size_t i = 0; !rc && i < count; i++) {
             before = rows[i].job_id;
-            if (app->json)
-                json_stream_row(stream, job_json(&rows[i]));
-            else
+            if (app->json) {
+                yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+                json_stream_row(stream, doc, job_json(doc, &rows[i]));
+            } else {
                 rc = add_row(app, table, &rows[i]);
+            }
         }
         arena_free(&page);
     }
@@ -157,11 +159,12 @@ static int show(struct app *app, int64_t id)
     if (rc)
         return rc;
     if (app->json) {
-        json_t *o = job_json(&job), *list_json = json_array();
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        yyjson_mut_val *o = job_json(doc, &job), *list_json = yyjson_mut_arr(doc);
         for (size_t i = 0; i < count; i++)
-            json_array_append_new(list_json, attempt_json(&attempts[i]));
-        json_object_set_new(o, "history", list_json);
-        print_json(&app->terminal, o);
+            yyjson_mut_arr_append(list_json, attempt_json(doc, &attempts[i]));
+        yyjson_mut_obj_add_val(doc, o, "history", list_json);
+        print_json(&app->terminal, doc, o);
         return OK;
     }
     printf("job %" PRId64 ": %s of %s (medium %" PRId64 ")\n", job.job_id,

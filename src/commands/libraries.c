@@ -1,11 +1,12 @@
 #include "commands/libraries.h"
 
 #include <curl/curl.h>
-#include <jansson.h>
 #include <openssl/crypto.h>
 #include <seccomp.h>
 #include <sqlite3.h>
 #include <stdio.h>
+
+#include "yyjson.h"
 
 size_t libraries_list(struct library out[LIBRARIES_CAP])
 {
@@ -20,8 +21,8 @@ size_t libraries_list(struct library out[LIBRARIES_CAP])
              curl->features & CURL_VERSION_HTTP2 ? "HTTP/2" : "no HTTP/2");
     out[n].name = "openssl";
     snprintf(out[n++].version, 64, "%s", OpenSSL_version(OPENSSL_VERSION_STRING));
-    out[n].name = "jansson";
-    snprintf(out[n++].version, 64, "%s", jansson_version_str());
+    out[n].name = "yyjson";
+    snprintf(out[n++].version, 64, "%s", YYJSON_VERSION_STRING);
     out[n].name = "libseccomp";
     snprintf(out[n++].version, 64, "%u.%u.%u", seccomp->major, seccomp->minor, seccomp->micro);
     return n;

@@ -50,10 +50,12 @@ static int show_row(struct listing *l, const struct media_row *m)
 {
     if (l->keys)
         printf("%s\n", text_clean(&l->app->arena, m->key));
-    else if (l->app->json)
-        json_stream_row(&l->stream, media_json(m));
-    else
+    else if (l->app->json) {
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        json_stream_row(&l->stream, doc, media_json(doc, m));
+    } else {
         return add_row(l->app, &l->table, m);
+    }
     return OK;
 }
 

@@ -65,21 +65,23 @@ static int64_t rows_of(const struct move_report *report)
 static void print_document(struct moving *m, const struct move_report *report, const char *engine,
                            const char *file, const char *place)
 {
-    json_t *tables = json_array(), *o = json_object();
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *tables = yyjson_mut_arr(doc), *o = yyjson_mut_obj(doc);
     for (size_t i = 0; i < report->count; i++) {
         char digest[DIGEST_TEXT];
         const struct move_count *t = &report->tables[i];
         digest_format(&t->digest, digest);
-        json_array_append_new(tables, json_pack("{s:s, s:I, s:s}", "table", t->table, "rows",
-                                                (json_int_t)t->rows, "digest", digest));
+        yyjson_mut_arr_append(tables, js_object(doc, "table", yyjson_mut_strcpy(doc, t->table),
+                                                "rows", yyjson_mut_sint(doc, t->rows), "digest",
+                                                yyjson_mut_strcpy(doc, digest), NULL));
     }
-    json_object_set_new(o, "engine", js(engine));
-    json_object_set_new(o, "database", js(place));
-    json_object_set_new(o, "file", js(file));
-    json_object_set_new(o, "rows", json_integer(rows_of(report)));
-    json_object_set_new(o, "resumed_rows", json_integer(report->resumed_rows));
-    json_object_set_new(o, "tables", tables);
-    print_json(&m->app->terminal, o);
+    yyjson_mut_obj_add_val(doc, o, "engine", js(doc, engine));
+    yyjson_mut_obj_add_val(doc, o, "database", js(doc, place));
+    yyjson_mut_obj_add_val(doc, o, "file", js(doc, file));
+    yyjson_mut_obj_add_val(doc, o, "rows", yyjson_mut_sint(doc, rows_of(report)));
+    yyjson_mut_obj_add_val(doc, o, "resumed_rows", yyjson_mut_sint(doc, report->resumed_rows));
+    yyjson_mut_obj_add_val(doc, o, "tables", tables);
+    print_json(&m->app->terminal, doc, o);
 }
 
 void moving_print(struct moving *m, const struct move_report *report, const char *what,

@@ -1,6 +1,7 @@
 #include "commands/output.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -251,55 +252,85 @@ char *human_count(int64_t count, char out[HUMAN_TEXT])
 
 /* ---- JSON ---- */
 
-json_t *js(const char *text)
+yyjson_mut_val *js(yyjson_mut_doc *doc, const char *text)
 {
     if (!text)
-        return json_null();
-    json_t *value = json_string(text);
-    if (value)
-        return value;
+        return yyjson_mut_null(doc);
+    if (!u8_check((const uint8_t *)text, strlen(text)))
+        return yyjson_mut_strcpy(doc, text);
     struct arena arena;
     arena_init(&arena, MIB(64));
-    value = json_string(text_clean_lines(&arena, text));
+    yyjson_mut_val *value = yyjson_mut_strcpy(doc, text_clean_lines(&arena, text));
     arena_free(&arena);
-    return value ? value : json_null();
+    return value;
 }
 
-json_t *js_time(int64_t unix_ms)
+yyjson_mut_val *js_time(yyjson_mut_doc *doc, int64_t unix_ms)
 {
     char text[CLOCK_TEXT];
-    return unix_ms == 0 ? json_null() : json_string(clock_format(unix_ms, text));
+    return unix_ms == 0 ? yyjson_mut_null(doc)
+                        : yyjson_mut_strcpy(doc, clock_format(unix_ms, text));
 }
 
-json_t *js_cost(int64_t nanousd, bool known)
+yyjson_mut_val *js_cost(yyjson_mut_doc *doc, int64_t nanousd, bool known)
 {
-    return known ? json_real((double)nanousd / 1e9) : json_null();
+    return known ? js_real(doc, (double)nanousd / 1e9) : yyjson_mut_null(doc);
 }
 
-json_t *js_position(int64_t ms)
+yyjson_mut_val *js_position(yyjson_mut_doc *doc, int64_t ms)
 {
-    return ms < 0 ? json_null() : json_integer(ms);
+    return ms < 0 ? yyjson_mut_null(doc) : yyjson_mut_sint(doc, ms);
 }
 
-json_t *js_strings(const char *const *texts, size_t count)
+yyjson_mut_val *js_real(yyjson_mut_doc *doc, double value)
 {
-    json_t *array = json_array();
+    char text[32];
+    snprintf(text, sizeof text, "%.12g", value);
+    return yyjson_mut_real(doc, strtod(text, NULL));
+}
+
+yyjson_mut_val *js_strings(yyjson_mut_doc *doc, const char *const *texts, size_t count)
+{
+    yyjson_mut_val *array = yyjson_mut_arr(doc);
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(array, js(texts[i]));
+        yyjson_mut_arr_append(array, js(doc, texts[i]));
     return array;
 }
 
-void print_json(const struct terminal *t, json_t *document)
+yyjson_mut_val *js_object(yyjson_mut_doc *doc, ...)
 {
-    size_t layout = t->out_tty ? JSON_INDENT(2) : JSON_COMPACT;
-    json_dumpf(document, stdout, layout | JSON_REAL_PRECISION(12));
-    putchar('\n');
-    json_decref(document);
+    yyjson_mut_val *object = yyjson_mut_obj(doc);
+    const char *key;
+    va_list pairs;
+    va_start(pairs, doc);
+    while ((key = va_arg(pairs, const char *)))
+        yyjson_mut_obj_add_val(doc, object, key, va_arg(pairs, yyjson_mut_val *));
+    va_end(pairs);
+    return object;
 }
 
-void print_json_line(json_t *object)
+static void write_value(const yyjson_mut_val *value, yyjson_write_flag flags)
 {
-    json_dumpf(object, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    yyjson_write_err e;
+    if (!yyjson_mut_val_write_fp(stdout, value, flags, NULL, &e))
+        fprintf(stderr, "aegis: cannot write JSON: %s\n", e.msg);
+}
+
+void print_json_value(const yyjson_mut_val *value)
+{
+    write_value(value, YYJSON_WRITE_NOFLAG);
+}
+
+void print_json(const struct terminal *t, yyjson_mut_doc *doc, yyjson_mut_val *root)
+{
+    write_value(root, t->out_tty ? YYJSON_WRITE_PRETTY_TWO_SPACES : YYJSON_WRITE_NOFLAG);
     putchar('\n');
-    json_decref(object);
+    yyjson_mut_doc_free(doc);
+}
+
+void print_json_line(yyjson_mut_doc *doc, yyjson_mut_val *object)
+{
+    print_json_value(object);
+    putchar('\n');
+    yyjson_mut_doc_free(doc);
 }

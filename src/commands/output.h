@@ -4,13 +4,13 @@
 #ifndef AEGIS_COMMANDS_OUTPUT_H
 #define AEGIS_COMMANDS_OUTPUT_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "shared/arena.h"
+#include "yyjson.h"
 
 struct terminal {
     bool out_tty, err_tty;
@@ -60,16 +60,25 @@ char *human_count(int64_t count, char out[HUMAN_TEXT]); /* "12,345" */
 
 /* ---- JSON ---- */
 
-/* A JSON string of any bytes (what is not UTF-8 becomes U+FFFD); null for NULL. New reference. */
-json_t *js(const char *text);
-json_t *js_time(int64_t unix_ms);             /* RFC 3339; null for 0 */
-json_t *js_cost(int64_t nanousd, bool known); /* US dollars; null if not known */
-json_t *js_position(int64_t ms);              /* milliseconds; null below 0 */
-json_t *js_strings(const char *const *texts, size_t count);
+/* Values of a document under construction; texts are copied. A value that there is no memory for is
+ * NULL, and so is what holds it. */
 
-/* Prints a document with a newline, indented on a terminal. Takes the reference. */
-void print_json(const struct terminal *t, json_t *document);
-/* One object on one line. Takes the reference. */
-void print_json_line(json_t *object);
+/* A JSON string of any bytes (what is not UTF-8 becomes U+FFFD); null for NULL. */
+yyjson_mut_val *js(yyjson_mut_doc *doc, const char *text);
+yyjson_mut_val *js_time(yyjson_mut_doc *doc, int64_t unix_ms); /* RFC 3339; null for 0 */
+/* US dollars; null if not known */
+yyjson_mut_val *js_cost(yyjson_mut_doc *doc, int64_t nanousd, bool known);
+yyjson_mut_val *js_position(yyjson_mut_doc *doc, int64_t ms); /* milliseconds; null below 0 */
+yyjson_mut_val *js_real(yyjson_mut_doc *doc, double value);   /* 12 digits of it */
+yyjson_mut_val *js_strings(yyjson_mut_doc *doc, const char *const *texts, size_t count);
+/* An object of keys (that outlive the document) and values: key, value, ..., NULL. */
+yyjson_mut_val *js_object(yyjson_mut_doc *doc, ...);
+
+/* Writes a value to standard output, compact. */
+void print_json_value(const yyjson_mut_val *value);
+/* Prints a document with a newline, indented on a terminal, and frees it. */
+void print_json(const struct terminal *t, yyjson_mut_doc *doc, yyjson_mut_val *root);
+/* One object on one line; frees the document. */
+void print_json_line(yyjson_mut_doc *doc, yyjson_mut_val *object);
 
 #endif

@@ -6,7 +6,8 @@
 #include "shared/clock.h"
 #include "shared/error.h"
 
-static int remove_one(struct app *app, const char *reference, json_t *removed)
+static int remove_one(struct app *app, const char *reference, yyjson_mut_doc *doc,
+                      yyjson_mut_val *removed)
 {
     struct media_row media;
     struct event_outcome outcome;
@@ -20,11 +21,11 @@ static int remove_one(struct app *app, const char *reference, json_t *removed)
     rc = ingest_remove(&ports, media.bucket, media.key, &outcome);
     if (rc)
         return error_prefix("while removing '%.200s'", media.key);
-    json_t *o = json_object();
-    json_object_set_new(o, "id", json_integer(media.media_id));
-    json_object_set_new(o, "bucket", js(media.bucket));
-    json_object_set_new(o, "key", js(media.key));
-    json_array_append_new(removed, o);
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, o, "id", yyjson_mut_sint(doc, media.media_id));
+    yyjson_mut_obj_add_val(doc, o, "bucket", js(doc, media.bucket));
+    yyjson_mut_obj_add_val(doc, o, "key", js(doc, media.key));
+    yyjson_mut_arr_append(removed, o);
     if (!app->json)
         printf("removed %" PRId64 "  %s/%s\n", media.media_id, media.bucket,
                text_clean(&app->arena, media.key));
@@ -44,19 +45,21 @@ static int open_all(struct app *app)
 static int run(struct app *app)
 {
     const struct arguments *a = app->arguments;
-    json_t *removed = json_array();
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *removed = yyjson_mut_arr(doc);
     size_t failed = 0;
     int status = open_all(app) ? app_fail(app) : STATUS_OK;
     for (size_t i = 0; i < a->operand_count && !(status && failed == 0); i++)
-        if (remove_one(app, a->operands[i], removed)) {
+        if (remove_one(app, a->operands[i], doc, removed)) {
             status = app_fail(app);
             failed++;
         }
-    if (failed > 0 && json_array_size(removed) > 0)
+    if (failed > 0 && yyjson_mut_arr_size(removed) > 0)
         status = STATUS_SOME_FAILED;
     if (app->json)
-        print_json(&app->terminal, json_pack("{s:O}", "removed", removed));
-    json_decref(removed);
+        print_json(&app->terminal, doc, js_object(doc, "removed", removed, NULL));
+    else
+        yyjson_mut_doc_free(doc);
     return status;
 }
 

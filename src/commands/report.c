@@ -68,10 +68,12 @@ static void show_done(struct report *r, int64_t media_id)
     int rc = db->ops->media_get(db->ctx, media_id, &arena, &m);
     if (!rc) {
         note_provider(r, &m);
-        if (r->app->json)
-            json_stream_row(&r->stream, media_json(&m));
-        else
+        if (r->app->json) {
+            yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+            json_stream_row(&r->stream, doc, media_json(doc, &m));
+        } else {
             print_head(r, &arena, &m);
+        }
         if (!r->app->json && !r->brief)
             print_abstract(r, &arena, &m);
     }
@@ -86,8 +88,10 @@ static void show_failed(struct report *r, const struct tracked *item)
     const struct database *db = &r->app->database;
     arena_init(&arena, MIB(16));
     if (r->app->json) {
-        if (!db->ops->media_get(db->ctx, item->media_id, &arena, &m))
-            json_stream_row(&r->stream, media_json(&m));
+        if (!db->ops->media_get(db->ctx, item->media_id, &arena, &m)) {
+            yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+            json_stream_row(&r->stream, doc, media_json(doc, &m));
+        }
     } else {
         printf("%s✗%s %" PRId64 "  %s%s%s\n", style_text(t->out_color, STYLE_RED),
                style_text(t->out_color, STYLE_NONE), item->media_id,
@@ -121,22 +125,19 @@ void report_ended(void *report, const struct tracked *item)
     fflush(stdout);
 }
 
-void report_end(struct report *r, json_t *rest)
+void report_end(struct report *r, yyjson_mut_val *rest)
 {
-    if (!r->app->json) {
-        json_decref(rest);
+    if (!r->app->json)
         return;
-    }
     printf("%s]", r->stream.count ? "\n" : "");
-    const char *name;
-    json_t *value;
-    json_object_foreach(rest, name, value)
+    size_t i, max;
+    yyjson_mut_val *name, *value;
+    yyjson_mut_obj_foreach(rest, i, max, name, value)
     {
-        printf(",\n\"%s\":", name);
-        json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+        printf(",\n\"%s\":", yyjson_mut_get_str(name));
+        print_json_value(value);
     }
     printf("}\n");
-    json_decref(rest);
 }
 
 void report_totals(const struct report *r, size_t waiting, int64_t started_ms)

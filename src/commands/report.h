@@ -7,6 +7,7 @@
 
 #include "commands/follow.h"
 #include "commands/views.h"
+#include "yyjson.h"
 
 enum { REPORT_BLOCKS = 20 }; /* with more media than that each gets one line */
 
@@ -24,8 +25,8 @@ void report_begin(struct report *r, struct app *app);
 /* For wait.ended. */
 void report_ended(void *report, const struct tracked *item);
 
-/* Closes the list: in JSON with `rest` as further members (takes the reference, may be NULL). */
-void report_end(struct report *r, json_t *rest);
+/* Closes the list: in JSON with `rest` as further members (may be NULL). */
+void report_end(struct report *r, yyjson_mut_val *rest);
 
 /* "3 media, 1 failed": the closing line, on standard error. */
 void report_totals(const struct report *r, size_t waiting, int64_t started_ms);

@@ -121,7 +121,7 @@ static int run_embed_model(struct app *app)
 }
 
 /* With --all the embeddings become those of the settings too; of some media they cannot. */
-static int follow_settings(struct app *app, json_t *report)
+static int follow_settings(struct app *app, yyjson_mut_doc *doc, yyjson_mut_val *report)
 {
     struct embedder embedder;
     struct fill_state state;
@@ -132,7 +132,7 @@ static int follow_settings(struct app *app, json_t *report)
         return rc == ERR_NOT_FOUND ? OK : rc;
     rc = embed_model_change(app, &embedder, &state);
     if (!rc && app->json)
-        json_object_set_new(report, "embeddings", embed_model_json(&embedder, &state));
+        yyjson_mut_obj_add_val(doc, report, "embeddings", embed_model_json(doc, &embedder, &state));
     else if (!rc)
         embed_model_print(app, &embedder, &state);
     return rc;
@@ -152,18 +152,23 @@ static int finish(struct app *app, struct reprocess *r)
 {
     note_difference(app, r);
     if (r->work.detach) {
-        if (app->json)
-            print_json(&app->terminal, json_pack("{s:I}", "queued", (json_int_t)r->queued));
-        else
+        if (app->json) {
+            yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+            print_json(&app->terminal, doc,
+                       js_object(doc, "queued", yyjson_mut_sint(doc, r->queued), NULL));
+        } else {
             printf("%zu queued\n", r->queued);
+        }
         return STATUS_OK;
     }
-    json_t *rest = json_pack("{s:I}", "queued", (json_int_t)r->queued);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *rest = js_object(doc, "queued", yyjson_mut_sint(doc, r->queued), NULL);
     int rc = work_wait(&r->work);
     if (!rc)
-        rc = follow_settings(app, rest);
+        rc = follow_settings(app, doc, rest);
     struct error e = *error_last();
     report_end(&r->work.report, rest);
+    yyjson_mut_doc_free(doc);
     if (rc)
         error_restore(&e);
     return work_status(&r->work, rc);

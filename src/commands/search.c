@@ -29,13 +29,14 @@ static unsigned arms(const struct app *app)
 
 static void print_as_json(struct app *app, const char *query, const struct search_answer *answer)
 {
-    json_t *o = json_object(), *hits = json_array();
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *o = yyjson_mut_obj(doc), *hits = yyjson_mut_arr(doc);
     for (size_t i = 0; i < answer->count; i++)
-        json_array_append_new(hits, hit_json(&answer->hits[i], i + 1));
-    json_object_set_new(o, "query", js(query));
-    json_object_set_new(o, "hits", hits);
-    json_object_set_new(o, "warnings", hit_warnings_json(answer));
-    print_json(&app->terminal, o);
+        yyjson_mut_arr_append(hits, hit_json(doc, &answer->hits[i], i + 1));
+    yyjson_mut_obj_add_val(doc, o, "query", js(doc, query));
+    yyjson_mut_obj_add_val(doc, o, "hits", hits);
+    yyjson_mut_obj_add_val(doc, o, "warnings", hit_warnings_json(doc, answer));
+    print_json(&app->terminal, doc, o);
 }
 
 static void print_text(struct app *app, const struct search_answer *answer)

@@ -36,12 +36,14 @@ static int load(struct app *app, const char *reference, struct shown *s)
 
 static void print_as_json(struct app *app, const struct shown *s)
 {
-    json_t *o = media_json(&s->media), *attempts = json_array();
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *o = media_json(doc, &s->media), *attempts = yyjson_mut_arr(doc);
     for (size_t i = 0; i < s->attempt_count; i++)
-        json_array_append_new(attempts, attempt_json(&s->attempts[i]));
-    json_object_set_new(o, "attempts", attempts);
-    json_object_set_new(o, "summary", s->has_summary ? summary_json(&s->summary) : json_null());
-    print_json(&app->terminal, o);
+        yyjson_mut_arr_append(attempts, attempt_json(doc, &s->attempts[i]));
+    yyjson_mut_obj_add_val(doc, o, "attempts", attempts);
+    yyjson_mut_obj_add_val(doc, o, "summary",
+                           s->has_summary ? summary_json(doc, &s->summary) : yyjson_mut_null(doc));
+    print_json(&app->terminal, doc, o);
 }
 
 static void field(const char *name, const char *value)
@@ -62,18 +64,18 @@ static void print_time(const char *name, int64_t ms)
 
 static void print_made_by(struct app *app, const char *stages_json)
 {
-    json_t *stages = stages_json ? json_loads(stages_json, 0, NULL) : NULL;
-    const char *stage;
-    json_t *made;
-    json_object_foreach(stages, stage, made)
+    yyjson_doc *stages = stages_json ? yyjson_read(stages_json, strlen(stages_json), 0) : NULL;
+    size_t i, max;
+    yyjson_val *stage, *made;
+    yyjson_obj_foreach(yyjson_doc_get_root(stages), i, max, stage, made)
     {
-        const char *provider = json_string_value(json_object_get(made, "provider"));
-        const char *model = json_string_value(json_object_get(made, "model"));
+        const char *provider = yyjson_get_str(yyjson_obj_get(made, "provider"));
+        const char *model = yyjson_get_str(yyjson_obj_get(made, "model"));
         if (provider && model)
-            printf("  %-11s %s, %s\n", text_clean(&app->arena, stage),
+            printf("  %-11s %s, %s\n", text_clean(&app->arena, yyjson_get_str(stage)),
                    text_clean(&app->arena, provider), text_clean(&app->arena, model));
     }
-    json_decref(stages);
+    yyjson_doc_free(stages);
 }
 
 static void print_content(struct app *app, const struct media_row *m)

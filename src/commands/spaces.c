@@ -30,13 +30,16 @@ static int64_t lacks(const struct listed *all, const struct space_use *use)
 
 /* ---- list ---- */
 
-static json_t *space_json(const struct listed *all, const struct space_use *use)
+static yyjson_mut_val *space_json(yyjson_mut_doc *doc, const struct listed *all,
+                                  const struct space_use *use)
 {
-    return json_pack("{s:I, s:o, s:o, s:i, s:I, s:I, s:b, s:b}", "space", (json_int_t)use->space.id,
-                     "provider", js(use->space.provider), "model", js(use->space.model),
-                     "dimensions", use->space.dimension, "passages", (json_int_t)use->chunks,
-                     "missing", (json_int_t)lacks(all, use), "serves", (int)use->serves, "dropping",
-                     (int)use->dropping);
+    return js_object(doc, "space", yyjson_mut_sint(doc, use->space.id), "provider",
+                     js(doc, use->space.provider), "model", js(doc, use->space.model), "dimensions",
+                     yyjson_mut_sint(doc, use->space.dimension), "passages",
+                     yyjson_mut_sint(doc, use->chunks), "missing",
+                     yyjson_mut_sint(doc, lacks(all, use)), "serves",
+                     yyjson_mut_bool(doc, (int)use->serves), "dropping",
+                     yyjson_mut_bool(doc, (int)use->dropping), NULL);
 }
 
 static const char *state_text(struct app *app, const struct listed *all,
@@ -88,11 +91,12 @@ static int list(struct app *app)
         return rc;
     if (!app->json)
         return print_list(app, &all);
-    json_t *o = json_object(), *spaces = json_array();
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *o = yyjson_mut_obj(doc), *spaces = yyjson_mut_arr(doc);
     for (size_t i = 0; i < all.count; i++)
-        json_array_append_new(spaces, space_json(&all, &all.uses[i]));
-    json_object_set_new(o, "spaces", spaces);
-    print_json(&app->terminal, o);
+        yyjson_mut_arr_append(spaces, space_json(doc, &all, &all.uses[i]));
+    yyjson_mut_obj_add_val(doc, o, "spaces", spaces);
+    print_json(&app->terminal, doc, o);
     return OK;
 }
 
@@ -143,12 +147,15 @@ static int drop(struct app *app, const char *text)
         rc = drop_claimed(app, &use);
     if (rc)
         return rc;
-    if (app->json)
-        print_json(&app->terminal, json_pack("{s:I, s:I}", "dropped", (json_int_t)use.space.id,
-                                             "passages", (json_int_t)use.chunks));
-    else
+    if (app->json) {
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        print_json(&app->terminal, doc,
+                   js_object(doc, "dropped", yyjson_mut_sint(doc, use.space.id), "passages",
+                             yyjson_mut_sint(doc, use.chunks), NULL));
+    } else {
         printf("%s %s dropped: the embeddings of %s passages\n", use.space.provider,
                text_clean(&app->arena, use.space.model), human_count(use.chunks, n));
+    }
     return OK;
 }
 

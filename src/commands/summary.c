@@ -27,12 +27,13 @@ static int run(struct app *app)
     if (rc)
         return app_fail(app);
     if (app->json) {
-        json_t *o = summary_json(&summary);
-        json_object_set_new(o, "media", json_integer(media.media_id));
-        json_object_set_new(o, "key", js(media.key));
-        json_object_set_new(o, "draft", json_boolean(media.draft));
-        json_object_set_new(o, "incomplete", json_boolean(media.missing_ms != 0));
-        print_json(&app->terminal, o);
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        yyjson_mut_val *o = summary_json(doc, &summary);
+        yyjson_mut_obj_add_val(doc, o, "media", yyjson_mut_sint(doc, media.media_id));
+        yyjson_mut_obj_add_val(doc, o, "key", js(doc, media.key));
+        yyjson_mut_obj_add_val(doc, o, "draft", yyjson_mut_bool(doc, media.draft));
+        yyjson_mut_obj_add_val(doc, o, "incomplete", yyjson_mut_bool(doc, media.missing_ms != 0));
+        print_json(&app->terminal, doc, o);
         return STATUS_OK;
     }
     bool color = app->terminal.out_color;

@@ -19,26 +19,28 @@ static const struct option_spec options[] = {
 
 static int print_json_segment(void *ctx, const struct segment_row *s)
 {
-    json_t *o = json_object();
-    json_object_set_new(o, "start_ms", json_integer(s->start_ms));
-    json_object_set_new(o, "end_ms", json_integer(s->end_ms));
-    json_object_set_new(o, "speaker", *s->speaker ? js(s->speaker) : json_null());
-    json_object_set_new(o, "text", js(s->text));
-    json_stream_row(ctx, o);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, o, "start_ms", yyjson_mut_sint(doc, s->start_ms));
+    yyjson_mut_obj_add_val(doc, o, "end_ms", yyjson_mut_sint(doc, s->end_ms));
+    yyjson_mut_obj_add_val(doc, o, "speaker",
+                           *s->speaker ? js(doc, s->speaker) : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, o, "text", js(doc, s->text));
+    json_stream_row(ctx, doc, o);
     return OK;
 }
 
 static int print_as_json(struct app *app, const struct media_row *m)
 {
     struct json_stream stream = {0};
-    json_t *key = js(m->key);
-    char *quoted = json_dumps(key, JSON_ENCODE_ANY);
-    printf("{\"media\":%" PRId64 ",\"key\":%s,\"language\":\"%s\",\"draft\":%s,"
-           "\"incomplete\":%s,\"duration_ms\":%" PRId64 ",\"segments\":[",
-           m->media_id, quoted ? quoted : "null", m->language, m->draft ? "true" : "false",
-           m->missing_ms != 0 ? "true" : "false", m->duration_ms);
-    free(quoted);
-    json_decref(key);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    printf("{\"media\":%" PRId64 ",\"key\":", m->media_id);
+    print_json_value(js(doc, m->key));
+    printf(",\"language\":\"%s\",\"draft\":%s,\"incomplete\":%s,\"duration_ms\":%" PRId64
+           ",\"segments\":[",
+           m->language, m->draft ? "true" : "false", m->missing_ms != 0 ? "true" : "false",
+           m->duration_ms);
+    yyjson_mut_doc_free(doc);
     int rc = app->database.ops->segments_each(app->database.ctx, m->media_id, print_json_segment,
                                               &stream);
     json_stream_end(&stream);

@@ -45,29 +45,29 @@ static int parse_groups(const char *text, unsigned *out)
     return OK;
 }
 
-static json_t *row_json(const struct usage_row *u, unsigned by)
+static yyjson_mut_val *row_json(yyjson_mut_doc *doc, const struct usage_row *u, unsigned by)
 {
-    json_t *o = json_object();
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
     if (by & USAGE_BY_DAY)
-        json_object_set_new(o, "day", js(u->day));
+        yyjson_mut_obj_add_val(doc, o, "day", js(doc, u->day));
     if (by & USAGE_BY_COLLECTION)
-        json_object_set_new(o, "collection", js(u->collection));
+        yyjson_mut_obj_add_val(doc, o, "collection", js(doc, u->collection));
     if (by & USAGE_BY_MEDIA) {
-        json_object_set_new(o, "media", json_integer(u->media_id));
-        json_object_set_new(o, "key", js(u->key));
+        yyjson_mut_obj_add_val(doc, o, "media", yyjson_mut_sint(doc, u->media_id));
+        yyjson_mut_obj_add_val(doc, o, "key", js(doc, u->key));
     }
     if (by & USAGE_BY_MODEL) {
-        json_object_set_new(o, "provider", js(u->provider));
-        json_object_set_new(o, "model", js(u->model));
-        json_object_set_new(o, "operation", js(u->operation));
+        yyjson_mut_obj_add_val(doc, o, "provider", js(doc, u->provider));
+        yyjson_mut_obj_add_val(doc, o, "model", js(doc, u->model));
+        yyjson_mut_obj_add_val(doc, o, "operation", js(doc, u->operation));
     }
-    json_object_set_new(o, "calls", json_integer(u->calls));
-    json_object_set_new(o, "input_tokens", json_integer(u->input_tokens));
-    json_object_set_new(o, "cached_tokens", json_integer(u->cached_tokens));
-    json_object_set_new(o, "output_tokens", json_integer(u->output_tokens));
-    json_object_set_new(o, "audio_ms", json_integer(u->audio_ms));
-    json_object_set_new(o, "cost_usd", json_real((double)u->cost_nanousd / 1e9));
-    json_object_set_new(o, "unpriced_calls", json_integer(u->unpriced_calls));
+    yyjson_mut_obj_add_val(doc, o, "calls", yyjson_mut_sint(doc, u->calls));
+    yyjson_mut_obj_add_val(doc, o, "input_tokens", yyjson_mut_sint(doc, u->input_tokens));
+    yyjson_mut_obj_add_val(doc, o, "cached_tokens", yyjson_mut_sint(doc, u->cached_tokens));
+    yyjson_mut_obj_add_val(doc, o, "output_tokens", yyjson_mut_sint(doc, u->output_tokens));
+    yyjson_mut_obj_add_val(doc, o, "audio_ms", yyjson_mut_sint(doc, u->audio_ms));
+    yyjson_mut_obj_add_val(doc, o, "cost_usd", js_real(doc, (double)u->cost_nanousd / 1e9));
+    yyjson_mut_obj_add_val(doc, o, "unpriced_calls", yyjson_mut_sint(doc, u->unpriced_calls));
     return o;
 }
 
@@ -187,8 +187,10 @@ static int run(struct app *app)
         return print_table(app, rows, count, by) ? app_fail(app) : STATUS_OK;
     struct json_stream stream;
     json_stream_begin(&stream, "usage");
-    for (size_t i = 0; i < count; i++)
-        json_stream_row(&stream, row_json(&rows[i], by));
+    for (size_t i = 0; i < count; i++) {
+        yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+        json_stream_row(&stream, doc, row_json(doc, &rows[i], by));
+    }
     json_stream_end(&stream);
     return STATUS_OK;
 }

@@ -14,12 +14,13 @@ static int run(struct app *app)
             printf("  %-14s %s\n", libraries[i].name, libraries[i].version);
         return STATUS_OK;
     }
-    json_t *o = json_object(), *list = json_object();
-    json_object_set_new(o, "version", js(AEGIS_VERSION));
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *o = yyjson_mut_obj(doc), *list = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, o, "version", js(doc, AEGIS_VERSION));
     for (size_t i = 0; i < count; i++)
-        json_object_set_new(list, libraries[i].name, js(libraries[i].version));
-    json_object_set_new(o, "libraries", list);
-    print_json(&app->terminal, o);
+        yyjson_mut_obj_add_val(doc, list, libraries[i].name, js(doc, libraries[i].version));
+    yyjson_mut_obj_add_val(doc, o, "libraries", list);
+    print_json(&app->terminal, doc, o);
     return STATUS_OK;
 }
 

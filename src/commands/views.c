@@ -9,117 +9,123 @@
 
 /* ---- JSON ---- */
 
-static json_t *or_null(const char *text)
+static yyjson_mut_val *or_null(yyjson_mut_doc *doc, const char *text)
 {
-    return text && *text ? js(text) : json_null();
+    return text && *text ? js(doc, text) : yyjson_mut_null(doc);
 }
 
-static json_t *embedded(const char *text)
+static yyjson_mut_val *embedded(yyjson_mut_doc *doc, const char *text)
 {
-    json_t *value;
-    if (!text || !*text || json_parse(text, strlen(text), "a stored document", &value))
-        return json_null();
+    yyjson_doc *stored;
+    if (!text || !*text || json_parse(text, strlen(text), "a stored document", &stored))
+        return yyjson_mut_null(doc);
+    yyjson_mut_val *value = yyjson_val_mut_copy(doc, yyjson_doc_get_root(stored));
+    yyjson_doc_free(stored);
     return value;
 }
 
-static void put_result(json_t *o, const struct media_row *m)
+static void put_result(yyjson_mut_val *o, const struct media_row *m)
 {
     bool published = m->result_id != 0;
     bool timed = published && m->duration_ms >= 0;
-    json_object_set_new(o, "kind", or_null(m->kind));
-    json_object_set_new(o, "format", or_null(m->format));
-    json_object_set_new(o, "language", or_null(m->language));
-    json_object_set_new(o, "title", or_null(m->title));
-    json_object_set_new(o, "outcome",
-                        published ? js(result_outcome_name(m->outcome)) : json_null());
-    json_object_set_new(o, "draft", json_boolean(m->draft));
-    json_object_set_new(o, "incomplete", json_boolean(m->missing_ms != 0));
-    json_object_set_new(o, "missing_ms",
-                        published && m->missing_ms >= 0 ? json_integer(m->missing_ms)
-                                                        : json_null());
-    json_object_set_new(o, "size", js_position(m->size));
-    json_object_set_new(o, "duration_ms", timed ? json_integer(m->duration_ms) : json_null());
-    json_object_set_new(o, "text_bytes", json_integer(m->text_bytes));
-    json_object_set_new(o, "chunks", json_integer(m->chunk_count));
-    json_object_set_new(o, "segments", json_integer(m->segment_count));
-    json_object_set_new(o, "summary_coverage",
-                        json_real((double)m->summary_coverage_permille / 1000));
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_obj_add_val(doc, o, "kind", or_null(doc, m->kind));
+    yyjson_mut_obj_add_val(doc, o, "format", or_null(doc, m->format));
+    yyjson_mut_obj_add_val(doc, o, "language", or_null(doc, m->language));
+    yyjson_mut_obj_add_val(doc, o, "title", or_null(doc, m->title));
+    yyjson_mut_obj_add_val(doc, o, "outcome",
+                           published ? js(doc, result_outcome_name(m->outcome))
+                                     : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, o, "draft", yyjson_mut_bool(doc, m->draft));
+    yyjson_mut_obj_add_val(doc, o, "incomplete", yyjson_mut_bool(doc, m->missing_ms != 0));
+    yyjson_mut_obj_add_val(doc, o, "missing_ms",
+                           published && m->missing_ms >= 0 ? yyjson_mut_sint(doc, m->missing_ms)
+                                                           : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, o, "size", js_position(doc, m->size));
+    yyjson_mut_obj_add_val(doc, o, "duration_ms",
+                           timed ? yyjson_mut_sint(doc, m->duration_ms) : yyjson_mut_null(doc));
+    yyjson_mut_obj_add_val(doc, o, "text_bytes", yyjson_mut_sint(doc, m->text_bytes));
+    yyjson_mut_obj_add_val(doc, o, "chunks", yyjson_mut_sint(doc, m->chunk_count));
+    yyjson_mut_obj_add_val(doc, o, "segments", yyjson_mut_sint(doc, m->segment_count));
+    yyjson_mut_obj_add_val(doc, o, "summary_coverage",
+                           js_real(doc, (double)m->summary_coverage_permille / 1000));
 }
 
-json_t *media_json(const struct media_row *m)
+yyjson_mut_val *media_json(yyjson_mut_doc *doc, const struct media_row *m)
 {
-    json_t *o = json_object();
-    json_object_set_new(o, "id", json_integer(m->media_id));
-    json_object_set_new(o, "bucket", js(m->bucket));
-    json_object_set_new(o, "key", js(m->key));
-    json_object_set_new(o, "collection", js(m->collection));
-    json_object_set_new(o, "state", js(job_state_name(m->state)));
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, o, "id", yyjson_mut_sint(doc, m->media_id));
+    yyjson_mut_obj_add_val(doc, o, "bucket", js(doc, m->bucket));
+    yyjson_mut_obj_add_val(doc, o, "key", js(doc, m->key));
+    yyjson_mut_obj_add_val(doc, o, "collection", js(doc, m->collection));
+    yyjson_mut_obj_add_val(doc, o, "state", js(doc, job_state_name(m->state)));
     put_result(o, m);
-    json_object_set_new(o, "uploaded", js_time(m->uploaded_ms));
-    json_object_set_new(o, "published", js_time(m->published_ms));
-    json_object_set_new(o, "job", json_integer(m->job_id));
-    json_object_set_new(o, "reason", or_null(m->reason));
-    json_object_set_new(o, "message", or_null(m->message));
-    json_object_set_new(o, "cost_usd", js_cost(m->cost_nanousd, m->cost_known));
-    json_object_set_new(o, "made_by", embedded(m->stages_json));
+    yyjson_mut_obj_add_val(doc, o, "uploaded", js_time(doc, m->uploaded_ms));
+    yyjson_mut_obj_add_val(doc, o, "published", js_time(doc, m->published_ms));
+    yyjson_mut_obj_add_val(doc, o, "job", yyjson_mut_sint(doc, m->job_id));
+    yyjson_mut_obj_add_val(doc, o, "reason", or_null(doc, m->reason));
+    yyjson_mut_obj_add_val(doc, o, "message", or_null(doc, m->message));
+    yyjson_mut_obj_add_val(doc, o, "cost_usd", js_cost(doc, m->cost_nanousd, m->cost_known));
+    yyjson_mut_obj_add_val(doc, o, "made_by", embedded(doc, m->stages_json));
     return o;
 }
 
-json_t *job_json(const struct job_row *j)
+yyjson_mut_val *job_json(yyjson_mut_doc *doc, const struct job_row *j)
 {
-    json_t *o = json_object();
-    json_object_set_new(o, "id", json_integer(j->job_id));
-    json_object_set_new(o, "media", json_integer(j->media_id));
-    json_object_set_new(o, "bucket", js(j->bucket));
-    json_object_set_new(o, "key", js(j->key));
-    json_object_set_new(o, "collection", js(j->collection));
-    json_object_set_new(o, "state", js(job_state_name(j->state)));
-    json_object_set_new(o, "attempts", json_integer(j->attempts));
-    json_object_set_new(o, "stage", or_null(j->stage));
-    json_object_set_new(o, "reason", or_null(j->reason));
-    json_object_set_new(o, "message", or_null(j->message));
-    json_object_set_new(o, "queued", js_time(j->queued_ms));
-    json_object_set_new(o, "started", js_time(j->started_ms));
-    json_object_set_new(o, "finished", js_time(j->finished_ms));
-    json_object_set_new(o, "due", js_time(j->due_ms));
-    json_object_set_new(o, "worker", or_null(j->worker));
-    json_object_set_new(o, "trace_id", or_null(j->trace_id));
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, o, "id", yyjson_mut_sint(doc, j->job_id));
+    yyjson_mut_obj_add_val(doc, o, "media", yyjson_mut_sint(doc, j->media_id));
+    yyjson_mut_obj_add_val(doc, o, "bucket", js(doc, j->bucket));
+    yyjson_mut_obj_add_val(doc, o, "key", js(doc, j->key));
+    yyjson_mut_obj_add_val(doc, o, "collection", js(doc, j->collection));
+    yyjson_mut_obj_add_val(doc, o, "state", js(doc, job_state_name(j->state)));
+    yyjson_mut_obj_add_val(doc, o, "attempts", yyjson_mut_sint(doc, j->attempts));
+    yyjson_mut_obj_add_val(doc, o, "stage", or_null(doc, j->stage));
+    yyjson_mut_obj_add_val(doc, o, "reason", or_null(doc, j->reason));
+    yyjson_mut_obj_add_val(doc, o, "message", or_null(doc, j->message));
+    yyjson_mut_obj_add_val(doc, o, "queued", js_time(doc, j->queued_ms));
+    yyjson_mut_obj_add_val(doc, o, "started", js_time(doc, j->started_ms));
+    yyjson_mut_obj_add_val(doc, o, "finished", js_time(doc, j->finished_ms));
+    yyjson_mut_obj_add_val(doc, o, "due", js_time(doc, j->due_ms));
+    yyjson_mut_obj_add_val(doc, o, "worker", or_null(doc, j->worker));
+    yyjson_mut_obj_add_val(doc, o, "trace_id", or_null(doc, j->trace_id));
     return o;
 }
 
-json_t *attempt_json(const struct attempt_row *a)
+yyjson_mut_val *attempt_json(yyjson_mut_doc *doc, const struct attempt_row *a)
 {
-    json_t *o = json_object();
-    json_object_set_new(o, "attempt", json_integer(a->attempt));
-    json_object_set_new(o, "outcome", js(a->outcome));
-    json_object_set_new(o, "started", js_time(a->started_ms));
-    json_object_set_new(o, "ended", js_time(a->ended_ms));
-    json_object_set_new(o, "worker", or_null(a->worker));
-    json_object_set_new(o, "stage", or_null(a->stage));
-    json_object_set_new(o, "reason", or_null(a->reason));
-    json_object_set_new(o, "message", or_null(a->message));
-    json_object_set_new(o, "stage_ms", embedded(a->stage_times_json));
+    yyjson_mut_val *o = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_val(doc, o, "attempt", yyjson_mut_sint(doc, a->attempt));
+    yyjson_mut_obj_add_val(doc, o, "outcome", js(doc, a->outcome));
+    yyjson_mut_obj_add_val(doc, o, "started", js_time(doc, a->started_ms));
+    yyjson_mut_obj_add_val(doc, o, "ended", js_time(doc, a->ended_ms));
+    yyjson_mut_obj_add_val(doc, o, "worker", or_null(doc, a->worker));
+    yyjson_mut_obj_add_val(doc, o, "stage", or_null(doc, a->stage));
+    yyjson_mut_obj_add_val(doc, o, "reason", or_null(doc, a->reason));
+    yyjson_mut_obj_add_val(doc, o, "message", or_null(doc, a->message));
+    yyjson_mut_obj_add_val(doc, o, "stage_ms", embedded(doc, a->stage_times_json));
     return o;
 }
 
-json_t *summary_json(const struct summary *s)
+yyjson_mut_val *summary_json(yyjson_mut_doc *doc, const struct summary *s)
 {
-    json_t *o = json_object(), *actions = json_array();
-    json_object_set_new(o, "title", or_null(s->title));
-    json_object_set_new(o, "abstract", or_null(s->abstract));
-    json_object_set_new(o, "language", or_null(s->language));
-    json_object_set_new(o, "key_points",
-                        js_strings((const char *const *)s->key_points, s->key_point_count));
-    json_object_set_new(o, "topics", js_strings((const char *const *)s->topics, s->topic_count));
-    json_object_set_new(o, "entities",
-                        js_strings((const char *const *)s->entities, s->entity_count));
+    yyjson_mut_val *o = yyjson_mut_obj(doc), *actions = yyjson_mut_arr(doc);
+    yyjson_mut_obj_add_val(doc, o, "title", or_null(doc, s->title));
+    yyjson_mut_obj_add_val(doc, o, "abstract", or_null(doc, s->abstract));
+    yyjson_mut_obj_add_val(doc, o, "language", or_null(doc, s->language));
+    yyjson_mut_obj_add_val(doc, o, "key_points",
+                           js_strings(doc, (const char *const *)s->key_points, s->key_point_count));
+    yyjson_mut_obj_add_val(doc, o, "topics",
+                           js_strings(doc, (const char *const *)s->topics, s->topic_count));
+    yyjson_mut_obj_add_val(doc, o, "entities",
+                           js_strings(doc, (const char *const *)s->entities, s->entity_count));
     for (size_t i = 0; i < s->action_item_count; i++) {
-        json_t *item = json_object();
-        json_object_set_new(item, "text", js(s->action_items[i].text));
-        json_object_set_new(item, "owner", or_null(s->action_items[i].owner));
-        json_array_append_new(actions, item);
+        yyjson_mut_val *item = yyjson_mut_obj(doc);
+        yyjson_mut_obj_add_val(doc, item, "text", js(doc, s->action_items[i].text));
+        yyjson_mut_obj_add_val(doc, item, "owner", or_null(doc, s->action_items[i].owner));
+        yyjson_mut_arr_append(actions, item);
     }
-    json_object_set_new(o, "action_items", actions);
+    yyjson_mut_obj_add_val(doc, o, "action_items", actions);
     return o;
 }
 
@@ -129,11 +135,11 @@ void json_stream_begin(struct json_stream *s, const char *name)
     printf("{\"%s\":[", name);
 }
 
-void json_stream_row(struct json_stream *s, json_t *row)
+void json_stream_row(struct json_stream *s, yyjson_mut_doc *doc, yyjson_mut_val *row)
 {
     fputs(s->count++ ? ",\n" : "\n", stdout);
-    json_dumpf(row, stdout, JSON_COMPACT | JSON_REAL_PRECISION(12));
-    json_decref(row);
+    print_json_value(row);
+    yyjson_mut_doc_free(doc);
 }
 
 void json_stream_end(struct json_stream *s)

@@ -5,11 +5,12 @@
 #define AEGIS_COMMANDS_VIEWS_H
 
 #include "commands/app.h"
+#include "yyjson.h"
 
-json_t *media_json(const struct media_row *media);
-json_t *job_json(const struct job_row *job);
-json_t *attempt_json(const struct attempt_row *attempt);
-json_t *summary_json(const struct summary *summary);
+yyjson_mut_val *media_json(yyjson_mut_doc *doc, const struct media_row *media);
+yyjson_mut_val *job_json(yyjson_mut_doc *doc, const struct job_row *job);
+yyjson_mut_val *attempt_json(yyjson_mut_doc *doc, const struct attempt_row *attempt);
+yyjson_mut_val *summary_json(yyjson_mut_doc *doc, const struct summary *summary);
 
 /* The document shapes of the above, for --help and docs/cli.md. */
 #define MEDIA_JSON_HELP                                                                            \
@@ -60,7 +61,8 @@ struct json_stream {
     size_t count;
 };
 void json_stream_begin(struct json_stream *s, const char *name);
-void json_stream_row(struct json_stream *s, json_t *row); /* takes the reference */
+/* Frees the document. */
+void json_stream_row(struct json_stream *s, yyjson_mut_doc *doc, yyjson_mut_val *row);
 void json_stream_end(struct json_stream *s);
 
 #endif

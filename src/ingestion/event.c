@@ -30,7 +30,7 @@ struct raw_record {
     int64_t size;
 };
 
-static int read_value(struct parser *p, const json_t *value, int depth);
+static int read_value(struct parser *p, yyjson_val *value, int depth);
 
 static int invalid(const char *text)
 {
@@ -231,7 +231,7 @@ static bool classify(const char *name, enum event_kind *kind, bool *marker)
            has_class(name, "LifecycleExpiration");
 }
 
-static int read_notification(struct parser *p, const json_t *record)
+static int read_notification(struct parser *p, yyjson_val *record)
 {
     const char *name = json_string_at(record, "eventName", "");
     struct raw_record raw = {
@@ -256,7 +256,7 @@ static int read_notification(struct parser *p, const json_t *record)
 
 /* ---- the EventBridge form ---- */
 
-static int read_eventbridge(struct parser *p, const json_t *event)
+static int read_eventbridge(struct parser *p, yyjson_val *event)
 {
     const char *type = json_string_at(event, "detail-type", "");
     bool created = strcmp(type, "Object Created") == 0;
@@ -284,26 +284,26 @@ static int read_eventbridge(struct parser *p, const json_t *event)
 /* ---- wrappings ---- */
 
 /* A document inside a string. */
-static int read_text(struct parser *p, const json_t *text, int depth)
+static int read_text(struct parser *p, yyjson_val *text, int depth)
 {
-    json_t *inner;
-    if (!json_is_string(text))
+    yyjson_doc *inner;
+    if (!yyjson_is_str(text))
         return invalid("a message has no text inside");
     int rc =
-        json_parse(json_string_value(text), json_string_length(text), "a message inside", &inner);
+        json_parse(yyjson_get_str(text), yyjson_get_len(text), "a message inside", &inner);
     if (rc)
         return rc;
-    rc = read_value(p, inner, depth + 1);
-    json_decref(inner);
+    rc = read_value(p, yyjson_doc_get_root(inner), depth + 1);
+    yyjson_doc_free(inner);
     return rc;
 }
 
 /* Each element for itself: a bad one is a problem of its own, the others are read. */
-static int read_array(struct parser *p, const json_t *array, int depth)
+static int read_array(struct parser *p, yyjson_val *array, int depth)
 {
-    size_t i;
-    const json_t *element;
-    json_array_foreach(array, i, element)
+    size_t i, max;
+    yyjson_val *element;
+    yyjson_arr_foreach(array, i, max, element)
     {
         size_t before = p->records;
         int rc = read_value(p, element, depth + 1);
@@ -318,35 +318,35 @@ static int read_array(struct parser *p, const json_t *array, int depth)
 }
 
 /* Something that tells of one object, or of none. */
-static int read_leaf(struct parser *p, const json_t *object,
-                     int (*read)(struct parser *p, const json_t *object))
+static int read_leaf(struct parser *p, yyjson_val *object,
+                     int (*read)(struct parser *p, yyjson_val *object))
 {
     int rc = count_record(p);
     return rc ? rc : read(p, object);
 }
 
-static int read_test(struct parser *p, const json_t *object)
+static int read_test(struct parser *p, yyjson_val *object)
 {
     (void)object;
     p->out->tests++;
     return OK;
 }
 
-static int read_nothing(struct parser *p, const json_t *object)
+static int read_nothing(struct parser *p, yyjson_val *object)
 {
     (void)object;
     p->out->ignored++;
     return OK;
 }
 
-static int read_object(struct parser *p, const json_t *o, int depth)
+static int read_object(struct parser *p, yyjson_val *o, int depth)
 {
     const char *type = json_string_at(o, "Type", "");
-    if (json_is_array(json_at(o, "Records"))) /* S3; SNS and SQS as Lambda gets them */
+    if (yyjson_is_arr(json_at(o, "Records"))) /* S3; SNS and SQS as Lambda gets them */
         return read_array(p, json_at(o, "Records"), depth);
-    if (json_is_array(json_at(o, "Messages"))) /* SQS's ReceiveMessage */
+    if (yyjson_is_arr(json_at(o, "Messages"))) /* SQS's ReceiveMessage */
         return read_array(p, json_at(o, "Messages"), depth);
-    if (json_is_object(json_at(o, "s3")))
+    if (yyjson_is_obj(json_at(o, "s3")))
         return read_leaf(p, o, read_notification);
     if (json_at(o, "detail-type"))
         return read_leaf(p, o, read_eventbridge);
@@ -357,7 +357,7 @@ static int read_object(struct parser *p, const json_t *o, int depth)
     if (strcmp(type, "SubscriptionConfirmation") == 0 ||
         strcmp(type, "UnsubscribeConfirmation") == 0)
         return read_leaf(p, o, read_nothing);
-    if (json_is_object(json_at(o, "Sns")))
+    if (yyjson_is_obj(json_at(o, "Sns")))
         return read_text(p, json_at(o, "Sns.Message"), depth);
     if (json_at(o, "body"))
         return read_text(p, json_at(o, "body"), depth);
@@ -366,13 +366,13 @@ static int read_object(struct parser *p, const json_t *o, int depth)
     return invalid("this is no form of event document known to Aegis; see docs/event-formats.md");
 }
 
-static int read_value(struct parser *p, const json_t *value, int depth)
+static int read_value(struct parser *p, yyjson_val *value, int depth)
 {
     if (depth > MAX_NESTING)
         return invalid("an event document is wrapped in too many others");
-    if (json_is_array(value))
+    if (yyjson_is_arr(value))
         return read_array(p, value, depth);
-    if (json_is_object(value))
+    if (yyjson_is_obj(value))
         return read_object(p, value, depth);
     return invalid("an event document is a JSON object");
 }
@@ -381,16 +381,16 @@ int event_parse(const char *text, size_t length, int64_t now_ms, struct arena *a
                 struct event_document *out)
 {
     struct parser p = {.now_ms = now_ms, .arena = arena, .out = out};
-    json_t *root;
+    yyjson_doc *doc;
     *out = (struct event_document){0};
     if (length > CAP_EVENT_DOCUMENT)
         return error_set(ERR_TOO_LARGE, "too_large",
                          "an event document may have %zu bytes, this one has %zu",
                          CAP_EVENT_DOCUMENT, length);
-    int rc = json_parse(text, length, "the event document", &root);
+    int rc = json_parse(text, length, "the event document", &doc);
     if (rc)
         return error_set(rc, "invalid_event", "%s", error_last()->message);
-    rc = read_value(&p, root, 0);
-    json_decref(root);
+    rc = read_value(&p, yyjson_doc_get_root(doc), 0);
+    yyjson_doc_free(doc);
     return rc;
 }

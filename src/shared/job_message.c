@@ -18,7 +18,7 @@ size_t job_message_format(const struct job_message *message, char out[JOB_MESSAG
     return (size_t)n;
 }
 
-static int read_fields(const json_t *root, struct job_message *out)
+static int read_fields(yyjson_val *root, struct job_message *out)
 {
     int64_t version = json_int_at(root, "version", 0);
     if (version > MESSAGE_VERSION)
@@ -38,10 +38,10 @@ static int read_fields(const json_t *root, struct job_message *out)
 
 int job_message_parse(const char *body, size_t length, struct job_message *out)
 {
-    json_t *root;
-    if (json_parse(body, length, "queue message", &root))
+    yyjson_doc *doc;
+    if (json_parse(body, length, "queue message", &doc))
         return error_set(ERR_PERMANENT, "malformed_message", "%s", error_last()->message);
-    int rc = read_fields(root, out);
-    json_decref(root);
+    int rc = read_fields(yyjson_doc_get_root(doc), out);
+    yyjson_doc_free(doc);
     return rc;
 }

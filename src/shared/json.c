@@ -1,56 +1,148 @@
 #include "shared/json.h"
 
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "shared/error.h"
-#include "shared/json_lift.h"
 
-enum { LIFT_DOCUMENT = 512, LIFT_STRING = 40 }; /* bytes */
+enum { FEW_KEYS = 24 };
 
-int json_parse(const char *text, size_t length, const char *what, json_t **out)
+/* ---- judging ---- */
+
+static int compare_keys(const void *a, const void *b)
 {
-    if (length >= LIFT_DOCUMENT && json_parse_lifted(text, length, LIFT_STRING, out))
-        return OK;
-    return json_parse_whole(text, length, what, out);
+    const yyjson_val *x = *(yyjson_val *const *)a, *y = *(yyjson_val *const *)b;
+    return strcmp(unsafe_yyjson_get_str((void *)x), unsafe_yyjson_get_str((void *)y));
 }
 
-int json_parse_whole(const char *text, size_t length, const char *what, json_t **out)
+static bool twice_among_many(yyjson_val *object, size_t count, bool *twice)
 {
-    json_error_t e;
-    *out = json_loadb(text, length, JSON_REJECT_DUPLICATES, &e);
-    if (*out)
-        return OK;
-    return error_set(ERR_INVALID, "invalid_json", "%s is not valid JSON: %s at line %d, column %d",
-                     what, e.text, e.line, e.column);
+    size_t i, max;
+    yyjson_val *key, *value, **keys = malloc(count * sizeof *keys);
+    if (!keys)
+        return false;
+    yyjson_obj_foreach(object, i, max, key, value) keys[i] = key;
+    qsort(keys, count, sizeof *keys, compare_keys);
+    for (i = 1; i < count && !*twice; i++)
+        *twice = compare_keys(&keys[i - 1], &keys[i]) == 0;
+    free(keys);
+    return true;
 }
 
-const json_t *json_at(const json_t *object, const char *path)
+/* Keys without NUL characters. False: no memory. */
+static bool has_twice(yyjson_val *object, bool *twice)
+{
+    size_t count = yyjson_obj_size(object), n = 0, i, max;
+    yyjson_val *keys[FEW_KEYS], *key, *value;
+    if (count > FEW_KEYS)
+        return twice_among_many(object, count, twice);
+    yyjson_obj_foreach(object, i, max, key, value)
+    {
+        for (size_t k = 0; k < n; k++)
+            *twice |= yyjson_equals_strn(keys[k], unsafe_yyjson_get_str(key),
+                                         unsafe_yyjson_get_len(key));
+        keys[n++] = key;
+    }
+    return true;
+}
+
+static bool holds_nul(yyjson_val *string)
+{
+    return memchr(unsafe_yyjson_get_str(string), 0, unsafe_yyjson_get_len(string)) != NULL;
+}
+
+/* What the library lets pass. A document's values stand one behind the other, keys among them; NULL
+ * if nothing is wrong. */
+static const char *fault(yyjson_doc *doc)
+{
+    yyjson_val *first = yyjson_doc_get_root(doc), *end = first + yyjson_doc_get_val_count(doc);
+    bool twice = false;
+    if (!yyjson_is_ctn(first))
+        return "it is neither an object nor an array";
+    for (yyjson_val *v = first; v < end; v++)
+        if (yyjson_is_str(v) && holds_nul(v))
+            return "a string holds a NUL character";
+    for (yyjson_val *v = first; v < end; v++)
+        if (yyjson_is_obj(v) && (!has_twice(v, &twice) || twice))
+            return twice ? "a key is there twice" : "there is no memory for its keys";
+    return NULL;
+}
+
+/* ---- reading ---- */
+
+static int invalid(const char *what, const char *text, const yyjson_read_err *e)
+{
+    int line = 1;
+    const char *at = text + e->pos, *begin = text;
+    for (const char *p = text; p < at && (p = memchr(p, '\n', (size_t)(at - p))); line++)
+        begin = ++p;
+    return error_set(ERR_INVALID, "invalid_json",
+                     "%s is not valid JSON: %s at line %d, column %d", what, e->msg, line,
+                     (int)(at - begin) + 1);
+}
+
+static int read_document(char *text, size_t length, yyjson_read_flag flags, const char *what,
+                         yyjson_doc **out)
+{
+    yyjson_read_err e;
+    *out = yyjson_read_opts(text, length, flags, NULL, &e);
+    if (!*out && e.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory for %s", what);
+    if (!*out)
+        return invalid(what, text, &e);
+    const char *wrong = fault(*out);
+    if (!wrong)
+        return OK;
+    yyjson_doc_free(*out);
+    *out = NULL;
+    return error_set(ERR_INVALID, "invalid_json", "%s is not valid JSON: %s", what, wrong);
+}
+
+int json_parse(const char *text, size_t length, const char *what, yyjson_doc **out)
+{
+    /* without YYJSON_READ_INSITU the text is not written to */
+    return read_document((char *)text, length, YYJSON_READ_NOFLAG, what, out);
+}
+
+int json_parse_in_place(struct buffer *text, const char *what, yyjson_doc **out)
+{
+    if (buffer_reserve(text, YYJSON_PADDING_SIZE)) /* at its limit: with a copy then */
+        return json_parse(buffer_string(text), text->length, what, out);
+    memset(text->data + text->length, 0, YYJSON_PADDING_SIZE);
+    return read_document(text->data, text->length, YYJSON_READ_INSITU, what, out);
+}
+
+yyjson_val *json_at(yyjson_val *object, const char *path)
 {
     while (object && *path) {
         size_t step = strcspn(path, ".");
-        object = json_object_getn(object, path, step);
+        object = yyjson_obj_getn(object, path, step);
         path += step + (path[step] == '.');
     }
     return object;
 }
 
-const char *json_string_at(const json_t *object, const char *path, const char *fallback)
+const char *json_string_at(yyjson_val *object, const char *path, const char *fallback)
 {
-    const char *text = json_string_value(json_at(object, path));
+    const char *text = yyjson_get_str(json_at(object, path));
     return text ? text : fallback;
 }
 
-int64_t json_int_at(const json_t *object, const char *path, int64_t fallback)
+int64_t json_int_at(yyjson_val *object, const char *path, int64_t fallback)
 {
-    const json_t *value = json_at(object, path);
-    return json_is_integer(value) ? (int64_t)json_integer_value(value) : fallback;
+    yyjson_val *value = json_at(object, path);
+    bool fits = yyjson_is_sint(value) || (yyjson_is_uint(value) && yyjson_get_uint(value) <= INT64_MAX);
+    return fits ? yyjson_get_sint(value) : fallback;
 }
 
-double json_number_at(const json_t *object, const char *path, double fallback)
+double json_number_at(yyjson_val *object, const char *path, double fallback)
 {
-    const json_t *value = json_at(object, path);
-    return json_is_number(value) ? json_number_value(value) : fallback;
+    yyjson_val *value = json_at(object, path);
+    return yyjson_is_num(value) ? yyjson_get_num(value) : fallback;
 }
+
+/* ---- writing ---- */
 
 /* Has one of eight bytes to be looked at: a control, a quote, a backslash, or not ASCII? The tests
  * for a zero byte are from "Bit Twiddling Hacks" (S. E. Anderson); borrows make false alarms only
@@ -136,22 +228,4 @@ int json_append_string(struct buffer *out, const char *text, size_t length)
     if (rc)
         buffer_truncate(out, before);
     return rc;
-}
-
-static int dump_into(const char *bytes, size_t size, void *arg)
-{
-    return buffer_append(arg, bytes, size) ? -1 : 0;
-}
-
-char *json_text(const json_t *value, struct arena *arena)
-{
-    struct buffer b;
-    buffer_init(&b, arena->limit);
-    char *text = NULL;
-    if (json_dump_callback(value, dump_into, &b, JSON_COMPACT | JSON_ENCODE_ANY) == 0)
-        text = arena_strndup(arena, buffer_string(&b), b.length);
-    else
-        error_set(ERR_NO_MEMORY, NULL, "cannot write JSON: no memory or invalid UTF-8");
-    buffer_free(&b);
-    return text;
 }

@@ -67,57 +67,57 @@ static int wrong_type(const char *name)
     return error_set(ERR_INVALID, "malformed_reply", "a summary's \"%s\" has the wrong type", name);
 }
 
-static int read_string(const json_t *object, const char *name, struct arena *arena,
+static int read_string(yyjson_val *object, const char *name, struct arena *arena,
                        const char **out)
 {
-    const json_t *value = json_object_get(object, name);
-    if (value && !json_is_string(value) && !json_is_null(value))
+    yyjson_val *value = yyjson_obj_get(object, name);
+    if (value && !yyjson_is_str(value) && !yyjson_is_null(value))
         return wrong_type(name);
-    const char *text = json_string_value(value);
+    const char *text = yyjson_get_str(value);
     *out = arena_strdup(arena, text ? text : "");
     return *out ? OK : ERR_NO_MEMORY;
 }
 
-static int read_list(const json_t *object, const char *name, struct arena *arena, const char ***out,
+static int read_list(yyjson_val *object, const char *name, struct arena *arena, const char ***out,
                      size_t *count)
 {
-    const json_t *list = json_object_get(object, name), *item;
+    yyjson_val *list = yyjson_obj_get(object, name), *item;
     *out = NULL;
     *count = 0;
-    if (!list || json_is_null(list))
+    if (!list || yyjson_is_null(list))
         return OK;
-    if (!json_is_array(list))
+    if (!yyjson_is_arr(list))
         return wrong_type(name);
-    *out = arena_array(arena, json_array_size(list) + 1, sizeof **out);
+    *out = arena_array(arena, yyjson_arr_size(list) + 1, sizeof **out);
     if (!*out)
         return ERR_NO_MEMORY;
-    size_t i;
-    json_array_foreach(list, i, item)
+    size_t i, max;
+    yyjson_arr_foreach(list, i, max, item)
     {
-        if (!json_is_string(item))
+        if (!yyjson_is_str(item))
             return wrong_type(name);
-        (*out)[*count] = arena_strdup(arena, json_string_value(item));
+        (*out)[*count] = arena_strdup(arena, yyjson_get_str(item));
         if (!(*out)[(*count)++])
             return ERR_NO_MEMORY;
     }
     return OK;
 }
 
-static int read_action_items(const json_t *object, struct arena *arena, struct summary *out)
+static int read_action_items(yyjson_val *object, struct arena *arena, struct summary *out)
 {
-    const json_t *list = json_object_get(object, "action_items"), *item;
-    if (!list || json_is_null(list))
+    yyjson_val *list = yyjson_obj_get(object, "action_items"), *item;
+    if (!list || yyjson_is_null(list))
         return OK;
-    if (!json_is_array(list))
+    if (!yyjson_is_arr(list))
         return wrong_type("action_items");
-    out->action_items = arena_array(arena, json_array_size(list) + 1, sizeof *out->action_items);
+    out->action_items = arena_array(arena, yyjson_arr_size(list) + 1, sizeof *out->action_items);
     if (!out->action_items)
         return ERR_NO_MEMORY;
-    size_t i;
-    json_array_foreach(list, i, item)
+    size_t i, max;
+    yyjson_arr_foreach(list, i, max, item)
     {
         struct action_item *a = &out->action_items[out->action_item_count++];
-        if (!json_is_object(item))
+        if (!yyjson_is_obj(item))
             return wrong_type("action_items");
         int rc = read_string(item, "text", arena, &a->text);
         if (!rc)
@@ -128,10 +128,10 @@ static int read_action_items(const json_t *object, struct arena *arena, struct s
     return OK;
 }
 
-int summary_json_read(const json_t *root, struct arena *arena, struct summary *out)
+int summary_json_read(yyjson_val *root, struct arena *arena, struct summary *out)
 {
     *out = (struct summary){0};
-    if (!json_is_object(root))
+    if (!yyjson_is_obj(root))
         return wrong_type("summary");
     int rc = read_string(root, "title", arena, &out->title);
     if (!rc)
@@ -149,11 +149,11 @@ int summary_json_read(const json_t *root, struct arena *arena, struct summary *o
 
 int summary_json_parse(const char *text, size_t length, struct arena *arena, struct summary *out)
 {
-    json_t *root;
-    int rc = json_parse(text, length, "a summary", &root);
+    yyjson_doc *doc;
+    int rc = json_parse(text, length, "a summary", &doc);
     if (rc)
         return error_set(ERR_INVALID, "malformed_reply", "%s", error_last()->message);
-    rc = summary_json_read(root, arena, out);
-    json_decref(root);
+    rc = summary_json_read(yyjson_doc_get_root(doc), arena, out);
+    yyjson_doc_free(doc);
     return rc;
 }

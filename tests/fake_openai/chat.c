@@ -14,8 +14,9 @@ enum format { FORMAT_TEXT, FORMAT_OBJECT, FORMAT_SCHEMA };
 struct ask {
     const char *model;
     enum model_kind kind;
-    struct json_slice text; /* of the last user message: the document in it, if it is marked */
-    json_t *schema;         /* owned */
+    struct slice text; /* of the last user message: the document in it, if it is marked */
+    yyjson_val *schema;
+    yyjson_doc *prompted; /* holds the schema if it was found in the prompt */
     enum format format;
     size_t input_bytes;
     int64_t max_output; /* tokens; 0: no limit asked */
@@ -105,12 +106,13 @@ static bool listed(const char *const *list, const char *name)
     return false;
 }
 
-static bool check_known(struct exchange *x, const json_t *body, const char *const *known)
+static bool check_known(struct exchange *x, yyjson_val *body, const char *const *known)
 {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)body, key, value)
+    size_t i, max;
+    yyjson_val *name, *value;
+    yyjson_obj_foreach(body, i, max, name, value)
     {
+        const char *key = yyjson_get_str(name);
         if (listed(known, key))
             continue;
         reply_invalid(x, key, "unknown_parameter", "Unknown parameter: '%s'.", key);
@@ -119,19 +121,19 @@ static bool check_known(struct exchange *x, const json_t *body, const char *cons
     return true;
 }
 
-static bool check_reasoning(struct exchange *x, const json_t *body)
+static bool check_reasoning(struct exchange *x, yyjson_val *body)
 {
     static const char *const refused[] = {
         "temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs",
         "logit_bias",  NULL};
-    if (json_object_get(body, "max_tokens")) {
+    if (yyjson_obj_get(body, "max_tokens")) {
         reply_invalid(x, "max_tokens", "unsupported_parameter",
                       "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
                       "'max_completion_tokens' instead.");
         return false;
     }
     for (const char *const *p = refused; *p; p++) {
-        if (!json_object_get(body, *p))
+        if (!yyjson_obj_get(body, *p))
             continue;
         reply_invalid(x, *p, "unsupported_parameter",
                       "Unsupported parameter: '%s' is not supported with this model.", *p);
@@ -140,11 +142,11 @@ static bool check_reasoning(struct exchange *x, const json_t *body)
     return true;
 }
 
-static bool check_parameters(struct exchange *x, const json_t *body, const struct ask *ask)
+static bool check_parameters(struct exchange *x, yyjson_val *body, const struct ask *ask)
 {
     if (ask->kind == MODEL_REASONING)
         return check_reasoning(x, body);
-    const json_t *reasoning = json_object_get(body, "reasoning_effort");
+    yyjson_val *reasoning = yyjson_obj_get(body, "reasoning_effort");
     if (!reasoning || model_kind(server_options(x->server), ask->model) != MODEL_CHAT)
         return true;
     reply_invalid(x, "reasoning_effort", "unsupported_parameter",
@@ -156,7 +158,7 @@ static bool check_parameters(struct exchange *x, const json_t *body, const struc
  */
 
 /* Between "<document...>" and "</document", as prompts mark untrusted text; else all of it. */
-static struct json_slice document_in(struct json_slice all)
+static struct slice document_in(struct slice all)
 {
     const char *open = memmem(all.text, all.length, "<document", 9);
     const char *end = all.text + all.length;
@@ -170,7 +172,7 @@ static struct json_slice document_in(struct json_slice all)
     return all;
 }
 
-static void add_text(struct ask *ask, const struct json_slice *text, bool user)
+static void add_text(struct ask *ask, const struct slice *text, bool user)
 {
     ask->input_bytes += text->length;
     if (user)
@@ -178,41 +180,41 @@ static void add_text(struct ask *ask, const struct json_slice *text, bool user)
 }
 
 /* Content is a string or an array of parts with a text each. */
-static bool add_content(struct ask *ask, const struct request *r, const json_t *content, bool user)
+static bool add_content(struct ask *ask, yyjson_val *content, bool user)
 {
-    struct json_slice text;
-    if (request_text(r, content, &text)) {
+    struct slice text;
+    if (request_text(content, &text)) {
         add_text(ask, &text, user);
         return true;
     }
-    size_t i;
-    json_t *part;
-    json_array_foreach(content, i, part)
+    size_t i, max;
+    yyjson_val *part;
+    yyjson_arr_foreach(content, i, max, part)
     {
-        if (!request_text(r, json_object_get(part, "text"), &text))
+        if (!request_text(yyjson_obj_get(part, "text"), &text))
             return false;
         add_text(ask, &text, user);
     }
-    return json_array_size(content) > 0;
+    return yyjson_arr_size(content) > 0;
 }
 
-static bool add_messages(struct exchange *x, struct ask *ask, const struct request *r,
-                         const json_t *messages, const char *param)
+static bool add_messages(struct exchange *x, struct ask *ask, yyjson_val *messages,
+                         const char *param)
 {
-    size_t i;
-    json_t *message;
-    json_array_foreach(messages, i, message)
+    size_t i, max;
+    yyjson_val *message;
+    yyjson_arr_foreach(messages, i, max, message)
     {
         const char *role = json_string_at(message, "role", "");
         bool known = strcmp(role, "user") == 0 || strcmp(role, "system") == 0 ||
                      strcmp(role, "developer") == 0 || strcmp(role, "assistant") == 0;
         if (known &&
-            add_content(ask, r, json_object_get(message, "content"), strcmp(role, "user") == 0))
+            add_content(ask, yyjson_obj_get(message, "content"), strcmp(role, "user") == 0))
             continue;
         reply_invalid(x, param, "invalid_value", "Invalid value in '%s[%zu]'.", param, i);
         return false;
     }
-    if (json_array_size(messages) > 0)
+    if (yyjson_arr_size(messages) > 0)
         return true;
     reply_invalid(x, param, "empty_array",
                   "Invalid '%s': empty array. Expected an array with minimum length 1.", param);
@@ -220,20 +222,20 @@ static bool add_messages(struct exchange *x, struct ask *ask, const struct reque
 }
 
 /* A schema written out in a prompt is followed like one in response_format. */
-static void find_schema_in_prompt(struct ask *ask, const struct exchange *x)
+static void find_schema_in_prompt(struct ask *ask, const struct request *r)
 {
-    json_t *body = json_loadb(buffer_string(&x->body), x->body.length, 0, NULL);
-    const json_t *messages = json_object_get(body, "messages"), *message;
-    size_t i;
+    yyjson_val *messages = yyjson_obj_get(r->json, "messages"), *message;
+    size_t i, max;
     if (!messages)
-        messages = json_object_get(body, "input");
-    json_array_foreach(messages, i, message)
+        messages = yyjson_obj_get(r->json, "input");
+    yyjson_arr_foreach(messages, i, max, message)
     {
         const char *at = strstr(json_string_at(message, "content", ""), "{\"type\":\"object\"");
-        if (at && !ask->schema)
-            ask->schema = json_loads(at, JSON_DISABLE_EOF_CHECK, NULL);
+        if (at && !ask->schema) {
+            ask->prompted = yyjson_read(at, strlen(at), YYJSON_READ_STOP_WHEN_DONE);
+            ask->schema = yyjson_doc_get_root(ask->prompted);
+        }
     }
-    json_decref(body);
 }
 
 /* ---- the format --------------------------------------------------------------------------------
@@ -248,10 +250,10 @@ static bool says_json(const char *body)
 }
 
 /* `format` is {"type":..., "json_schema"?: {...}}; for Responses the schema stands in it. */
-static bool read_format(struct exchange *x, struct ask *ask, const json_t *format)
+static bool read_format(struct exchange *x, struct ask *ask, yyjson_val *format)
 {
     const char *type = json_string_at(format, "type", "text");
-    const json_t *holder = json_object_get(format, "json_schema");
+    yyjson_val *holder = yyjson_obj_get(format, "json_schema");
     if (!holder)
         holder = format;
     if (strcmp(type, "text") == 0)
@@ -266,8 +268,8 @@ static bool read_format(struct exchange *x, struct ask *ask, const json_t *forma
         return false;
     }
     const char *name = json_string_at(holder, "name", "");
-    json_t *schema = json_object_get(holder, "schema");
-    if (strcmp(type, "json_schema") != 0 || !json_is_object(schema)) {
+    yyjson_val *schema = yyjson_obj_get(holder, "schema");
+    if (strcmp(type, "json_schema") != 0 || !yyjson_is_obj(schema)) {
         reply_invalid(x, "response_format", "invalid_value",
                       "Invalid value: '%s'. Supported values are: 'json_object', 'json_schema', "
                       "and 'text'.",
@@ -280,8 +282,9 @@ static bool read_format(struct exchange *x, struct ask *ask, const json_t *forma
         return false;
     }
     ask->format = FORMAT_SCHEMA;
-    ask->schema = json_incref(schema);
-    return !json_is_true(json_object_get(holder, "strict")) || schema_check_strict(x, schema, name);
+    ask->schema = schema;
+    return !yyjson_is_true(yyjson_obj_get(holder, "strict")) ||
+           schema_check_strict(x, schema, name);
 }
 
 static bool check_context(struct exchange *x, const struct ask *ask)
@@ -300,18 +303,9 @@ static bool check_context(struct exchange *x, const struct ask *ask)
 
 static void say_text(const struct ask *ask, struct buffer *out)
 {
-    static const char schema[] = "{\"type\":\"string\"}";
-    json_t *string = json_loads(schema, 0, NULL), *said;
-    struct buffer quoted;
-    buffer_init(&quoted, JSON_LIMIT);
-    schema_instance(string, &ask->text, &quoted);
-    said = json_loadb(buffer_string(&quoted), quoted.length, JSON_DECODE_ANY, NULL);
-    buffer_append_string(out, json_is_string(said) ? json_string_value(said) : "");
+    schema_sentence(&ask->text, out);
     if (memmem(ask->text.text, ask->text.length, "[1]", 3))
         buffer_append_string(out, " [1]");
-    json_decref(said);
-    json_decref(string);
-    buffer_free(&quoted);
 }
 
 static void say(struct exchange *x, struct ask *ask, struct answer *a)
@@ -412,7 +406,7 @@ static void write_response(struct exchange *x, const struct ask *ask, const stru
 /* ---- the endpoints -----------------------------------------------------------------------------
  */
 
-static bool read_model(struct exchange *x, const json_t *body, struct ask *ask)
+static bool read_model(struct exchange *x, yyjson_val *body, struct ask *ask)
 {
     ask->model = json_string_at(body, "model", NULL);
     if (!ask->model) {
@@ -427,26 +421,26 @@ static bool read_model(struct exchange *x, const json_t *body, struct ask *ask)
 
 static bool read_chat(struct exchange *x, const struct request *r, struct ask *ask)
 {
-    const json_t *body = r->json;
+    yyjson_val *body = r->json;
     ask->max_output =
         json_int_at(body, "max_completion_tokens", json_int_at(body, "max_tokens", 0));
     return read_model(x, body, ask) && check_known(x, body, chat_parameters) &&
-           add_messages(x, ask, r, json_object_get(body, "messages"), "messages") &&
-           check_context(x, ask) && read_format(x, ask, json_object_get(body, "response_format"));
+           add_messages(x, ask, yyjson_obj_get(body, "messages"), "messages") &&
+           check_context(x, ask) && read_format(x, ask, yyjson_obj_get(body, "response_format"));
 }
 
 static bool read_response(struct exchange *x, const struct request *r, struct ask *ask)
 {
-    const json_t *body = r->json, *input = json_object_get(body, "input");
-    struct json_slice text;
+    yyjson_val *body = r->json, *input = yyjson_obj_get(body, "input");
+    struct slice text;
     ask->max_output = json_int_at(body, "max_output_tokens", 0);
     if (!read_model(x, body, ask) || !check_known(x, body, response_parameters))
         return false;
-    if (request_text(r, json_object_get(body, "instructions"), &text))
+    if (request_text(yyjson_obj_get(body, "instructions"), &text))
         add_text(ask, &text, false);
-    if (request_text(r, input, &text))
+    if (request_text(input, &text))
         add_text(ask, &text, true);
-    else if (!add_messages(x, ask, r, input, "input"))
+    else if (!add_messages(x, ask, input, "input"))
         return false;
     return check_context(x, ask) && read_format(x, ask, json_at(body, "text.format"));
 }
@@ -463,13 +457,13 @@ static void serve(struct exchange *x,
     if (read(x, &r, &ask)) {
         ask.text = document_in(ask.text);
         if (!ask.schema)
-            find_schema_in_prompt(&ask, x);
+            find_schema_in_prompt(&ask, &r);
         say(x, &ask, &answer);
         write(x, &ask, &answer);
         count_tokens(x, &answer);
         buffer_free(&answer.content);
     }
-    json_decref(ask.schema);
+    yyjson_doc_free(ask.prompted);
     request_close(&r);
 }
 

@@ -28,7 +28,7 @@
 enum { RULES = 64, ENDPOINTS = 16, MODELS = 8 };
 
 struct rule {
-    json_t *json; /* kept until the server ends: replies under way borrow its headers */
+    yyjson_doc *doc; /* kept until the server ends: replies under way borrow its headers */
     int64_t skip, times;
 };
 
@@ -53,7 +53,7 @@ struct control {
     double error_rate;
     uint64_t random;
     bool record;
-    json_t *last;
+    char *last; /* JSON text */
 };
 
 struct control *control_new(const struct options *options)
@@ -71,14 +71,14 @@ struct control *control_new(const struct options *options)
 static void drop_rules(struct control *c)
 {
     for (size_t i = 0; i < c->rule_count; i++)
-        json_decref(c->rules[i].json);
+        yyjson_doc_free(c->rules[i].doc);
     c->rule_count = 0;
 }
 
 void control_free(struct control *c)
 {
     drop_rules(c);
-    json_decref(c->last);
+    free(c->last);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }
@@ -165,15 +165,16 @@ static enum fault fault_named(const char *name)
 
 static bool matches(const struct rule *rule, const struct exchange *x)
 {
-    const char *path = json_string_at(rule->json, "path", x->path);
-    const char *contains = json_string_at(rule->json, "contains", NULL);
+    yyjson_val *json = yyjson_doc_get_root(rule->doc);
+    const char *path = json_string_at(json, "path", x->path);
+    const char *contains = json_string_at(json, "contains", NULL);
     const struct buffer *text = x->multipart ? &x->fields : &x->body;
     if (rule->times == 0 || strcmp(path, x->path) != 0)
         return false;
     return !contains || memmem(buffer_string(text), text->length, contains, strlen(contains));
 }
 
-static const json_t *take_rule(struct control *c, const struct exchange *x)
+static yyjson_val *take_rule(struct control *c, const struct exchange *x)
 {
     for (size_t i = 0; i < c->rule_count; i++) {
         struct rule *rule = &c->rules[i];
@@ -185,20 +186,20 @@ static const json_t *take_rule(struct control *c, const struct exchange *x)
         }
         if (rule->times > 0)
             rule->times--;
-        return rule->json;
+        return yyjson_doc_get_root(rule->doc);
     }
     return NULL;
 }
 
-static void scripted_reply(struct exchange *x, const json_t *rule)
+static void scripted_reply(struct exchange *x, yyjson_val *rule)
 {
-    const json_t *body = json_object_get(rule, "body");
+    yyjson_val *body = yyjson_obj_get(rule, "body");
     x->status = (int)json_int_at(rule, "status", 200);
-    x->extra_headers = json_object_get(rule, "headers");
-    if (json_is_string(body)) {
-        buffer_append_string(&x->reply, json_string_value(body));
+    x->extra_headers = yyjson_obj_get(rule, "headers");
+    if (yyjson_is_str(body)) {
+        buffer_append_string(&x->reply, yyjson_get_str(body));
     } else if (body) {
-        char *text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY);
+        char *text = yyjson_val_write(body, YYJSON_WRITE_NOFLAG, NULL);
         buffer_append_string(&x->reply, text ? text : "");
         free(text);
     }
@@ -228,7 +229,7 @@ static void record(struct control *c, const struct exchange *x);
 bool control_intercept(struct control *c, struct exchange *x)
 {
     pthread_mutex_lock(&c->lock);
-    const json_t *rule = c->rule_count ? take_rule(c, x) : NULL;
+    yyjson_val *rule = c->rule_count ? take_rule(c, x) : NULL;
     x->delay_ms = c->latency_ms;
     int dice = 0;
     if (c->error_rate > 0 && next_random(c) < c->error_rate)
@@ -239,7 +240,7 @@ bool control_intercept(struct control *c, struct exchange *x)
     if (rule) {
         x->fault = fault_named(json_string_at(rule, "fault", ""));
         x->delay_ms += json_int_at(rule, "delay_ms", 0);
-        if (json_object_get(rule, "status"))
+        if (yyjson_obj_get(rule, "status"))
             scripted_reply(x, rule);
     } else if (dice) {
         random_error(x, dice == 1);
@@ -250,22 +251,33 @@ bool control_intercept(struct control *c, struct exchange *x)
 /* ---- the endpoints -----------------------------------------------------------------------------
  */
 
+struct headers {
+    yyjson_mut_doc *doc;
+    yyjson_mut_val *all;
+};
+
 static enum MHD_Result add_header(void *ctx, enum MHD_ValueKind kind, const char *name,
                                   const char *value)
 {
     (void)kind;
-    json_object_set_new(ctx, name, json_string(value));
+    struct headers *h = ctx;
+    yyjson_mut_obj_put(h->all, yyjson_mut_strcpy(h->doc, name), yyjson_mut_strcpy(h->doc, value));
     return MHD_YES;
 }
 
 static void record(struct control *c, const struct exchange *x)
 {
     const struct buffer *text = x->multipart ? &x->fields : &x->body;
-    json_t *headers = json_object();
-    MHD_get_connection_values(x->connection, MHD_HEADER_KIND, add_header, headers);
-    json_decref(c->last);
-    c->last = json_pack("{s:s, s:o, s:s#}", "path", x->path, "headers", headers, "body",
-                        buffer_string(text), text->length);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *last = yyjson_mut_obj(doc);
+    struct headers headers = {doc, yyjson_mut_obj(doc)};
+    MHD_get_connection_values(x->connection, MHD_HEADER_KIND, add_header, &headers);
+    yyjson_mut_obj_add_str(doc, last, "path", x->path);
+    yyjson_mut_obj_add_val(doc, last, "headers", headers.all);
+    yyjson_mut_obj_add_strn(doc, last, "body", buffer_string(text), text->length);
+    free(c->last);
+    c->last = yyjson_mut_val_write(last, YYJSON_WRITE_NOFLAG, NULL);
+    yyjson_mut_doc_free(doc);
 }
 
 static void reset(struct control *c)
@@ -279,11 +291,20 @@ static void reset(struct control *c)
     c->latency_ms = 0;
 }
 
-static void add_rules(struct control *c, const json_t *rules)
+static yyjson_doc *copy_of(yyjson_val *value)
 {
-    size_t i;
-    json_t *json;
-    json_array_foreach(rules, i, json)
+    size_t length;
+    char *text = yyjson_val_write(value, YYJSON_WRITE_NOFLAG, &length);
+    yyjson_doc *doc = text ? yyjson_read(text, length, YYJSON_READ_NOFLAG) : NULL;
+    free(text);
+    return doc;
+}
+
+static void add_rules(struct control *c, yyjson_val *rules)
+{
+    size_t i, max;
+    yyjson_val *json;
+    yyjson_arr_foreach(rules, i, max, json)
     {
         size_t at = c->rule_count; /* a rule that is used up makes room */
         for (size_t k = 0; k < c->rule_count && at == RULES; k++)
@@ -293,7 +314,7 @@ static void add_rules(struct control *c, const json_t *rules)
             return;
         if (at == c->rule_count)
             c->rule_count++;
-        c->rules[at] = (struct rule){.json = json_incref(json),
+        c->rules[at] = (struct rule){.doc = copy_of(json),
                                      .skip = json_int_at(json, "skip", 0),
                                      .times = json_int_at(json, "times", 1)};
     }
@@ -301,41 +322,49 @@ static void add_rules(struct control *c, const json_t *rules)
 
 static void configure(struct control *c, struct exchange *x)
 {
-    json_t *json = json_loadb(buffer_string(&x->body), x->body.length, 0, NULL);
-    if (!json) {
+    yyjson_doc *doc = yyjson_read(buffer_string(&x->body), x->body.length, YYJSON_READ_NOFLAG);
+    yyjson_val *json = yyjson_doc_get_root(doc);
+    if (!doc) {
         reply_invalid(x, NULL, NULL, "not JSON");
         return;
     }
     pthread_mutex_lock(&c->lock);
-    if (json_is_true(json_object_get(json, "reset")))
+    if (yyjson_is_true(yyjson_obj_get(json, "reset")))
         reset(c);
-    add_rules(c, json_object_get(json, "rules"));
+    add_rules(c, yyjson_obj_get(json, "rules"));
     c->latency_ms = json_int_at(json, "latency_ms", c->latency_ms);
     c->error_rate = json_number_at(json, "error_rate", c->error_rate);
-    if (json_object_get(json, "record"))
-        c->record = json_is_true(json_object_get(json, "record"));
+    if (yyjson_obj_get(json, "record"))
+        c->record = yyjson_is_true(yyjson_obj_get(json, "record"));
     pthread_mutex_unlock(&c->lock);
-    json_decref(json);
+    yyjson_doc_free(doc);
     buffer_append_string(&x->reply, "{}");
     x->status = 200;
 }
 
-static json_t *stats(struct control *c)
+static char *stats(struct control *c)
 {
-    json_t *endpoints = json_object();
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *all = yyjson_mut_obj(doc), *endpoints = yyjson_mut_obj(doc);
+    yyjson_mut_val *embedded = yyjson_mut_obj(doc);
     for (size_t i = 0; i < ENDPOINTS && c->endpoints[i].path[0]; i++) {
         const struct endpoint *e = &c->endpoints[i];
-        json_object_set_new(endpoints, e->path,
-                            json_pack("{s:I, s:I, s:I}", "requests", (json_int_t)e->requests, "ok",
-                                      (json_int_t)e->ok, "errors", (json_int_t)e->errors));
+        yyjson_mut_val *one = yyjson_mut_obj_add_obj(doc, endpoints, e->path);
+        yyjson_mut_obj_add_sint(doc, one, "requests", e->requests);
+        yyjson_mut_obj_add_sint(doc, one, "ok", e->ok);
+        yyjson_mut_obj_add_sint(doc, one, "errors", e->errors);
     }
-    json_t *embedded = json_object();
     for (size_t i = 0; i < MODELS && c->embedded[i].model[0]; i++)
-        json_object_set_new(embedded, c->embedded[i].model, json_integer(c->embedded[i].texts));
-    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "requests", (json_int_t)c->requests,
-                     "in_flight", (json_int_t)c->in_flight, "max_in_flight",
-                     (json_int_t)c->max_in_flight, "billed_tokens", (json_int_t)c->billed_tokens,
-                     "endpoints", endpoints, "embedded", embedded);
+        yyjson_mut_obj_add_sint(doc, embedded, c->embedded[i].model, c->embedded[i].texts);
+    yyjson_mut_obj_add_sint(doc, all, "requests", c->requests);
+    yyjson_mut_obj_add_sint(doc, all, "in_flight", c->in_flight);
+    yyjson_mut_obj_add_sint(doc, all, "max_in_flight", c->max_in_flight);
+    yyjson_mut_obj_add_sint(doc, all, "billed_tokens", c->billed_tokens);
+    yyjson_mut_obj_add_val(doc, all, "endpoints", endpoints);
+    yyjson_mut_obj_add_val(doc, all, "embedded", embedded);
+    char *text = yyjson_mut_val_write(all, YYJSON_WRITE_NOFLAG, NULL);
+    yyjson_mut_doc_free(doc);
+    return text;
 }
 
 void control_serve(struct control *c, struct exchange *x)
@@ -345,11 +374,10 @@ void control_serve(struct control *c, struct exchange *x)
         return;
     }
     pthread_mutex_lock(&c->lock);
-    json_t *json = strcmp(x->path, "/__control/last") == 0 ? json_incref(c->last) : stats(c);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    bool last = strcmp(x->path, "/__control/last") == 0;
+    char *text = !last ? stats(c) : c->last ? strdup(c->last) : NULL;
     pthread_mutex_unlock(&c->lock);
     buffer_append_string(&x->reply, text ? text : "{}");
     x->status = 200;
     free(text);
-    json_decref(json);
 }

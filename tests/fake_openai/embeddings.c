@@ -18,8 +18,8 @@
 #include "shared/json.h"
 
 struct input {
-    struct json_slice text; /* or */
-    size_t token_count;     /* an array of tokens */
+    struct slice text;  /* or */
+    size_t token_count; /* an array of tokens */
 };
 
 struct wanted {
@@ -53,7 +53,7 @@ static void make_folded(void)
         folded[c] = (unsigned char)(c >= 0x80 ? c : isalnum(c) ? tolower(c) : 0);
 }
 
-static void bag_of_words(const struct json_slice *text, float *v, int dimension)
+static void bag_of_words(const struct slice *text, float *v, int dimension)
 {
     const char *p = text->text, *end = p + text->length;
     pthread_once(&folded_once, make_folded);
@@ -65,7 +65,7 @@ static void bag_of_words(const struct json_slice *text, float *v, int dimension)
         if (p > begin)
             add_word(v, dimension, hash, (size_t)(p - begin));
         else
-            p += *p == '\\' && text->escaped ? 2 : 1; /* the letter of an escape is no word */
+            p++;
     }
 }
 
@@ -222,16 +222,15 @@ static void write_reply(struct exchange *x, const struct wanted *w)
 /* ---- reading -----------------------------------------------------------------------------------
  */
 
-static bool read_item(struct exchange *x, const struct request *r, const json_t *item,
-                      struct wanted *w)
+static bool read_item(struct exchange *x, yyjson_val *item, struct wanted *w)
 {
     struct input *input = &w->inputs[w->count];
     int64_t tokens;
-    if (request_text(r, item, &input->text)) {
+    if (request_text(item, &input->text)) {
         tokens = tokens_of(input->text.length);
     } else {
         input->text.text = NULL;
-        input->token_count = json_array_size(item);
+        input->token_count = yyjson_arr_size(item);
         tokens = (int64_t)input->token_count;
     }
     if (tokens == 0) {
@@ -254,10 +253,10 @@ static bool read_item(struct exchange *x, const struct request *r, const json_t 
 
 static bool read_inputs(struct exchange *x, const struct request *r, struct wanted *w)
 {
-    const json_t *input = json_object_get(r->json, "input"), *item;
-    size_t n = json_is_string(input) || json_is_integer(json_array_get(input, 0))
+    yyjson_val *input = yyjson_obj_get(r->json, "input"), *item;
+    size_t n = yyjson_is_str(input) || yyjson_is_int(yyjson_arr_get(input, 0))
                    ? 1
-                   : json_array_size(input);
+                   : yyjson_arr_size(input);
     if (n == 0 || n > EMBED_INPUTS) {
         reply_invalid(x, "input", NULL,
                       n ? "Invalid 'input': array too long. Expected an array "
@@ -269,19 +268,19 @@ static bool read_inputs(struct exchange *x, const struct request *r, struct want
     w->inputs = calloc(n, sizeof *w->inputs);
     if (!w->inputs)
         return false;
-    if (n == 1 && (json_is_string(input) || json_is_integer(json_array_get(input, 0))))
-        return read_item(x, r, input, w);
-    size_t i;
-    json_array_foreach(input, i, item) if (!read_item(x, r, item, w)) return false;
+    if (n == 1 && (yyjson_is_str(input) || yyjson_is_int(yyjson_arr_get(input, 0))))
+        return read_item(x, input, w);
+    size_t i, max;
+    yyjson_arr_foreach(input, i, max, item) if (!read_item(x, item, w)) return false;
     return true;
 }
 
-static bool read_dimension(struct exchange *x, const json_t *body, struct wanted *w)
+static bool read_dimension(struct exchange *x, yyjson_val *body, struct wanted *w)
 {
     int full = models_dimension(w->model);
     int64_t asked = json_int_at(body, "dimensions", full);
     w->dimension = (int)asked;
-    if (json_object_get(body, "dimensions") && strcmp(w->model, "text-embedding-ada-002") == 0) {
+    if (yyjson_obj_get(body, "dimensions") && strcmp(w->model, "text-embedding-ada-002") == 0) {
         reply_invalid(x, "dimensions", NULL, "This model does not support specifying dimensions.");
         return false;
     }
@@ -293,12 +292,13 @@ static bool read_dimension(struct exchange *x, const json_t *body, struct wanted
     return false;
 }
 
-static bool check_fields(struct exchange *x, const json_t *body)
+static bool check_fields(struct exchange *x, yyjson_val *body)
 {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)body, key, value)
+    size_t i, max;
+    yyjson_val *name, *value;
+    yyjson_obj_foreach(body, i, max, name, value)
     {
+        const char *key = yyjson_get_str(name);
         if (strcmp(key, "input") == 0 || strcmp(key, "model") == 0 || strcmp(key, "user") == 0 ||
             strcmp(key, "dimensions") == 0 || strcmp(key, "encoding_format") == 0)
             continue;

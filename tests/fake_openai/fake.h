@@ -20,13 +20,12 @@
 #ifndef FAKE_OPENAI_FAKE_H
 #define FAKE_OPENAI_FAKE_H
 
-#include <jansson.h>
 #include <microhttpd.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "shared/buffer.h"
-#include "shared/json_lift.h"
+#include "yyjson.h"
 
 enum {
     UPLOAD_LIMIT = 26214400,       /* bytes of one transcription request, framing counted */
@@ -35,7 +34,6 @@ enum {
     EMBED_INPUTS = 2048,           /* of one request */
     EMBED_INPUT_TOKENS = 8192,     /* of one input */
     EMBED_REQUEST_TOKENS = 300000, /* of one request */
-    LIFT_THRESHOLD = 64,
     EXTRA_MODELS = 16,
 };
 
@@ -90,7 +88,7 @@ struct exchange {
 
     int status;
     struct buffer reply;
-    json_t *extra_headers; /* of a scripted reply; borrowed from its rule, which is kept */
+    yyjson_val *extra_headers; /* of a scripted reply; borrowed from its rule, which is kept */
     int64_t billed_tokens;
     char embed_model[64]; /* of what was embedded, and how many texts */
     int64_t embedded;
@@ -130,30 +128,31 @@ void transcriptions_create(struct exchange *x);
 
 /* ---- JSON requests (request.c) ---- */
 
-/* A parsed body whose long strings stayed where they were. */
+/* A text that somebody else holds. */
+struct slice {
+    const char *text;
+    size_t length;
+};
+
 struct request {
-    struct json_lifted lifted;
-    json_t *json;
+    yyjson_doc *doc;
+    yyjson_val *json; /* its root, an object */
 };
 /* Replies 400 and returns false if the body is not a JSON object. */
 bool request_open(struct exchange *x, struct request *out);
 void request_close(struct request *r);
 /* Text of a value that is a string; false if it is none. */
-bool request_text(const struct request *r, const json_t *value, struct json_slice *out);
+bool request_text(yyjson_val *value, struct slice *out);
 int64_t tokens_of(size_t bytes);
-
-/* Requests of one kind differ in their long strings alone: what is left of them after lifting is
- * parsed once. */
-struct request_cache;
-struct request_cache *request_cache_new(void);
-void request_cache_free(struct request_cache *c);
 
 /* ---- JSON schema (schema.c) ---- */
 
 /* The rules of strict mode: replies 400 and returns false. `name` is the schema's. */
-bool schema_check_strict(struct exchange *x, const json_t *schema, const char *name);
+bool schema_check_strict(struct exchange *x, yyjson_val *schema, const char *name);
 /* Appends an instance of the schema, its strings taken from the sentences of `text`. */
-void schema_instance(const json_t *schema, const struct json_slice *text, struct buffer *out);
+void schema_instance(yyjson_val *schema, const struct slice *text, struct buffer *out);
+/* Appends the first sentence, as it is. */
+void schema_sentence(const struct slice *text, struct buffer *out);
 
 /* ---- audio (audio.c) ---- */
 
@@ -184,7 +183,6 @@ void control_serve(struct control *c, struct exchange *x);
 /* ---- the server (server.c) ---- */
 
 struct control *server_control(struct server *s);
-struct request_cache *server_cache(struct server *s);
 const struct options *server_options(const struct server *s);
 int server_run(const struct options *options); /* until SIGTERM or SIGINT; the exit status */
 

@@ -26,7 +26,6 @@ struct waiting {
 struct server {
     const struct options *options;
     struct control *control;
-    struct request_cache *cache;
     struct MHD_Daemon *daemon;
     atomic_ullong request_id;
 
@@ -41,11 +40,6 @@ struct server {
 struct control *server_control(struct server *s)
 {
     return s->control;
-}
-
-struct request_cache *server_cache(struct server *s)
-{
-    return s->cache;
 }
 
 const struct options *server_options(const struct server *s)
@@ -169,10 +163,13 @@ static void add_headers(struct exchange *x, struct MHD_Response *r)
     MHD_add_response_header(r, "x-ratelimit-limit-requests", "10000");
     MHD_add_response_header(r, "x-ratelimit-remaining-requests", "9999");
     MHD_add_response_header(r, "x-ratelimit-reset-requests", "6ms");
-    const char *name;
-    json_t *value;
-    json_object_foreach(x->extra_headers, name, value) if (json_is_string(value))
-        MHD_add_response_header(r, name, json_string_value(value));
+    size_t i, max;
+    yyjson_val *name, *value;
+    yyjson_obj_foreach(x->extra_headers, i, max, name, value)
+    {
+        if (yyjson_is_str(value))
+            MHD_add_response_header(r, yyjson_get_str(name), yyjson_get_str(value));
+    }
 }
 
 static enum MHD_Result send_reply(struct exchange *x)
@@ -418,8 +415,7 @@ static void stop(struct server *s)
 
 int server_run(const struct options *options)
 {
-    struct server s = {
-        .options = options, .control = control_new(options), .cache = request_cache_new()};
+    struct server s = {.options = options, .control = control_new(options)};
     sigset_t signals;
     int signal_number;
     sigemptyset(&signals);
@@ -429,7 +425,7 @@ int server_run(const struct options *options)
     signal(SIGPIPE, SIG_IGN);
     pthread_mutex_init(&s.lock, NULL);
     pthread_cond_init(&s.changed, NULL);
-    if (!s.control || !s.cache || !start(&s) || pthread_create(&s.timer, NULL, run_timer, &s)) {
+    if (!s.control || !start(&s) || pthread_create(&s.timer, NULL, run_timer, &s)) {
         fprintf(stderr, "fake_openai: cannot listen on port %d: %s\n", options->port,
                 strerror(errno));
         return 1;
@@ -440,7 +436,6 @@ int server_run(const struct options *options)
     sigwait(&signals, &signal_number);
     stop(&s);
     control_free(s.control);
-    request_cache_free(s.cache);
     free(s.heap);
     return 0;
 }

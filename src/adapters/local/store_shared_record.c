@@ -22,13 +22,20 @@ int shared_record_format(const struct record *r, char **out)
     char digest[DIGEST_TEXT];
     const struct object_info *i = &r->info;
     digest_format(&i->content, digest);
-    json_t *line =
-        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:b}", "format", RECORD_FORMAT,
-                  "bucket", i->bucket, "key", i->key, "id", r->id, "etag", i->etag, "content_type",
-                  i->content_type, "size", (json_int_t)i->size, "modified_ms",
-                  (json_int_t)i->modified_ms, "sha256", digest, "small", (int)r->small);
-    *out = line ? json_dumps(line, JSON_COMPACT) : NULL;
-    json_decref(line);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *line = yyjson_mut_obj(doc);
+    bool made = yyjson_mut_obj_add_int(doc, line, "format", RECORD_FORMAT) &&
+                yyjson_mut_obj_add_str(doc, line, "bucket", i->bucket) &&
+                yyjson_mut_obj_add_str(doc, line, "key", i->key) &&
+                yyjson_mut_obj_add_str(doc, line, "id", r->id) &&
+                yyjson_mut_obj_add_str(doc, line, "etag", i->etag) &&
+                yyjson_mut_obj_add_str(doc, line, "content_type", i->content_type) &&
+                yyjson_mut_obj_add_sint(doc, line, "size", i->size) &&
+                yyjson_mut_obj_add_sint(doc, line, "modified_ms", i->modified_ms) &&
+                yyjson_mut_obj_add_str(doc, line, "sha256", digest) &&
+                yyjson_mut_obj_add_bool(doc, line, "small", r->small);
+    *out = made ? yyjson_mut_val_write(line, YYJSON_WRITE_NOFLAG, NULL) : NULL;
+    yyjson_mut_doc_free(doc);
     return *out ? OK : error_set(ERR_NO_MEMORY, NULL, "out of memory for object '%s'", i->key);
 }
 
@@ -41,19 +48,19 @@ static int damaged(const struct key_directory *d, const char *name, const char *
                      name, why);
 }
 
-static bool copy_member(const json_t *line, const char *name, char *out, size_t capacity)
+static bool copy_member(yyjson_val *line, const char *name, char *out, size_t capacity)
 {
     const char *text = json_string_at(line, name, NULL);
     return text && snprintf(out, capacity, "%s", text) < (int)capacity;
 }
 
-static bool take_members(const json_t *line, struct record *r)
+static bool take_members(yyjson_val *line, struct record *r)
 {
     struct object_info *i = &r->info;
     const char *digest = json_string_at(line, "sha256", "");
     i->size = json_int_at(line, "size", -1);
     i->modified_ms = json_int_at(line, "modified_ms", 0);
-    r->small = json_is_true(json_at(line, "small"));
+    r->small = yyjson_is_true(json_at(line, "small"));
     return i->size >= 0 && (!r->small || i->size <= SHARED_SMALL_BYTES) &&
            copy_member(line, "bucket", i->bucket, sizeof i->bucket) &&
            copy_member(line, "key", i->key, sizeof i->key) &&
@@ -66,9 +73,10 @@ static bool take_members(const json_t *line, struct record *r)
 static int parse_line(const struct key_directory *d, const char *name, const char *text,
                       size_t length, struct record *out)
 {
-    json_t *line;
-    if (json_parse(text, length, name, &line))
+    yyjson_doc *doc;
+    if (json_parse(text, length, name, &doc))
         return damaged(d, name, "not JSON");
+    yyjson_val *line = yyjson_doc_get_root(doc);
     int64_t format = json_int_at(line, "format", 0);
     int rc = OK;
     if (format > RECORD_FORMAT)
@@ -76,7 +84,7 @@ static int parse_line(const struct key_directory *d, const char *name, const cha
                        "'%s/%s' was written by a newer Aegis: upgrade this one", d->path, name);
     else if (!take_members(line, out))
         rc = damaged(d, name, "not a version");
-    json_decref(line);
+    yyjson_doc_free(doc);
     return rc;
 }
 

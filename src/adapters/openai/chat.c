@@ -170,19 +170,19 @@ static int no_answer(const char *what)
 }
 
 /* A string, or an array of parts of which those with text are joined. */
-static int read_content(const json_t *content, struct arena *arena, const char **out)
+static int read_content(yyjson_val *content, struct arena *arena, const char **out)
 {
-    if (json_is_string(content) || !json_is_array(content)) {
-        const char *text = json_string_value(content);
+    if (yyjson_is_str(content) || !yyjson_is_arr(content)) {
+        const char *text = yyjson_get_str(content);
         *out = text ? text : "";
         return OK;
     }
     struct buffer joined;
-    size_t i;
-    json_t *part;
+    size_t i, max;
+    yyjson_val *part;
     int rc = OK;
     buffer_init(&joined, CAP_HTTP_RESPONSE);
-    json_array_foreach(content, i, part)
+    yyjson_arr_foreach(content, i, max, part)
     {
         if (!rc)
             rc = buffer_append_string(&joined, json_string_at(part, "text", ""));
@@ -192,7 +192,7 @@ static int read_content(const json_t *content, struct arena *arena, const char *
     return rc || *out ? rc : ERR_NO_MEMORY;
 }
 
-int chat_read_completion(const json_t *root, struct arena *arena, struct chat_reply *out)
+int chat_read_completion(yyjson_val *root, struct arena *arena, struct chat_reply *out)
 {
     *out = (struct chat_reply){
         .text = "",
@@ -201,9 +201,9 @@ int chat_read_completion(const json_t *root, struct arena *arena, struct chat_re
         .cached_tokens = json_int_at(root, "usage.prompt_tokens_details.cached_tokens", 0),
         .output_tokens = json_int_at(root, "usage.completion_tokens", 0),
     };
-    const json_t *choice = json_array_get(json_object_get(root, "choices"), 0);
-    const json_t *message = json_object_get(choice, "message");
-    if (!json_is_object(message))
+    yyjson_val *choice = yyjson_arr_get(yyjson_obj_get(root, "choices"), 0);
+    yyjson_val *message = yyjson_obj_get(choice, "message");
+    if (!yyjson_is_obj(message))
         return no_answer("message");
     const char *finish = json_string_at(choice, "finish_reason", "stop");
     out->refusal = json_string_at(message, "refusal", "");
@@ -211,20 +211,20 @@ int chat_read_completion(const json_t *root, struct arena *arena, struct chat_re
         out->end = CHAT_TRUNCATED;
     else if (strcmp(finish, "content_filter") == 0)
         out->end = CHAT_FILTERED;
-    return read_content(json_object_get(message, "content"), arena, &out->text);
+    return read_content(yyjson_obj_get(message, "content"), arena, &out->text);
 }
 
 /* The parts of all messages among the output items. */
-static int read_output(const json_t *output, struct arena *arena, struct chat_reply *out)
+static int read_output(yyjson_val *output, struct arena *arena, struct chat_reply *out)
 {
-    size_t i, k;
-    json_t *item, *part;
-    json_array_foreach(output, i, item)
+    size_t i, k, max, parts;
+    yyjson_val *item, *part;
+    yyjson_arr_foreach(output, i, max, item)
     {
         if (strcmp(json_string_at(item, "type", ""), "message") != 0)
             continue;
-        const json_t *content = json_object_get(item, "content");
-        json_array_foreach(content, k, part)
+        yyjson_val *content = yyjson_obj_get(item, "content");
+        yyjson_arr_foreach(content, k, parts, part)
         {
             const char *refusal = json_string_at(part, "refusal", "");
             if (*refusal)
@@ -235,7 +235,7 @@ static int read_output(const json_t *output, struct arena *arena, struct chat_re
     return OK;
 }
 
-int chat_read_response(const json_t *root, struct arena *arena, struct chat_reply *out)
+int chat_read_response(yyjson_val *root, struct arena *arena, struct chat_reply *out)
 {
     *out = (struct chat_reply){
         .text = "",
@@ -252,7 +252,7 @@ int chat_read_response(const json_t *root, struct arena *arena, struct chat_repl
         out->end = strcmp(why, "content_filter") == 0 ? CHAT_FILTERED : CHAT_TRUNCATED;
     else if (strcmp(status, "completed") != 0)
         return no_answer("finished status");
-    return read_output(json_object_get(root, "output"), arena, out);
+    return read_output(yyjson_obj_get(root, "output"), arena, out);
 }
 
 /* The end of the JSON object that begins at `p`: where its braces, outside of strings, are even. */
@@ -338,12 +338,13 @@ static int ask_once(struct call *call, const struct chat_request *r, int max_out
 {
     struct http_response http;
     struct chat_reply reply = {.text = "", .refusal = ""};
-    json_t *root = NULL;
+    yyjson_doc *doc = NULL;
     *truncated = false;
     int rc = post(call, r, max_output, &http);
     if (rc)
         goto cleanup;
-    rc = json_parse(buffer_string(&http.body), http.body.length, "the reply", &root);
+    rc = json_parse_in_place(&http.body, "the reply", &doc);
+    yyjson_val *root = yyjson_doc_get_root(doc);
     if (!rc)
         rc = call->openai->responses ? chat_read_response(root, call->arena, &reply)
                                      : chat_read_completion(root, call->arena, &reply);
@@ -359,7 +360,7 @@ static int ask_once(struct call *call, const struct chat_request *r, int max_out
         rc = take_text(call, r, &reply, text, length);
     *truncated = reply.end == CHAT_TRUNCATED;
 cleanup:
-    json_decref(root);
+    yyjson_doc_free(doc);
     http_response_free(&http);
     return rc;
 }

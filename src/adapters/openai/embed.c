@@ -8,7 +8,6 @@
 #include "shared/caps.h"
 #include "shared/error.h"
 #include "shared/json.h"
-#include "shared/json_lift.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && sizeof(float) == 4,
                "embeddings travel as little-endian float32");
@@ -19,7 +18,6 @@ enum {
     MAX_REQUEST_TOKENS = 300000, /* of all inputs of one request */
     LEAST_TOKENS = 32,           /* a server that takes less than this is not worth cutting for */
     REQUEST_LIMIT = 64 << 20,
-    LIFT_FROM = 512, /* bytes of base64 that are worth not copying */
 };
 
 /* ---- tokens ------------------------------------------------------------------------------------
@@ -125,10 +123,6 @@ bool embed_normalise(float *v, size_t dimension)
  */
 
 struct reader {
-    struct json_lifted lifted;
-    json_t *root;
-    unsigned char *scratch;
-    size_t scratch_size;
     bool *seen;
     int dimension;
     int found; /* dimension of the vectors so far, 0 before the first */
@@ -139,69 +133,46 @@ static int malformed(const char *what)
     return error_set(ERR_INVALID, "malformed_reply", "%s", what);
 }
 
-static int grow_scratch(struct reader *r, size_t need)
-{
-    if (need <= r->scratch_size)
-        return OK;
-    free(r->scratch);
-    r->scratch = malloc(need);
-    r->scratch_size = r->scratch ? need : 0;
-    return r->scratch ? OK : error_set(ERR_NO_MEMORY, NULL, "out of memory for embeddings");
-}
-
-/* JSON may escape the slashes of base64 ("\/"). */
-static void unescape(char *out, struct json_slice *s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s->length; i++)
-        if (s->text[i] != '\\')
-            out[n++] = s->text[i];
-    s->text = out;
-    s->length = n;
-}
-
 /* The number of floats in *n; they are in `row` if there are as many as expected. */
-static int read_base64(struct reader *r, struct json_slice s, float *row, size_t *n)
+static int read_base64(const struct reader *r, const char *text, size_t length, float *row,
+                       size_t *n)
 {
-    int rc = s.escaped ? grow_scratch(r, s.length) : OK;
-    if (rc)
-        return rc;
-    if (s.escaped)
-        unescape((char *)r->scratch, &s);
-    *n = floats_in(s.text, s.length);
+    *n = floats_in(text, length);
     if (*n != (size_t)r->dimension)
         return *n ? OK : malformed("an embedding is not base64 of floats");
-    if (embed_decode(s.text, s.length, row, *n) != *n)
+    if (embed_decode(text, length, row, *n) != *n)
         return malformed("an embedding is not base64");
     return OK;
 }
 
-static int read_array(const struct reader *r, const json_t *array, float *row, size_t *n)
+static int read_array(const struct reader *r, yyjson_val *array, float *row, size_t *n)
 {
-    *n = json_array_size(array);
-    for (size_t i = 0; i < *n; i++) {
-        const json_t *number = json_array_get(array, i);
-        if (!json_is_number(number))
+    size_t i, max;
+    yyjson_val *number;
+    *n = yyjson_arr_size(array);
+    yyjson_arr_foreach(array, i, max, number)
+    {
+        if (!yyjson_is_num(number))
             return malformed("an embedding holds something that is no number");
         if (*n == (size_t)r->dimension)
-            row[i] = (float)json_number_value(number);
+            row[i] = (float)yyjson_get_num(number);
     }
     return *n ? OK : malformed("an embedding is empty");
 }
 
-static int read_item(struct reader *r, const json_t *item, size_t position, float *rows,
+static int read_item(struct reader *r, yyjson_val *item, size_t position, float *rows,
                      size_t count)
 {
     int64_t index = json_int_at(item, "index", (int64_t)position);
-    const json_t *embedding = json_object_get(item, "embedding");
-    struct json_slice slice;
+    yyjson_val *embedding = yyjson_obj_get(item, "embedding");
     size_t n = 0;
     if (index < 0 || index >= (int64_t)count || r->seen[index])
         return malformed("an embedding has an index that is out of range, or twice there");
     r->seen[index] = true;
     float *row = rows + (size_t)index * (size_t)r->dimension;
-    int rc = json_lifted_string(&r->lifted, embedding, &slice) ? read_base64(r, slice, row, &n)
-                                                               : read_array(r, embedding, row, &n);
+    int rc = yyjson_is_str(embedding)
+                 ? read_base64(r, yyjson_get_str(embedding), yyjson_get_len(embedding), row, &n)
+                 : read_array(r, embedding, row, &n);
     if (rc)
         return rc;
     if (r->found && (size_t)r->found != n)
@@ -212,14 +183,14 @@ static int read_item(struct reader *r, const json_t *item, size_t position, floa
     return OK;
 }
 
-static int read_items(struct reader *r, float *rows, size_t count)
+static int read_items(struct reader *r, yyjson_val *root, float *rows, size_t count)
 {
-    const json_t *data = json_object_get(r->root, "data"), *item;
-    size_t i;
-    if (json_array_size(data) != count)
+    yyjson_val *data = yyjson_obj_get(root, "data"), *item;
+    size_t i, max;
+    if (yyjson_arr_size(data) != count)
         return error_set(ERR_INVALID, "malformed_reply", "%zu embeddings came for %zu texts",
-                         json_array_size(data), count);
-    json_array_foreach(data, i, item)
+                         yyjson_arr_size(data), count);
+    yyjson_arr_foreach(data, i, max, item)
     {
         int rc = read_item(r, item, i, rows, count);
         if (rc)
@@ -228,29 +199,26 @@ static int read_items(struct reader *r, float *rows, size_t count)
     return OK;
 }
 
-int embed_read(const char *body, size_t length, float *rows, size_t count, int dimension,
-               int *found, int64_t *tokens)
+int embed_read(struct buffer *body, float *rows, size_t count, int dimension, int *found,
+               int64_t *tokens)
 {
     struct reader r = {.dimension = dimension};
+    yyjson_doc *doc = NULL;
     *found = 0;
     *tokens = 0;
     r.seen = calloc(count ? count : 1, sizeof *r.seen);
-    int rc = json_lift(body, length, LIFT_FROM, CAP_HTTP_RESPONSE, &r.lifted);
-    if (!rc && !r.seen)
-        rc = error_set(ERR_NO_MEMORY, NULL, "out of memory for embeddings");
-    if (!rc)
-        rc = json_lifted_parse(&r.lifted, "the reply", &r.root);
+    int rc = r.seen ? json_parse_in_place(body, "the reply", &doc)
+                    : error_set(ERR_NO_MEMORY, NULL, "out of memory for embeddings");
     if (!rc) {
-        int64_t total = json_int_at(r.root, "usage.total_tokens", 0);
-        *tokens = json_int_at(r.root, "usage.prompt_tokens", total);
-        rc = read_items(&r, rows, count);
+        yyjson_val *root = yyjson_doc_get_root(doc);
+        int64_t total = json_int_at(root, "usage.total_tokens", 0);
+        *tokens = json_int_at(root, "usage.prompt_tokens", total);
+        rc = read_items(&r, root, rows, count);
     }
     *found = r.found;
     if (!rc && r.found != dimension)
         rc = error_set(ERR_SYSTEMIC, "wrong_dimension", "embeddings of %d numbers came", r.found);
-    json_decref(r.root);
-    json_lifted_free(&r.lifted);
-    free(r.scratch);
+    yyjson_doc_free(doc);
     free(r.seen);
     return rc;
 }
@@ -318,14 +286,13 @@ static int make_vectors(const struct batch *b)
     return b->result->vectors ? OK : ERR_NO_MEMORY;
 }
 
-static int read_reply(const struct batch *b, const struct http_response *reply, size_t first,
+static int read_reply(const struct batch *b, struct http_response *reply, size_t first,
                       size_t count)
 {
     struct call *call = b->call;
     int found = 0, rc = make_vectors(b);
     if (!rc)
-        rc = embed_read(buffer_string(&reply->body), reply->body.length,
-                        b->result->vectors + first * (size_t)b->result->dimension, count,
+        rc = embed_read(&reply->body, b->result->vectors + first * (size_t)b->result->dimension, count,
                         b->result->dimension, &found, &call->record.input_tokens);
     if (rc == ERR_SYSTEMIC)
         rc = wrong_dimension(call, found);

@@ -127,7 +127,7 @@ struct complaint {
     char code[FIELD], type[FIELD], param[FIELD];
 };
 
-static void copy_field(const json_t *object, const char *name, char out[FIELD])
+static void copy_field(yyjson_val *object, const char *name, char out[FIELD])
 {
     snprintf(out, FIELD, "%s", json_string_at(object, name, ""));
 }
@@ -145,11 +145,11 @@ static void hide_keys(char *text, const char *key)
     }
 }
 
-static const char *message_in(const json_t *root)
+static const char *message_in(yyjson_val *root)
 {
-    const json_t *error = json_object_get(root, "error");
-    if (json_is_string(error))
-        return json_string_value(error);
+    yyjson_val *error = yyjson_obj_get(root, "error");
+    if (yyjson_is_str(error))
+        return yyjson_get_str(error);
     const char *text = json_string_at(error, "message", NULL);
     if (!text)
         text = json_string_at(root, "message", NULL);
@@ -181,15 +181,16 @@ static void read_complaint(const struct http_response *reply, const char *key,
                            struct complaint *out)
 {
     *out = (struct complaint){0};
-    json_t *root = json_loadb(buffer_string(&reply->body), reply->body.length, 0, NULL);
-    const json_t *error = json_object_get(root, "error");
+    yyjson_doc *doc = yyjson_read(buffer_string(&reply->body), reply->body.length, 0);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    yyjson_val *error = yyjson_obj_get(root, "error");
     copy_field(error, "code", out->code);
     copy_field(error, "type", out->type);
     copy_field(error, "param", out->param);
     copy_message(message_in(root), key, out->message);
     if (!root && reply->body.length && !memchr(reply->body.data, '<', reply->body.length))
         copy_message(buffer_string(&reply->body), key, out->message); /* plain text, not a page */
-    json_decref(root);
+    yyjson_doc_free(doc);
 }
 
 /* ---- what it means -----------------------------------------------------------------------------

@@ -4,12 +4,12 @@
 #ifndef AEGIS_OPENAI_INTERNAL_H
 #define AEGIS_OPENAI_INTERNAL_H
 
-#include <jansson.h>
 #include <stdatomic.h>
 
 #include "adapters/openai/openai.h"
 #include "ports/secret_source.h"
 #include "shared/buffer.h"
+#include "yyjson.h"
 
 /* What a server turned out not to know, as bits of endpoint.lacks. */
 enum lack {
@@ -143,8 +143,8 @@ struct chat_reply {
     int64_t input_tokens, cached_tokens, output_tokens;
 };
 /* ERR_INVALID "malformed_reply" if there is no answer in it. */
-int chat_read_completion(const json_t *root, struct arena *arena, struct chat_reply *out);
-int chat_read_response(const json_t *root, struct arena *arena, struct chat_reply *out);
+int chat_read_completion(yyjson_val *root, struct arena *arena, struct chat_reply *out);
+int chat_read_response(yyjson_val *root, struct arena *arena, struct chat_reply *out);
 /* The JSON object in a text that may have a Markdown fence or talk around it: false if none. */
 bool chat_find_object(const char *text, const char **begin, size_t *length);
 
@@ -170,10 +170,10 @@ size_t embed_estimate_tokens(const char *text, size_t length);
 /* The longest prefix of at most `tokens` by that estimate, cut between words if possible, never
  * within a character. */
 size_t embed_cut(const char *text, size_t length, size_t tokens);
-/* Reads a reply to `count` inputs into rows. ERR_INVALID "malformed_reply", or ERR_SYSTEMIC
+/* Reads a reply to `count` inputs into rows; the body is used up. ERR_INVALID "malformed_reply", or ERR_SYSTEMIC
  * "wrong_dimension" with the dimension found in *found. */
-int embed_read(const char *body, size_t length, float *rows, size_t count, int dimension,
-               int *found, int64_t *tokens);
+int embed_read(struct buffer *body, float *rows, size_t count, int dimension, int *found,
+               int64_t *tokens);
 
 /* ---- transcribe.c ---- */
 

@@ -88,11 +88,12 @@ static int identify(void *ctx, enum model_operation operation, struct model_iden
 /* Is the model in the list of GET /models? Some of the names go to `known` for people. */
 static bool lists_model(const struct http_response *reply, const char *model, char *known)
 {
-    json_t *root = json_loadb(buffer_string(&reply->body), reply->body.length, 0, NULL), *item;
-    size_t i, length = strlen(model), used = 0;
+    yyjson_doc *doc = yyjson_read(buffer_string(&reply->body), reply->body.length, 0);
+    yyjson_val *list = yyjson_obj_get(yyjson_doc_get_root(doc), "data"), *item;
+    size_t i, max, length = strlen(model), used = 0;
     bool found = false;
     known[0] = '\0';
-    json_array_foreach(json_object_get(root, "data"), i, item)
+    yyjson_arr_foreach(list, i, max, item)
     {
         const char *id = json_string_at(item, "id", "");
         /* "llama3.2" is "llama3.2:latest" to Ollama */
@@ -101,7 +102,7 @@ static bool lists_model(const struct http_response *reply, const char *model, ch
             used +=
                 (size_t)snprintf(known + used, KNOWN_NAMES - used, "%s%s", used ? ", " : "", id);
     }
-    json_decref(root);
+    yyjson_doc_free(doc);
     return found;
 }
 

@@ -96,7 +96,7 @@ static char *trimmed(struct arena *arena, const char *text)
 
 /* Whisper's own rule for a segment that it made up out of silence: no_speech_threshold and
  * logprob_threshold of whisper/transcribe.py. */
-static bool is_silence(const json_t *segment)
+static bool is_silence(yyjson_val *segment)
 {
     return json_number_at(segment, "no_speech_prob", 0) > 0.6 &&
            json_number_at(segment, "avg_logprob", 0) < -1;
@@ -117,17 +117,17 @@ static int add_segment(struct transcribe_result *out, struct arena *arena, int64
     return OK;
 }
 
-static int read_segments(const json_t *segments, int64_t duration_ms, struct arena *arena,
+static int read_segments(yyjson_val *segments, int64_t duration_ms, struct arena *arena,
                          struct transcribe_result *out)
 {
-    size_t n = json_array_size(segments), i;
-    json_t *s;
+    size_t n = yyjson_arr_size(segments), i, max;
+    yyjson_val *s;
     if (n > CAP_SEGMENTS)
         return error_set(ERR_INVALID, "malformed_reply", "%zu segments in one piece of audio", n);
     out->segments = arena_array(arena, n ? n : 1, sizeof *out->segments);
     if (!out->segments)
         return ERR_NO_MEMORY;
-    json_array_foreach(segments, i, s)
+    yyjson_arr_foreach(segments, i, max, s)
     {
         if (is_silence(s))
             continue;
@@ -140,9 +140,9 @@ static int read_segments(const json_t *segments, int64_t duration_ms, struct are
     return OK;
 }
 
-static void read_usage(const json_t *root, struct transcribe_usage *usage)
+static void read_usage(yyjson_val *root, struct transcribe_usage *usage)
 {
-    const json_t *u = json_object_get(root, "usage");
+    yyjson_val *u = yyjson_obj_get(root, "usage");
     *usage = (struct transcribe_usage){.audio_ms = -1,
                                        .input_tokens = json_int_at(u, "input_tokens", -1),
                                        .output_tokens = json_int_at(u, "output_tokens", -1)};
@@ -151,23 +151,23 @@ static void read_usage(const json_t *root, struct transcribe_usage *usage)
         usage->audio_ms = (int64_t)(seconds * 1000);
 }
 
-static void read_language(const json_t *root, struct transcribe_result *out)
+static void read_language(yyjson_val *root, struct transcribe_result *out)
 {
-    const json_t *first = json_array_get(json_object_get(root, "languages"), 0);
+    yyjson_val *first = yyjson_arr_get(yyjson_obj_get(root, "languages"), 0);
     const char *name = json_string_at(root, "language", json_string_at(first, "code", ""));
     snprintf(out->language, sizeof out->language, "%s", language_code(name));
 }
 
-static int read_root(const json_t *root, int64_t duration_ms, struct arena *arena,
+static int read_root(yyjson_val *root, int64_t duration_ms, struct arena *arena,
                      struct transcribe_result *out)
 {
     const char *text = json_string_at(root, "text", NULL);
-    const json_t *segments = json_object_get(root, "segments");
-    if (!text && !json_is_array(segments))
+    yyjson_val *segments = yyjson_obj_get(root, "segments");
+    if (!text && !yyjson_is_arr(segments))
         return error_set(ERR_INVALID, "malformed_reply", "the reply has no text");
     read_language(root, out);
     int rc = read_segments(segments, duration_ms, arena, out);
-    if (rc || json_array_size(segments) > 0)
+    if (rc || yyjson_arr_size(segments) > 0)
         return rc;
     return add_segment(out, arena, 0, duration_ms, text ? text : "", "");
 }
@@ -175,15 +175,16 @@ static int read_root(const json_t *root, int64_t duration_ms, struct arena *aren
 int transcribe_read(const char *body, size_t length, int64_t duration_ms, struct arena *arena,
                     struct transcribe_result *out, struct transcribe_usage *usage)
 {
-    json_t *root;
+    yyjson_doc *doc;
     *out = (struct transcribe_result){0};
     *usage = (struct transcribe_usage){-1, -1, -1};
-    int rc = json_parse(body, length, "the reply", &root);
+    int rc = json_parse(body, length, "the reply", &doc);
     if (rc)
         return rc;
+    yyjson_val *root = yyjson_doc_get_root(doc);
     read_usage(root, usage);
     rc = read_root(root, duration_ms, arena, out);
-    json_decref(root);
+    yyjson_doc_free(doc);
     return rc;
 }
 
