@@ -27,9 +27,10 @@ static void chat(const char *text, size_t length, struct arena *arena, bool resp
     struct summary summary;
     const char *object;
     size_t object_length;
-    json_t *root;
-    if (json_parse(text, length, "reply", &root))
+    yyjson_doc *doc;
+    if (json_parse(text, length, "reply", &doc))
         return;
+    yyjson_val *root = yyjson_doc_get_root(doc);
     int rc = responses ? chat_read_response(root, arena, &reply)
                        : chat_read_completion(root, arena, &reply);
     if (!rc) {
@@ -39,7 +40,7 @@ static void chat(const char *text, size_t length, struct arena *arena, bool resp
             summary_json_parse(object, object_length, arena, &summary);
         }
     }
-    json_decref(root);
+    yyjson_doc_free(doc);
 }
 
 static void transcript(const char *text, size_t length, struct arena *arena)
@@ -60,7 +61,12 @@ static void embeddings(const char *text, size_t length)
     float rows[COUNT * DIMENSION] = {0};
     int found;
     int64_t tokens;
-    if (embed_read(text, length, rows, COUNT, DIMENSION, &found, &tokens))
+    struct buffer body;
+    buffer_init(&body, MIB(16));
+    REQUIRE(buffer_append(&body, text, length) == 0);
+    int rc = embed_read(&body, rows, COUNT, DIMENSION, &found, &tokens);
+    buffer_free(&body);
+    if (rc)
         return;
     for (int r = 0; r < COUNT; r++) {
         double sum = 0;

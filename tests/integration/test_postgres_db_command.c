@@ -1,5 +1,4 @@
 /* `aegis db` on a real PostgreSQL, through the binary; and that no output has a password in it. */
-#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +14,7 @@
 #include "shared/pg.h"
 #include "support/database_place.h"
 #include "support/pg_fixture.h"
+#include "yyjson.h"
 
 static struct pg_fixture fixture;
 static struct place place;
@@ -43,13 +43,14 @@ static void says(const char *text)
         fail_msg("'%s' is not in:\n%s", text, output);
 }
 
-static json_t *parsed(void)
+static yyjson_doc *parsed(void)
 {
-    json_error_t error;
-    json_t *o = json_loads(output, JSON_DISABLE_EOF_CHECK, &error);
-    if (!o)
-        fail_msg("%s in:\n%s", error.text, output);
-    return o;
+    yyjson_read_err error;
+    yyjson_doc *doc =
+        yyjson_read_opts(output, strlen(output), YYJSON_READ_STOP_WHEN_DONE, NULL, &error);
+    if (!doc)
+        fail_msg("%s in:\n%s", error.msg, output);
+    return doc;
 }
 
 /* The fixture's URL with a password, which the server does not ask for. */
@@ -72,11 +73,12 @@ static void test_life(void **state)
     says("CREATE EXTENSION vector;");
     says("CREATE TABLE media");
     assert_int_equal(aegis(url, "db migrate --dry-run --json"), 0);
-    json_t *o = parsed();
-    assert_true(json_is_true(json_object_get(o, "dry_run")));
-    assert_string_equal(json_string_value(json_array_get(json_object_get(o, "migrations"), 0)),
+    yyjson_doc *o_doc = parsed();
+    yyjson_val *o = yyjson_doc_get_root(o_doc);
+    assert_true(yyjson_is_true(yyjson_obj_get(o, "dry_run")));
+    assert_string_equal(yyjson_get_str(yyjson_arr_get(yyjson_obj_get(o, "migrations"), 0)),
                         "0001_initial");
-    json_decref(o);
+    yyjson_doc_free(o_doc);
     assert_int_equal(aegis(url, "db status"), 5);
     assert_int_equal(aegis(url, "db migrate"), 0);
     says("applied 0001_initial");
@@ -85,14 +87,15 @@ static void test_life(void **state)
     assert_int_equal(aegis(url, "db status"), 0);
     says("pgvector  0.");
     assert_int_equal(aegis(url, "db status --json"), 0);
-    o = parsed();
-    assert_true(json_is_true(json_object_get(o, "usable")));
-    assert_true(json_is_null(json_object_get(o, "problem")));
-    assert_string_equal(json_string_value(json_object_get(o, "engine")), "postgresql");
-    assert_int_equal(json_integer_value(json_object_get(o, "schema_version")),
-                     json_integer_value(json_object_get(o, "program_version")));
-    assert_int_equal(json_array_size(json_object_get(o, "roles")), 4);
-    json_decref(o);
+    o_doc = parsed();
+    o = yyjson_doc_get_root(o_doc);
+    assert_true(yyjson_is_true(yyjson_obj_get(o, "usable")));
+    assert_true(yyjson_is_null(yyjson_obj_get(o, "problem")));
+    assert_string_equal(yyjson_get_str(yyjson_obj_get(o, "engine")), "postgresql");
+    assert_int_equal(yyjson_get_sint(yyjson_obj_get(o, "schema_version")),
+                     yyjson_get_sint(yyjson_obj_get(o, "program_version")));
+    assert_int_equal(yyjson_arr_size(yyjson_obj_get(o, "roles")), 4);
+    yyjson_doc_free(o_doc);
     assert_int_equal(aegis(url, "db roles --dry-run"), 0);
     says("CREATE ROLE");
     says("GRANT SELECT ON ALL TABLES IN SCHEMA aegis TO aegis_process, aegis_read;");
@@ -187,11 +190,12 @@ static void test_sqlite(void **state)
     snprintf(command, sizeof command, "add --detach '%s/data/note.txt'", place.path);
     aegis("", command);
     assert_int_equal(aegis("", "db --json"), 0);
-    json_t *o = parsed();
-    assert_string_equal(json_string_value(json_object_get(o, "engine")), "sqlite");
-    assert_int_equal(json_integer_value(json_object_get(o, "schema_version")),
-                     json_integer_value(json_object_get(o, "program_version")));
-    json_decref(o);
+    yyjson_doc *o_doc = parsed();
+    yyjson_val *o = yyjson_doc_get_root(o_doc);
+    assert_string_equal(yyjson_get_str(yyjson_obj_get(o, "engine")), "sqlite");
+    assert_int_equal(yyjson_get_sint(yyjson_obj_get(o, "schema_version")),
+                     yyjson_get_sint(yyjson_obj_get(o, "program_version")));
+    yyjson_doc_free(o_doc);
 }
 
 static int set_up(void **state)

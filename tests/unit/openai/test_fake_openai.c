@@ -38,8 +38,8 @@ static int stop(void **state)
 /* ---- JSON requests -----------------------------------------------------------------------------
  */
 
-static json_t *ask(const char *method, const char *path, const char *key, const char *body,
-                   int *status)
+static yyjson_doc *ask(const char *method, const char *path, const char *key, const char *body,
+                       int *status)
 {
     char url[128], authorization[64];
     snprintf(url, sizeof url, "%s%s", fake.base_url, path);
@@ -53,7 +53,7 @@ static json_t *ask(const char *method, const char *path, const char *key, const 
                                    .body = body,
                                    .body_length = body ? strlen(body) : 0};
     struct http_response r;
-    json_t *root;
+    yyjson_doc *root;
     char id[64];
     assert_int_equal(http_perform(engine, &request, NULL, &r), 0);
     assert_int_equal(json_parse(buffer_string(&r.body), r.body.length, "reply", &root), 0);
@@ -150,8 +150,10 @@ static void test_refusals(void **state)
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         int status;
-        json_t *r = ask(table[i].method, table[i].path, table[i].key, table[i].body, &status);
-        const json_t *e = json_object_get(r, "error");
+        yyjson_doc *r_doc =
+            ask(table[i].method, table[i].path, table[i].key, table[i].body, &status);
+        yyjson_val *r = yyjson_doc_get_root(r_doc);
+        yyjson_val *e = yyjson_obj_get(r, "error");
         const char *code = json_string_at(e, "code", NULL),
                    *param = json_string_at(e, "param", NULL);
         const char *message = json_string_at(e, "message", "");
@@ -162,7 +164,7 @@ static void test_refusals(void **state)
             strcmp(json_string_at(e, "type", ""), "invalid_request_error") != 0)
             fail_msg("row %zu (%s): status %d code %s param %s: %s", i, table[i].path, status,
                      code ? code : "null", param ? param : "null", message);
-        json_decref(r);
+        yyjson_doc_free(r_doc);
     }
 }
 
@@ -186,13 +188,14 @@ static void check_inputs(size_t count, size_t bytes, int expected, const char *m
 {
     int status;
     char *body = inputs(count, bytes);
-    json_t *r = ask("POST", "/embeddings", KEY, body, &status);
+    yyjson_doc *r_doc = ask("POST", "/embeddings", KEY, body, &status);
+    yyjson_val *r = yyjson_doc_get_root(r_doc);
     assert_int_equal(status, expected);
     if (message)
         assert_non_null(strstr(json_string_at(r, "error.message", ""), message));
     else
-        assert_int_equal(json_array_size(json_object_get(r, "data")), count);
-    json_decref(r);
+        assert_int_equal(yyjson_arr_size(yyjson_obj_get(r, "data")), count);
+    yyjson_doc_free(r_doc);
     free(body);
 }
 
@@ -211,7 +214,7 @@ static void test_schema_is_followed(void **state)
 {
     (void)state;
     int status;
-    json_t *r = ask(
+    yyjson_doc *r_doc = ask(
         "POST", "/chat/completions", KEY,
         FORMAT("{\"type\":\"object\",\"properties\":{\"title\":{\"type\":\"string\"},\"kind\":{"
                "\"enum\":[\"b\",\"a\"]},\"n\":{\"type\":\"integer\"},\"deep\":{\"$ref\":"
@@ -221,60 +224,63 @@ static void test_schema_is_followed(void **state)
                "\"properties\":{\"x\":{\"type\":\"number\"}},\"required\":[\"x\"],"
                "\"additionalProperties\":false}}}"),
         &status);
+    yyjson_val *r = yyjson_doc_get_root(r_doc);
     assert_int_equal(status, 200);
-    const json_t *message =
-        json_at(json_array_get(json_object_get(r, "choices"), 0), "message.content");
-    assert_string_equal(json_string_value(message),
+    yyjson_val *message =
+        json_at(yyjson_arr_get(yyjson_obj_get(r, "choices"), 0), "message.content");
+    assert_string_equal(yyjson_get_str(message),
                         "{\"title\":\"Some text in json.\",\"kind\":\"b\",\"n\":1,\"deep\":{\"x\":"
                         "0.5},\"maybe\":true}");
     assert_true(json_int_at(r, "usage.total_tokens", 0) > 0);
-    json_decref(r);
+    yyjson_doc_free(r_doc);
 }
 
 static void test_output_limit_truncates(void **state)
 {
     (void)state;
     int status;
-    json_t *r =
+    yyjson_doc *r_doc =
         ask("POST", "/chat/completions", KEY, CHAT(",\"max_completion_tokens\":1"), &status);
+    yyjson_val *r = yyjson_doc_get_root(r_doc);
     assert_int_equal(status, 200);
-    const json_t *choice = json_array_get(json_object_get(r, "choices"), 0);
+    yyjson_val *choice = yyjson_arr_get(yyjson_obj_get(r, "choices"), 0);
     assert_string_equal(json_string_at(choice, "finish_reason", ""), "length");
-    json_decref(r);
+    yyjson_doc_free(r_doc);
 }
 
 static void test_embeddings_are_the_same_either_way(void **state)
 {
     (void)state;
     int status;
-    json_t *a = ask("POST", "/embeddings", KEY,
-                    EMBED(",\"dimensions\":3,\"input\":\"hello world\""), &status);
+    yyjson_doc *a_doc = ask("POST", "/embeddings", KEY,
+                            EMBED(",\"dimensions\":3,\"input\":\"hello world\""), &status);
+    yyjson_val *a = yyjson_doc_get_root(a_doc);
     assert_int_equal(status, 200);
-    json_t *b = ask("POST", "/embeddings", KEY,
-                    EMBED(",\"dimensions\":3,\"encoding_format\":\"base64\",\"input\":[\"hello "
-                          "world\"]"),
-                    &status);
+    yyjson_doc *b_doc =
+        ask("POST", "/embeddings", KEY,
+            EMBED(",\"dimensions\":3,\"encoding_format\":\"base64\",\"input\":[\"hello "
+                  "world\"]"),
+            &status);
+    yyjson_val *b = yyjson_doc_get_root(b_doc);
     assert_int_equal(status, 200);
-    const json_t *floats =
-        json_object_get(json_array_get(json_object_get(a, "data"), 0), "embedding");
+    yyjson_val *floats = yyjson_obj_get(yyjson_arr_get(yyjson_obj_get(a, "data"), 0), "embedding");
     double sum = 0;
     for (size_t i = 0; i < 3; i++) {
-        double v = json_number_value(json_array_get(floats, i));
+        double v = yyjson_get_num(yyjson_arr_get(floats, i));
         sum += v * v;
     }
     assert_true(sum > 0.9999 && sum < 1.0001);
-    const json_t *text =
-        json_object_get(json_array_get(json_object_get(b, "data"), 0), "embedding");
-    assert_int_equal(strlen(json_string_value(text)), 16);
-    json_decref(a);
-    json_decref(b);
+    yyjson_val *text = yyjson_obj_get(yyjson_arr_get(yyjson_obj_get(b, "data"), 0), "embedding");
+    assert_int_equal(strlen(yyjson_get_str(text)), 16);
+    yyjson_doc_free(a_doc);
+    yyjson_doc_free(b_doc);
 }
 
 /* ---- uploads -----------------------------------------------------------------------------------
  */
 
 static int upload(const char *bytes, size_t length, const char *filename, const char *model,
-                  const char *format, json_t **out)
+                  const char *format, yyjson_doc **out)
 {
     char url[128];
     int fd;
@@ -305,12 +311,13 @@ static int upload(const char *bytes, size_t length, const char *filename, const 
 static void check_upload(const char *bytes, size_t length, const char *filename, const char *model,
                          const char *format, int expected, const char *message)
 {
-    json_t *r;
-    assert_int_equal(upload(bytes, length, filename, model, format, &r), expected);
+    yyjson_doc *r_doc;
+    assert_int_equal(upload(bytes, length, filename, model, format, &r_doc), expected);
+    yyjson_val *r = yyjson_doc_get_root(r_doc);
     const char *found = json_string_at(r, "error.message", json_string_at(r, "text", ""));
     if (!strstr(found, message))
         fail_msg("'%s' is not in '%s'", message, found);
-    json_decref(r);
+    yyjson_doc_free(r_doc);
 }
 
 /* One second of loud PCM, then whatever `bytes` leaves room for. */
@@ -355,7 +362,7 @@ static void test_error_rate(void **state)
     fake_openai_control(&fake, "{\"error_rate\":0.5}");
     int failed = 0, status;
     for (int i = 0; i < 200; i++) {
-        json_decref(ask("GET", "/models", KEY, NULL, &status));
+        yyjson_doc_free(ask("GET", "/models", KEY, NULL, &status));
         failed += status != 200;
     }
     fake_openai_control(&fake, "{\"error_rate\":0}");

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "adapters/openai/internal.h"
+#include "shared/caps.h"
 #include "shared/error.h"
 #include "shared/json.h"
 
@@ -35,14 +36,14 @@ static int tear_down(void **state)
 static struct chat_reply completion(const char *text, int expected)
 {
     struct chat_reply r = {0};
-    json_t *root;
-    assert_int_equal(json_parse(text, strlen(text), "test", &root), 0);
-    assert_int_equal(chat_read_completion(root, &arena, &r), expected);
+    yyjson_doc *doc;
+    assert_int_equal(json_parse(text, strlen(text), "test", &doc), 0);
+    assert_int_equal(chat_read_completion(yyjson_doc_get_root(doc), &arena, &r), expected);
     if (!expected) { /* the texts may point into the JSON */
         r.text = arena_strdup(&arena, r.text);
         r.refusal = arena_strdup(&arena, r.refusal);
     }
-    json_decref(root);
+    yyjson_doc_free(doc);
     return r;
 }
 
@@ -80,31 +81,44 @@ static void test_completions(void **state)
     completion("{\"choices\":[{\"message\":\"text\"}]}", ERR_INVALID);
 }
 
+static int read_response(const char *text, struct chat_reply *out)
+{
+    yyjson_doc *doc;
+    assert_int_equal(json_parse(text, strlen(text), "test", &doc), 0);
+    int rc = chat_read_response(yyjson_doc_get_root(doc), &arena, out);
+    out->text = arena_strdup(&arena, out->text); /* may point into the JSON */
+    yyjson_doc_free(doc);
+    return rc;
+}
+
+static struct chat_reply response(const char *status, const char *more)
+{
+    struct chat_reply r;
+    const char *text = arena_printf(
+        &arena,
+        "{\"status\":\"%s\",\"output\":[{\"type\":\"reasoning\"},{\"type\":\"message\","
+        "\"content\":[{\"type\":\"output_text\",\"text\":\"one \"},"
+        "{\"type\":\"output_text\",\"text\":\"two\"}]}],"
+        "\"usage\":{\"input_tokens\":5,\"output_tokens\":6}%s}",
+        status, more);
+    assert_int_equal(read_response(text, &r), 0);
+    return r;
+}
+
 static void test_responses(void **state)
 {
     (void)state;
-    struct chat_reply r;
-    json_t *root =
-        json_pack("{s:s, s:[{s:s}, {s:s, s:[{s:s, s:s}, {s:s, s:s}]}], s:{s:i, s:i}}", "status",
-                  "completed", "output", "type", "reasoning", "type", "message", "content", "type",
-                  "output_text", "text", "one ", "type", "output_text", "text", "two", "usage",
-                  "input_tokens", 5, "output_tokens", 6);
-    assert_int_equal(chat_read_response(root, &arena, &r), 0);
+    struct chat_reply r = response("completed", "");
+    assert_int_equal(r.end, CHAT_DONE);
     assert_string_equal(r.text, "one two");
     assert_int_equal(r.input_tokens, 5);
     assert_int_equal(r.output_tokens, 6);
-    json_object_set_new(root, "status", json_string("incomplete"));
-    assert_int_equal(chat_read_response(root, &arena, &r), 0);
-    assert_int_equal(r.end, CHAT_TRUNCATED);
-    json_object_set_new(root, "incomplete_details", json_pack("{s:s}", "reason", "content_filter"));
-    assert_int_equal(chat_read_response(root, &arena, &r), 0);
-    assert_int_equal(r.end, CHAT_FILTERED);
-    json_object_set_new(root, "status", json_string("failed"));
-    assert_int_equal(chat_read_response(root, &arena, &r), 0);
-    assert_int_equal(r.end, CHAT_FAILED);
-    json_object_set_new(root, "status", json_string("queued"));
-    assert_int_equal(chat_read_response(root, &arena, &r), ERR_INVALID);
-    json_decref(root);
+    assert_int_equal(response("incomplete", "").end, CHAT_TRUNCATED);
+    assert_int_equal(
+        response("incomplete", ",\"incomplete_details\":{\"reason\":\"content_filter\"}").end,
+        CHAT_FILTERED);
+    assert_int_equal(response("failed", "").end, CHAT_FAILED);
+    assert_int_equal(read_response("{\"status\":\"queued\"}", &r), ERR_INVALID);
 }
 
 static void test_objects_are_found(void **state)
@@ -159,12 +173,13 @@ static void test_a_text_cannot_leave_its_tags(void **state)
 static void test_schema_is_strict(void **state)
 {
     (void)state;
-    json_t *schema;
-    assert_int_equal(json_parse(summary_schema, strlen(summary_schema), "schema", &schema), 0);
-    assert_false(json_is_true(json_at(schema, "additionalProperties")));
-    assert_int_equal(json_object_size(json_at(schema, "properties")),
-                     json_array_size(json_at(schema, "required")));
-    json_decref(schema);
+    yyjson_doc *doc;
+    assert_int_equal(json_parse(summary_schema, strlen(summary_schema), "schema", &doc), 0);
+    yyjson_val *schema = yyjson_doc_get_root(doc);
+    assert_false(yyjson_is_true(json_at(schema, "additionalProperties")));
+    assert_int_equal(yyjson_obj_size(json_at(schema, "properties")),
+                     yyjson_arr_size(json_at(schema, "required")));
+    yyjson_doc_free(doc);
 }
 
 /* ---- prices ------------------------------------------------------------------------------------
@@ -242,6 +257,17 @@ static char *embedding_reply(const float *rows, size_t count, size_t dimension, 
     return text;
 }
 
+static int read_reply(const char *text, float *rows, size_t count, int dimension, int *found,
+                      int64_t *tokens)
+{
+    struct buffer body;
+    buffer_init(&body, MIB(1));
+    assert_int_equal(buffer_append_string(&body, text), 0);
+    int rc = embed_read(&body, rows, count, dimension, found, tokens);
+    buffer_free(&body);
+    return rc;
+}
+
 static void test_embeddings_are_read(void **state)
 {
     (void)state;
@@ -254,7 +280,7 @@ static void test_embeddings_are_read(void **state)
         int found;
         int64_t tokens;
         memset(out, 0, sizeof out);
-        assert_int_equal(embed_read(text, strlen(text), out, COUNT, DIMENSION, &found, &tokens), 0);
+        assert_int_equal(read_reply(text, out, COUNT, DIMENSION, &found, &tokens), 0);
         assert_int_equal(found, DIMENSION);
         assert_int_equal(tokens, 7);
         for (size_t r = 0; r < COUNT; r++) {
@@ -277,7 +303,7 @@ static int read_embeddings(const char *text, size_t count, int dimension)
     static float out[64];
     int found;
     int64_t tokens;
-    return embed_read(text, strlen(text), out, count, dimension, &found, &tokens);
+    return read_reply(text, out, count, dimension, &found, &tokens);
 }
 
 static void test_odd_embeddings_are_refused(void **state)

@@ -99,14 +99,14 @@ static void fault(const char *rule)
 }
 
 /* The body of the newest request, as JSON. */
-static json_t *last_request(void)
+static yyjson_doc *last_request(void)
 {
     char *text = fake_openai_get(&fake, "/__control/last");
-    json_t *record, *body;
+    yyjson_doc *record, *body;
     assert_int_equal(json_parse(text, strlen(text), "record", &record), 0);
-    const char *sent = json_string_at(record, "body", "");
+    const char *sent = json_string_at(yyjson_doc_get_root(record), "body", "");
     assert_int_equal(json_parse(sent, strlen(sent), "request", &body), 0);
-    json_decref(record);
+    yyjson_doc_free(record);
     free(text);
     return body;
 }
@@ -114,11 +114,12 @@ static json_t *last_request(void)
 static int64_t requests_to(const char *path)
 {
     char *text = fake_openai_get(&fake, "/__control/stats");
-    json_t *stats;
+    yyjson_doc *stats;
     assert_int_equal(json_parse(text, strlen(text), "stats", &stats), 0);
-    const json_t *endpoint = json_object_get(json_object_get(stats, "endpoints"), path);
+    yyjson_val *all = yyjson_obj_get(yyjson_doc_get_root(stats), "endpoints");
+    yyjson_val *endpoint = yyjson_obj_get(all, path);
     int64_t n = json_int_at(endpoint, "requests", 0);
-    json_decref(stats);
+    yyjson_doc_free(stats);
     free(text);
     return n;
 }
@@ -166,14 +167,15 @@ static void test_summary_by_chat(void **state)
     open_default(&f);
     assert_int_equal(summarise(&f, &s), 0);
     check_summary(&s);
-    json_t *sent = last_request();
+    yyjson_doc *sent_doc = last_request();
+    yyjson_val *sent = yyjson_doc_get_root(sent_doc);
     assert_string_equal(json_string_at(sent, "model", ""), "gpt-5.4-mini");
     assert_string_equal(json_string_at(sent, "reasoning_effort", ""), "low");
     assert_true(json_int_at(sent, "max_completion_tokens", 0) > 0);
-    assert_null(json_object_get(sent, "max_tokens"));
-    assert_null(json_object_get(sent, "temperature"));
-    assert_true(json_is_true(json_at(sent, "response_format.json_schema.strict")));
-    json_decref(sent);
+    assert_null(yyjson_obj_get(sent, "max_tokens"));
+    assert_null(yyjson_obj_get(sent, "temperature"));
+    assert_true(yyjson_is_true(json_at(sent, "response_format.json_schema.strict")));
+    yyjson_doc_free(sent_doc);
     assert_int_equal(f.calls.count, 1);
     const struct model_call *call = &f.calls.items[0];
     assert_string_equal(call->provider, "openai");
@@ -195,10 +197,11 @@ static void test_summary_by_responses(void **state)
     open_with(&f, &o);
     assert_int_equal(summarise(&f, &s), 0);
     check_summary(&s);
-    json_t *sent = last_request();
-    assert_true(json_is_false(json_object_get(sent, "store")));
+    yyjson_doc *sent_doc = last_request();
+    yyjson_val *sent = yyjson_doc_get_root(sent_doc);
+    assert_true(yyjson_is_false(yyjson_obj_get(sent, "store")));
     assert_string_equal(json_string_at(sent, "reasoning.effort", ""), "low");
-    json_decref(sent);
+    yyjson_doc_free(sent_doc);
     fault("{\"fault\":\"refusal\"}");
     expect(summarise(&f, &s), ERR_PERMANENT, "refused");
     fault("{\"fault\":\"truncated\",\"times\":2}");
@@ -245,9 +248,10 @@ static void test_truncation_is_retried_once(void **state)
     assert_int_equal(summarise(&f, &s), 0);
     check_summary(&s);
     assert_int_equal(f.calls.count, 2);
-    json_t *sent = last_request();
+    yyjson_doc *sent_doc = last_request();
+    yyjson_val *sent = yyjson_doc_get_root(sent_doc);
     assert_int_equal(json_int_at(sent, "max_completion_tokens", 0), 32768);
-    json_decref(sent);
+    yyjson_doc_free(sent_doc);
     fault("{\"fault\":\"truncated\",\"times\":2}");
     expect(summarise(&f, &s), ERR_PERMANENT, "truncated_reply");
     assert_int_equal(f.calls.count, 4);
@@ -273,11 +277,12 @@ static void test_compatible_server(void **state)
     assert_int_equal(summarise(&f, &s), 0);
     check_summary(&s);
     assert_int_equal(requests_to("/v1/chat/completions"), 5); /* remembered */
-    json_t *sent = last_request();
-    assert_null(json_object_get(sent, "response_format"));
-    assert_null(json_object_get(sent, "reasoning_effort")); /* not a reasoning model by its name */
+    yyjson_doc *sent_doc = last_request();
+    yyjson_val *sent = yyjson_doc_get_root(sent_doc);
+    assert_null(yyjson_obj_get(sent, "response_format"));
+    assert_null(yyjson_obj_get(sent, "reasoning_effort")); /* not a reasoning model by its name */
     assert_int_equal(json_int_at(sent, "max_completion_tokens", 0), 2048);
-    json_decref(sent);
+    yyjson_doc_free(sent_doc);
     assert_int_equal(f.calls.items[f.calls.count - 1].cost_nanousd, -1); /* price not known */
     close_fixture(&f);
 }
@@ -311,14 +316,15 @@ static void test_answer(void **state)
     assert_int_equal(f.provider.ops->answer(f.provider.ctx, &r, NULL, &f.arena, &f.calls, &a), 0);
     assert_non_null(strstr(a.text, "[1]"));
     assert_false(a.quoted);
-    json_t *sent = last_request();
-    const json_t *user = json_array_get(json_object_get(sent, "messages"), 1);
+    yyjson_doc *sent_doc = last_request();
+    yyjson_val *sent = yyjson_doc_get_root(sent_doc);
+    yyjson_val *user = yyjson_arr_get(yyjson_obj_get(sent, "messages"), 1);
     const char *content = json_string_at(user, "content", "");
     assert_non_null(strstr(content, "[1] <passage name=\"talk.mp3 at 3:07\">\nThe harbour"));
     assert_non_null(strstr(content, "[2] <passage1 name=\"b.txt\">"));
     assert_non_null(strstr(content, "Question: When was it rebuilt?"));
-    assert_null(json_object_get(sent, "response_format"));
-    json_decref(sent);
+    assert_null(yyjson_obj_get(sent, "response_format"));
+    yyjson_doc_free(sent_doc);
     fault("{\"status\":200,\"body\":{\"choices\":[{\"message\":{\"content\":"
           "\"<think>hm</think>\\n In 1974 [1].\"}}]}}");
     assert_int_equal(f.provider.ops->answer(f.provider.ctx, &r, NULL, &f.arena, &f.calls, &a), 0);
@@ -370,11 +376,12 @@ static void test_embeddings(void **state)
     open_default(&f);
     assert_int_equal(embed(&f, three, 3, &r), 0);
     check_three(&r);
-    json_t *sent = last_request();
+    yyjson_doc *sent_doc = last_request();
+    yyjson_val *sent = yyjson_doc_get_root(sent_doc);
     assert_string_equal(json_string_at(sent, "encoding_format", ""), "base64");
     assert_string_equal(json_string_at(sent, "model", ""), "text-embedding-3-small");
-    assert_null(json_object_get(sent, "dimensions")); /* its own size is not asked for */
-    json_decref(sent);
+    assert_null(yyjson_obj_get(sent, "dimensions")); /* its own size is not asked for */
+    yyjson_doc_free(sent_doc);
     assert_int_equal(f.calls.count, 1);
     assert_int_equal(f.calls.items[0].cost_nanousd, f.calls.items[0].input_tokens * 20);
     fault("{\"fault\":\"reversed\"}");
@@ -393,9 +400,10 @@ static void test_embedding_dimensions(void **state)
     open_with(&f, &o);
     assert_int_equal(embed(&f, three, 3, &r), 0);
     assert_int_equal(r.dimension, 256);
-    json_t *sent = last_request();
+    yyjson_doc *sent_doc = last_request();
+    yyjson_val *sent = yyjson_doc_get_root(sent_doc);
     assert_int_equal(json_int_at(sent, "dimensions", 0), 256);
-    json_decref(sent);
+    yyjson_doc_free(sent_doc);
     close_fixture(&f);
 }
 

@@ -12,9 +12,9 @@
 #include "shared/error.h"
 #include "shared/json.h"
 
-static json_t *parse(const char *text)
+static yyjson_doc *parse(const char *text)
 {
-    json_t *value;
+    yyjson_doc *value;
     if (json_parse(text, strlen(text), "the text", &value))
         fail_msg("%s", error_last()->message);
     return value;
@@ -22,7 +22,7 @@ static json_t *parse(const char *text)
 
 static void errors_name_the_place(void **state)
 {
-    json_t *value = (json_t *)1;
+    yyjson_doc *value = (yyjson_doc *)1;
     (void)state;
     assert_int_equal(json_parse("{\n \"a\" 1}", 9, "the reply of 'x'", &value), ERR_INVALID);
     assert_null(value);
@@ -42,7 +42,7 @@ static void traps_are_refused(void **state)
                                         "[1] x",
                                         "[\"\\ud800\"]",
                                         "[1e999]"};
-    json_t *value;
+    yyjson_doc *value;
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (json_parse(texts[i], strlen(texts[i]), "it", &value) != ERR_INVALID)
@@ -57,7 +57,9 @@ static void traps_are_refused(void **state)
 static void paths_reach_members(void **state)
 {
     (void)state;
-    json_t *o = parse("{\"a\":{\"b\":{\"c\":\"x\"},\"n\":3,\"r\":2.5,\"t\":true},\"s\":[1]}");
+    yyjson_doc *o_doc =
+        parse("{\"a\":{\"b\":{\"c\":\"x\"},\"n\":3,\"r\":2.5,\"t\":true},\"s\":[1]}");
+    yyjson_val *o = yyjson_doc_get_root(o_doc);
     assert_string_equal(json_string_at(o, "a.b.c", "-"), "x");
     assert_string_equal(json_string_at(o, "a.b.d", "-"), "-");
     assert_string_equal(json_string_at(o, "a.n", "-"), "-"); /* of another type */
@@ -70,7 +72,7 @@ static void paths_reach_members(void **state)
     assert_ptr_equal(json_at(o, ""), o);
     assert_null(json_at(NULL, "a"));
     assert_null(json_at(o, "a..b"));
-    json_decref(o);
+    yyjson_doc_free(o_doc);
 }
 
 static void assert_written(const char *text, size_t length, const char *expected)
@@ -109,17 +111,17 @@ static void invalid_utf8_is_replaced(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char text[16];
         struct buffer out;
-        json_error_t e;
         buffer_init(&out, 1000);
         snprintf(text, sizeof text, "a%sb", bad[i]);
         assert_int_equal(json_append_string(&out, text, strlen(text)), OK);
-        json_t *value = json_loadb(out.data, out.length, JSON_DECODE_ANY, &e);
+        yyjson_doc *doc = yyjson_read(out.data, out.length, 0);
+        yyjson_val *value = yyjson_doc_get_root(doc);
         if (!value)
-            fail_msg("sequence %zu: %s", i, e.text);
-        assert_non_null(strstr(json_string_value(value), "\xef\xbf\xbd"));
-        assert_true(json_string_value(value)[0] == 'a');
-        assert_true(json_string_value(value)[json_string_length(value) - 1] == 'b');
-        json_decref(value);
+            fail_msg("sequence %zu is not JSON", i);
+        assert_non_null(strstr(yyjson_get_str(value), "\xef\xbf\xbd"));
+        assert_true(yyjson_get_str(value)[0] == 'a');
+        assert_true(yyjson_get_str(value)[yyjson_get_len(value) - 1] == 'b');
+        yyjson_doc_free(doc);
         buffer_free(&out);
     }
     assert_written("\xe2\x82", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\""); /* cut off by the length */
@@ -138,20 +140,38 @@ static void a_string_that_does_not_fit_leaves_nothing(void **state)
     }
 }
 
-static void dumps_into_the_arena(void **state)
+static void many_keys_are_told_apart(void **state)
 {
-    struct arena arena;
+    struct buffer text;
+    yyjson_doc *doc;
     (void)state;
-    json_t *o = parse("{\"z\": 1, \"a\": [true, null, \"x\"]}");
-    arena_init(&arena, 1000);
-    assert_string_equal(json_text(o, &arena), "{\"z\":1,\"a\":[true,null,\"x\"]}");
-    assert_string_equal(json_text(json_at(o, "z"), &arena), "1");
-    arena_free(&arena);
-    arena_init(&arena, 8);
-    assert_null(json_text(o, &arena));
-    assert_int_equal(error_last()->code, ERR_NO_MEMORY);
-    arena_free(&arena);
-    json_decref(o);
+    for (int twice = 0; twice < 2; twice++) {
+        buffer_init(&text, KIB(64));
+        buffer_append_string(&text, "[{\"k\":0}, {");
+        for (int i = 0; i < 1000; i++)
+            assert_int_equal(buffer_printf(&text, "%s\"k%d\":%d", i ? "," : "", i, i), OK);
+        buffer_append_string(&text, twice ? ",\"k77\":0}]" : "}]");
+        assert_int_equal(json_parse(buffer_string(&text), text.length, "it", &doc),
+                         twice ? ERR_INVALID : OK);
+        yyjson_doc_free(doc);
+        buffer_free(&text);
+    }
+}
+
+static void parses_in_place(void **state)
+{
+    static const char text[] = "{\"a\":\"x\\/y\",\"b\":[1,2]}";
+    (void)state;
+    for (size_t room = 0; room < 8; room++) { /* with none left it is copied */
+        struct buffer body;
+        yyjson_doc *doc;
+        buffer_init(&body, sizeof text + room);
+        assert_int_equal(buffer_append_string(&body, text), OK);
+        assert_int_equal(json_parse_in_place(&body, "it", &doc), OK);
+        assert_string_equal(json_string_at(yyjson_doc_get_root(doc), "a", ""), "x/y");
+        yyjson_doc_free(doc);
+        buffer_free(&body);
+    }
 }
 
 int main(void)
@@ -163,7 +183,8 @@ int main(void)
         cmocka_unit_test(writes_strings),
         cmocka_unit_test(invalid_utf8_is_replaced),
         cmocka_unit_test(a_string_that_does_not_fit_leaves_nothing),
-        cmocka_unit_test(dumps_into_the_arena),
+        cmocka_unit_test(many_keys_are_told_apart),
+        cmocka_unit_test(parses_in_place),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

@@ -42,10 +42,10 @@ static int begin(enum log_level level, enum log_format format)
     return fd;
 }
 
-static json_t *logged_json(int fd)
+static yyjson_doc *logged_json(int fd)
 {
     char *text = logged(fd);
-    json_t *line;
+    yyjson_doc *line;
     assert_int_equal(text[strlen(text) - 1], '\n');
     assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1); /* one line */
     if (json_parse(text, strlen(text), "the line", &line))
@@ -62,7 +62,8 @@ static void json_lines_read_back(void **state)
     log_write(LOG_INFO, "job.succeeded", LOG_INT("job", INT64_MIN), LOG_STR("key", "a\"b\n\x01"),
               LOG_STR("none", NULL), LOG_RAW("times", "{\"fetch\":1}"), LOG_RAW("empty", NULL),
               LOG_STR("bytes", "\xff"), LOG_END);
-    json_t *line = logged_json(fd);
+    yyjson_doc *line_doc = logged_json(fd);
+    yyjson_val *line = yyjson_doc_get_root(line_doc);
     assert_string_equal(json_string_at(line, "event", ""), "job.succeeded");
     assert_string_equal(json_string_at(line, "level", ""), "info");
     assert_int_equal(clock_parse(json_string_at(line, "time", ""), &at), OK);
@@ -70,8 +71,8 @@ static void json_lines_read_back(void **state)
     assert_string_equal(json_string_at(line, "key", ""), "a\"b\n\x01");
     assert_string_equal(json_string_at(line, "none", "-"), "");
     assert_int_equal(json_int_at(line, "times.fetch", 0), 1);
-    assert_true(json_is_null(json_at(line, "empty")));
-    json_decref(line);
+    assert_true(yyjson_is_null(json_at(line, "empty")));
+    yyjson_doc_free(line_doc);
     close(fd);
 }
 
@@ -109,15 +110,16 @@ static void what_is_too_long_is_left_out_whole(void **state)
     memset(large, '"', 40000);
     large[40000] = '\0';
     log_write(LOG_INFO, "big", LOG_STR("large", large), LOG_INT("after", 7), LOG_END);
-    json_t *line = logged_json(fd);
+    yyjson_doc *line_doc = logged_json(fd);
+    yyjson_val *line = yyjson_doc_get_root(line_doc);
     assert_null(json_at(line, "large"));
     assert_int_equal(json_int_at(line, "after", 0), 7);
-    assert_true(json_is_true(json_at(line, "truncated")));
-    json_decref(line);
+    assert_true(yyjson_is_true(json_at(line, "truncated")));
+    yyjson_doc_free(line_doc);
     for (size_t n = 8000; n < 8200; n++) { /* every way to come near the cap */
         large[n] = '\0';
         log_write(LOG_INFO, "big", LOG_STR("large", large), LOG_END);
-        json_decref(logged_json(fd));
+        yyjson_doc_free(logged_json(fd));
         large[n] = '"';
     }
     free(large);
@@ -171,9 +173,9 @@ static void lines_of_threads_do_not_mix(void **state)
     rewind(file);
     char line[1000];
     for (; fgets(line, sizeof line, file); lines++) {
-        json_t *value;
+        yyjson_doc *value;
         assert_int_equal(json_parse(line, strlen(line), "line", &value), OK);
-        json_decref(value);
+        yyjson_doc_free(value);
     }
     assert_int_equal(lines, THREADS * LINES);
     fclose(file);
