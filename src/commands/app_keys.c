@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "adapters/local/secrets_file.h"
+#include "shared/clock.h"
 
 /* A base URL of its own goes with a key of its own: the common key is not sent to strangers. */
 static const struct {
@@ -18,11 +19,21 @@ static const struct {
     [MODEL_ANSWER] = {"openai.answer_base_url", "openai.answer_api_key", "openai_answer_api_key"},
 };
 
+/* Thousands of requests a second do not look into the same file each; a key that was changed
+ * without the old one being refused is used this much later. */
+enum { KEEP_MS = 1000 };
+
+struct kept_key {
+    char text[SECRET_TEXT];
+    int64_t until_ms; /* monotonic; 0: none is kept */
+};
+
 struct app_keys {
     const struct app *app;
     pthread_mutex_t lock;
     bool stale;            /* a key was refused since the settings were read */
     struct config *reread; /* the settings as read since; NULL: the app's are the newest */
+    struct kept_key kept[MODEL_OPERATIONS];
 };
 
 /* ---- finding ---- */
@@ -84,16 +95,34 @@ static int read_anew(struct app_keys *keys)
     return OK;
 }
 
+static int get_anew(struct app_keys *keys, enum model_operation operation, struct kept_key *kept)
+{
+    int rc = keys->stale ? read_anew(keys) : OK;
+    if (!rc)
+        rc = find_for(keys->app, keys->reread ? keys->reread : keys->app->config, operation,
+                      kept->text, sizeof kept->text);
+    if (!rc)
+        kept->until_ms = clock_monotonic_ms() + KEEP_MS;
+    return rc;
+}
+
 static int get(void *ctx, enum model_operation operation, char *out, size_t capacity)
 {
     struct app_keys *keys = ctx;
+    struct kept_key *kept = &keys->kept[operation];
     pthread_mutex_lock(&keys->lock);
-    int rc = keys->stale ? read_anew(keys) : OK;
+    int rc = clock_monotonic_ms() < kept->until_ms ? OK : get_anew(keys, operation, kept);
+    if (!rc && strlen(kept->text) >= capacity)
+        rc = error_set(ERR_SYSTEMIC, "invalid_key", "the key is too long");
     if (!rc)
-        rc = find_for(keys->app, keys->reread ? keys->reread : keys->app->config, operation, out,
-                      capacity);
+        memcpy(out, kept->text, strlen(kept->text) + 1);
     pthread_mutex_unlock(&keys->lock);
     return rc;
+}
+
+static void forget(struct app_keys *keys)
+{
+    explicit_bzero(keys->kept, sizeof keys->kept);
 }
 
 static void refused(void *ctx, enum model_operation operation)
@@ -102,6 +131,7 @@ static void refused(void *ctx, enum model_operation operation)
     const struct secret_source *secrets = &keys->app->secrets;
     pthread_mutex_lock(&keys->lock);
     keys->stale = true;
+    forget(keys);
     secrets->ops->invalidate(secrets->ctx, own_keys[operation].secret);
     secrets->ops->invalidate(secrets->ctx, "openai_api_key");
     pthread_mutex_unlock(&keys->lock);
@@ -128,6 +158,7 @@ void app_keys_close(struct app_keys *keys)
     if (!keys)
         return;
     config_close(keys->reread);
+    forget(keys);
     pthread_mutex_destroy(&keys->lock);
     free(keys);
 }
