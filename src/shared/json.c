@@ -10,63 +10,60 @@ enum { FEW_KEYS = 24 };
 
 /* ---- judging ---- */
 
+static int refused(const char *what, const char *why)
+{
+    return error_set(ERR_INVALID, "invalid_json", "%s is not valid JSON: %s", what, why);
+}
+
 static int compare_keys(const void *a, const void *b)
 {
-    const yyjson_val *x = *(yyjson_val *const *)a, *y = *(yyjson_val *const *)b;
-    return strcmp(unsafe_yyjson_get_str((void *)x), unsafe_yyjson_get_str((void *)y));
+    yyjson_val *x = *(yyjson_val *const *)a, *y = *(yyjson_val *const *)b;
+    return strcmp(unsafe_yyjson_get_str(x), unsafe_yyjson_get_str(y));
 }
 
-static bool twice_among_many(yyjson_val *object, size_t count, bool *twice)
+/* `room` holds as many as the object has; few are compared in pairs, more are sorted. */
+static bool has_key_twice(yyjson_val *object, yyjson_val **room)
 {
-    size_t i, max;
-    yyjson_val *key, *value, **keys = malloc(count * sizeof *keys);
-    if (!keys)
-        return false;
-    yyjson_obj_foreach(object, i, max, key, value) keys[i] = key;
-    qsort(keys, count, sizeof *keys, compare_keys);
-    for (i = 1; i < count && !*twice; i++)
-        *twice = compare_keys(&keys[i - 1], &keys[i]) == 0;
-    free(keys);
-    return true;
-}
-
-/* Keys without NUL characters. False: no memory. */
-static bool has_twice(yyjson_val *object, bool *twice)
-{
-    size_t count = yyjson_obj_size(object), n = 0, i, max;
-    yyjson_val *keys[FEW_KEYS], *key, *value;
-    if (count > FEW_KEYS)
-        return twice_among_many(object, count, twice);
+    size_t i, max, n = 0;
+    yyjson_val *key, *value;
+    bool twice = false, few = yyjson_obj_size(object) <= FEW_KEYS;
     yyjson_obj_foreach(object, i, max, key, value)
     {
-        for (size_t k = 0; k < n; k++)
-            *twice |= yyjson_equals_strn(keys[k], unsafe_yyjson_get_str(key),
-                                         unsafe_yyjson_get_len(key));
-        keys[n++] = key;
+        for (size_t k = 0; few && k < n; k++)
+            twice |= compare_keys(&room[k], &key) == 0;
+        room[n++] = key;
     }
-    return true;
+    if (!few)
+        qsort(room, n, sizeof *room, compare_keys);
+    for (i = 1; !few && i < n; i++)
+        twice |= compare_keys(&room[i - 1], &room[i]) == 0;
+    return twice;
 }
 
-static bool holds_nul(yyjson_val *string)
+static int judge_object(yyjson_val *object, const char *what)
 {
-    return memchr(unsafe_yyjson_get_str(string), 0, unsafe_yyjson_get_len(string)) != NULL;
+    yyjson_val *some[FEW_KEYS], **keys = some;
+    size_t count = yyjson_obj_size(object);
+    if (count > FEW_KEYS && !(keys = malloc(count * sizeof *keys)))
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory for %s", what);
+    bool twice = has_key_twice(object, keys);
+    if (keys != some)
+        free(keys);
+    return twice ? refused(what, "a key is there twice") : OK;
 }
 
-/* What the library lets pass. A document's values stand one behind the other, keys among them; NULL
- * if nothing is wrong. */
-static const char *fault(yyjson_doc *doc)
+/* What the library lets pass. A document's values stand one behind the other, keys among them. */
+static int judge(yyjson_doc *doc, const char *what)
 {
     yyjson_val *first = yyjson_doc_get_root(doc), *end = first + yyjson_doc_get_val_count(doc);
-    bool twice = false;
-    if (!yyjson_is_ctn(first))
-        return "it is neither an object nor an array";
-    for (yyjson_val *v = first; v < end; v++)
-        if (yyjson_is_str(v) && holds_nul(v))
-            return "a string holds a NUL character";
-    for (yyjson_val *v = first; v < end; v++)
-        if (yyjson_is_obj(v) && (!has_twice(v, &twice) || twice))
-            return twice ? "a key is there twice" : "there is no memory for its keys";
-    return NULL;
+    int rc = yyjson_is_ctn(first) ? OK : refused(what, "it is neither an object nor an array");
+    for (yyjson_val *v = first; !rc && v < end; v++)
+        if (yyjson_is_str(v) && strlen(unsafe_yyjson_get_str(v)) != unsafe_yyjson_get_len(v))
+            rc = refused(what, "a string holds a NUL character");
+    for (yyjson_val *v = first; !rc && v < end; v++)
+        if (yyjson_is_obj(v))
+            rc = judge_object(v, what);
+    return rc;
 }
 
 /* ---- reading ---- */
@@ -77,9 +74,8 @@ static int invalid(const char *what, const char *text, const yyjson_read_err *e)
     const char *at = text + e->pos, *begin = text;
     for (const char *p = text; p < at && (p = memchr(p, '\n', (size_t)(at - p))); line++)
         begin = ++p;
-    return error_set(ERR_INVALID, "invalid_json",
-                     "%s is not valid JSON: %s at line %d, column %d", what, e->msg, line,
-                     (int)(at - begin) + 1);
+    return error_set(ERR_INVALID, "invalid_json", "%s is not valid JSON: %s at line %d, column %d",
+                     what, e->msg, line, (int)(at - begin) + 1);
 }
 
 static int read_document(char *text, size_t length, yyjson_read_flag flags, const char *what,
@@ -91,12 +87,12 @@ static int read_document(char *text, size_t length, yyjson_read_flag flags, cons
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for %s", what);
     if (!*out)
         return invalid(what, text, &e);
-    const char *wrong = fault(*out);
-    if (!wrong)
-        return OK;
-    yyjson_doc_free(*out);
-    *out = NULL;
-    return error_set(ERR_INVALID, "invalid_json", "%s is not valid JSON: %s", what, wrong);
+    int rc = judge(*out, what);
+    if (rc) {
+        yyjson_doc_free(*out);
+        *out = NULL;
+    }
+    return rc;
 }
 
 int json_parse(const char *text, size_t length, const char *what, yyjson_doc **out)
@@ -132,7 +128,8 @@ const char *json_string_at(yyjson_val *object, const char *path, const char *fal
 int64_t json_int_at(yyjson_val *object, const char *path, int64_t fallback)
 {
     yyjson_val *value = json_at(object, path);
-    bool fits = yyjson_is_sint(value) || (yyjson_is_uint(value) && yyjson_get_uint(value) <= INT64_MAX);
+    bool fits =
+        yyjson_is_sint(value) || (yyjson_is_uint(value) && yyjson_get_uint(value) <= INT64_MAX);
     return fits ? yyjson_get_sint(value) : fallback;
 }
 
