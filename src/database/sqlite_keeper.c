@@ -254,8 +254,8 @@ int keeper_start(struct store *s)
     return rc;
 }
 
-/* Beside the words that are being finished: closing the last connection has to do it otherwise. Not
- * done, it is done then. */
+/* What this process wrote, beside the words that are being finished: closing the last connection has
+ * to do it otherwise. Not done, it is done then. */
 static void empty_log(struct store *s)
 {
     struct reader *r = reader_hold(s);
@@ -271,8 +271,10 @@ void keeper_stop(struct store *s)
         k->stop = true;
         pthread_cond_broadcast(&k->wanted);
         pthread_cond_broadcast(&k->caught_up);
+        bool wrote = k->wal_pages > 0;
         pthread_mutex_unlock(&k->lock);
-        empty_log(s);
+        if (wrote)
+            empty_log(s);
         pthread_join(k->thread, NULL);
         k->running = false;
     }
