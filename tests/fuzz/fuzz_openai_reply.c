@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "adapters/openai/internal.h"
+#include "shared/caps.h"
 #include "shared/error.h"
 #include "shared/json.h"
 #include "shared/summary_json.h"
