@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SLOTS = 4096, WORD = 22, LONGEST_WORD = WORD - 1 };
+enum { SLOTS = 4096, WORD = 24, LONGEST_WORD = 21 };
 
-/* A word in lower case and the one token it stands for. */
+/* A word in lower case, zeros behind it, and the one token it stands for. */
 struct known_word {
     uint8_t length, token_length; /* length 0: a free slot */
     char word[WORD], token[WORD];
@@ -89,27 +89,32 @@ static int ask(struct words *w, int flags, const char *text, int start, int end,
     return rc;
 }
 
-static struct known_word *slot_of(struct words *w, const char *word, size_t length)
+/* A word of ASCII letters and digits where it stands, in lower case with zeros behind it, and its
+ * FNV-1a hash. */
+struct met_word {
+    int start, end;
+    uint32_t hash;
+    char text[WORD];
+};
+
+/* Words of a fixed size are compared without a call. */
+static bool is_known(const struct known_word *slot, const struct met_word *word)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (unsigned char)word[i]) * 16777619u;
-    return &w->known[(hash ^ hash >> 16) % SLOTS];
+    uint64_t a[WORD / 8], b[WORD / 8];
+    memcpy(a, slot->word, WORD);
+    memcpy(b, word->text, WORD);
+    return slot->length == word->end - word->start && a[0] == b[0] && a[1] == b[1] && a[2] == b[2];
 }
 
-static int known_or_ask(struct words *w, int flags, const char *text, int start, int end,
+static int known_or_ask(struct words *w, int flags, const char *text, const struct met_word *word,
                         token_callback *emit, void *ctx)
 {
-    char word[WORD];
-    size_t length = (size_t)(end - start);
-    for (size_t i = 0; i < length; i++)
-        word[i] = (char)w->folded[(unsigned char)text[start + (int)i]];
-    struct known_word *slot = slot_of(w, word, length);
-    if (slot->length == length && memcmp(slot->word, word, length) == 0)
-        return emit(ctx, 0, slot->token, slot->token_length, start, end);
-    *slot = (struct known_word){.length = (uint8_t)length};
-    memcpy(slot->word, word, length);
-    return ask(w, flags, text, start, end, slot, emit, ctx);
+    struct known_word *slot = &w->known[(word->hash ^ word->hash >> 16) % SLOTS];
+    if (is_known(slot, word))
+        return emit(ctx, 0, slot->token, slot->token_length, word->start, word->end);
+    *slot = (struct known_word){.length = (uint8_t)(word->end - word->start)};
+    memcpy(slot->word, word->text, WORD);
+    return ask(w, flags, text, word->start, word->end, slot, emit, ctx);
 }
 
 /* ---- a text ---- */
@@ -125,16 +130,21 @@ static int words_tokenize(Fts5Tokenizer *tokenizer, void *ctx, int flags, const 
     const unsigned char *p = (const unsigned char *)text;
     int rc = SQLITE_OK, i = 0;
     while (rc == SQLITE_OK && i < length) {
-        int start = i;
-        unsigned char high = 0;
-        for (; i < length && (p[i] >= 0x80 || w->folded[p[i]]); i++)
+        struct met_word word = {.start = i, .hash = 2166136261u};
+        unsigned char high = 0, c;
+        for (; i < length && ((c = w->folded[p[i]]) || p[i] >= 0x80); i++) {
             high |= p[i];
-        if (i == start)
+            word.hash = (word.hash ^ c) * 16777619u;
+            if (i - word.start < LONGEST_WORD)
+                word.text[i - word.start] = (char)c;
+        }
+        word.end = i;
+        if (word.end == word.start)
             i++;
-        else if (high < 0x80 && i - start <= LONGEST_WORD)
-            rc = known_or_ask(w, flags, text, start, i, emit, ctx);
+        else if (high < 0x80 && word.end - word.start <= LONGEST_WORD)
+            rc = known_or_ask(w, flags, text, &word, emit, ctx);
         else
-            rc = ask(w, flags, text, start, i, NULL, emit, ctx);
+            rc = ask(w, flags, text, word.start, word.end, NULL, emit, ctx);
     }
     return rc;
 }
