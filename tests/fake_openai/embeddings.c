@@ -203,7 +203,9 @@ static void append_embedding(struct buffer *out, const struct wanted *w, size_t 
     embed(&w->inputs[index], v, dimension);
     if (fault == FAULT_NOT_FINITE && index == 0)
         v[0].value = NAN;
-    buffer_printf(out, "{\"object\":\"embedding\",\"index\":%zu,\"embedding\":", index);
+    buffer_append_string(out, "{\"object\":\"embedding\",\"index\":");
+    reply_number(out, (int64_t)index);
+    buffer_append_string(out, ",\"embedding\":");
     if (w->base64) {
         buffer_append_char(out, '"');
         append_base64(out, v, (size_t)dimension * sizeof *v);
@@ -229,9 +231,13 @@ static void write_reply(struct exchange *x, const struct wanted *w)
             buffer_append_char(out, ',');
         append_embedding(out, w, x->fault == FAULT_REVERSED ? count - 1 - i : i, v, x->fault);
     }
-    buffer_printf(out,
-                  "],\"model\":\"%s\",\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld}}",
-                  w->model, (long long)w->tokens, (long long)w->tokens);
+    buffer_append_string(out, "],\"model\":\"");
+    buffer_append_string(out, w->model);
+    buffer_append_string(out, "\",\"usage\":{\"prompt_tokens\":");
+    reply_number(out, w->tokens);
+    buffer_append_string(out, ",\"total_tokens\":");
+    reply_number(out, w->tokens);
+    buffer_append_string(out, "}}");
     free(v);
     x->billed_tokens = w->tokens;
     x->embedded = (int64_t)w->count;

@@ -155,8 +155,10 @@ static struct MHD_Response *new_response(struct exchange *x)
 
 static void add_headers(struct exchange *x, struct MHD_Response *r)
 {
-    char id[32];
-    snprintf(id, sizeof id, "req_%016llx", atomic_fetch_add(&x->server->request_id, 1));
+    char id[] = "req_0000000000000000";
+    unsigned long long number = atomic_fetch_add(&x->server->request_id, 1);
+    for (char *p = id + sizeof id - 2; number; number >>= 4)
+        *p-- = "0123456789abcdef"[number & 15];
     MHD_add_response_header(r, "content-type", "application/json");
     MHD_add_response_header(r, "x-request-id", id);
     MHD_add_response_header(r, "openai-version", "2020-10-01");
