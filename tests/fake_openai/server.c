@@ -15,7 +15,9 @@
 #include "fake.h"
 #include "shared/clock.h"
 
-enum { CONNECTIONS = 16384, CONNECTION_MEMORY = 32768 };
+/* libmicrohttpd clears a connection's memory after every request and reads into half of it: no more
+ * than what takes a usual request at once. */
+enum { CONNECTIONS = 16384, CONNECTION_MEMORY = 16384 };
 
 /* A connection that waits for its latency to pass. */
 struct waiting {
