@@ -345,28 +345,40 @@ static void append_content(struct buffer *out, const struct answer *a)
     json_append_string(out, buffer_string(&a->content), a->content.length);
 }
 
+static void append_chat_usage(struct buffer *out, const struct answer *a)
+{
+    buffer_append_string(out, "\"usage\":{\"prompt_tokens\":");
+    reply_number(out, a->input_tokens);
+    buffer_append_string(out, ",\"completion_tokens\":");
+    reply_number(out, a->output_tokens);
+    buffer_append_string(out, ",\"total_tokens\":");
+    reply_number(out, a->input_tokens + a->output_tokens);
+    buffer_append_string(out, ",\"prompt_tokens_details\":{\"cached_tokens\":0},"
+                              "\"completion_tokens_details\":{\"reasoning_tokens\":0}}");
+}
+
 static void write_chat(struct exchange *x, const struct ask *ask, const struct answer *a)
 {
     struct buffer *out = &x->reply;
-    buffer_printf(out,
-                  "{\"id\":\"chatcmpl-fake\",\"object\":\"chat.completion\",\"created\":%lld,"
-                  "\"model\":\"%s\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
-                  "\"content\":",
-                  (long long)time(NULL), ask->model);
+    buffer_reserve(out, a->content.length + a->content.length / 4 + 1024);
+    buffer_append_string(out,
+                         "{\"id\":\"chatcmpl-fake\",\"object\":\"chat.completion\",\"created\":");
+    reply_number(out, time(NULL));
+    buffer_append_string(out, ",\"model\":\"");
+    buffer_append_string(out, ask->model);
+    buffer_append_string(
+        out, "\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
     if (a->refusal)
         buffer_printf(out, "null,\"refusal\":\"%s\"", a->refusal);
     else {
         append_content(out, a);
         buffer_append_string(out, ",\"refusal\":null");
     }
-    buffer_printf(out,
-                  ",\"annotations\":[]},\"logprobs\":null,\"finish_reason\":\"%s\"}],"
-                  "\"usage\":{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,"
-                  "\"total_tokens\":%lld,\"prompt_tokens_details\":{\"cached_tokens\":0},"
-                  "\"completion_tokens_details\":{\"reasoning_tokens\":0}},"
-                  "\"system_fingerprint\":null}",
-                  a->finish, (long long)a->input_tokens, (long long)a->output_tokens,
-                  (long long)(a->input_tokens + a->output_tokens));
+    buffer_append_string(out, ",\"annotations\":[]},\"logprobs\":null,\"finish_reason\":\"");
+    buffer_append_string(out, a->finish);
+    buffer_append_string(out, "\"}],");
+    append_chat_usage(out, a);
+    buffer_append_string(out, ",\"system_fingerprint\":null}");
     x->status = 200;
 }
 

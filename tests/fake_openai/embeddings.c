@@ -34,12 +34,22 @@ struct wanted {
 /* ---- vectors -----------------------------------------------------------------------------------
  */
 
-static void add_word(float *v, int dimension, uint32_t hash, size_t length)
+/* One component of a vector: first what the words count for, in quarters, then the number. */
+union component {
+    int32_t count;
+    float value;
+};
+
+enum { WORD = 4, SHORT_WORD = 1 /* "the", "of", "and" say little */ };
+
+/* Without branches: half of the signs are negative, and no processor guesses which. */
+static void add_word(union component *v, int dimension, uint32_t hash, size_t length)
 {
-    float weight = length < 4 ? 0.25f : 1.0f; /* "the", "of", "and" say little */
+    int32_t weight = length < 4 ? SHORT_WORD : WORD;
     for (int i = 0; i < 4; i++) {
         hash = hash * 1664525u + 1013904223u;
-        v[(uint64_t)hash * (uint32_t)dimension >> 32] += hash & 128 ? weight : -weight;
+        int32_t negative = (int32_t)(hash >> 7 & 1) - 1; /* -1: negate */
+        v[(uint64_t)hash * (uint32_t)dimension >> 32].count += (weight ^ negative) - negative;
     }
 }
 
@@ -53,7 +63,7 @@ static void make_folded(void)
         folded[c] = (unsigned char)(c >= 0x80 ? c : isalnum(c) ? tolower(c) : 0);
 }
 
-static void bag_of_words(const struct slice *text, float *v, int dimension)
+static void bag_of_words(const struct slice *text, union component *v, int dimension)
 {
     const char *p = text->text, *end = p + text->length;
     pthread_once(&folded_once, make_folded);
@@ -64,26 +74,36 @@ static void bag_of_words(const struct slice *text, float *v, int dimension)
             hash = (hash ^ c) * 16777619u;
         if (p > begin)
             add_word(v, dimension, hash, (size_t)(p - begin));
-        else
-            p++;
+        p++; /* what ended the word */
     }
 }
 
-static void normalise(float *v, int dimension)
+/* Eight sums side by side, which the compiler makes one vector of. */
+static float sum_of_squares(const union component *v, int dimension)
 {
     float sums[8] = {0}, sum = 0;
-    for (int i = 0; i < dimension; i++)
-        sums[i % 8] += v[i] * v[i];
-    for (int i = 0; i < 8; i++)
-        sum += sums[i];
-    if (sum == 0)
-        v[0] = sum = 1;
-    float scale = 1 / sqrtf(sum);
-    for (int i = 0; i < dimension; i++)
-        v[i] *= scale;
+    int i = 0;
+    for (; i + 8 <= dimension; i += 8)
+        for (int k = 0; k < 8; k++)
+            sums[k] += (float)v[i + k].count * (float)v[i + k].count;
+    for (int k = 0; i + k < dimension; k++)
+        sums[k] += (float)v[i + k].count * (float)v[i + k].count;
+    for (int k = 0; k < 8; k++)
+        sum += sums[k];
+    return sum;
 }
 
-static void embed(const struct input *input, float *v, int dimension)
+static void normalise(union component *v, int dimension)
+{
+    float sum = sum_of_squares(v, dimension);
+    if (sum == 0)
+        sum = (float)(v[0].count = 1);
+    float scale = 1 / sqrtf(sum);
+    for (int i = 0; i < dimension; i++)
+        v[i].value = (float)v[i].count * scale;
+}
+
+static void embed(const struct input *input, union component *v, int dimension)
 {
     memset(v, 0, (size_t)dimension * sizeof *v);
     if (input->text.text)
@@ -168,22 +188,24 @@ static void append_base64(struct buffer *out, const void *bytes, size_t length)
     *to = '\0';
 }
 
-static void append_floats(struct buffer *out, const float *v, int dimension)
+static void append_floats(struct buffer *out, const union component *v, int dimension)
 {
     buffer_append_char(out, '[');
     for (int i = 0; i < dimension; i++)
-        buffer_printf(out, i ? ",%.9g" : "%.9g", (double)v[i]);
+        buffer_printf(out, i ? ",%.9g" : "%.9g", (double)v[i].value);
     buffer_append_char(out, ']');
 }
 
-static void append_embedding(struct buffer *out, const struct wanted *w, size_t index, float *v,
-                             enum fault fault)
+static void append_embedding(struct buffer *out, const struct wanted *w, size_t index,
+                             union component *v, enum fault fault)
 {
     int dimension = fault == FAULT_WRONG_DIMENSION ? w->dimension / 2 : w->dimension;
     embed(&w->inputs[index], v, dimension);
     if (fault == FAULT_NOT_FINITE && index == 0)
-        v[1] = NAN;
-    buffer_printf(out, "{\"object\":\"embedding\",\"index\":%zu,\"embedding\":", index);
+        v[0].value = NAN;
+    buffer_append_string(out, "{\"object\":\"embedding\",\"index\":");
+    reply_number(out, (int64_t)index);
+    buffer_append_string(out, ",\"embedding\":");
     if (w->base64) {
         buffer_append_char(out, '"');
         append_base64(out, v, (size_t)dimension * sizeof *v);
@@ -197,7 +219,7 @@ static void append_embedding(struct buffer *out, const struct wanted *w, size_t 
 static void write_reply(struct exchange *x, const struct wanted *w)
 {
     struct buffer *out = &x->reply;
-    float *v = malloc((size_t)w->dimension * sizeof *v);
+    union component *v = malloc((size_t)w->dimension * sizeof *v);
     size_t count = w->count - (x->fault == FAULT_MISSING_ITEM);
     if (!v)
         return;
@@ -209,9 +231,13 @@ static void write_reply(struct exchange *x, const struct wanted *w)
             buffer_append_char(out, ',');
         append_embedding(out, w, x->fault == FAULT_REVERSED ? count - 1 - i : i, v, x->fault);
     }
-    buffer_printf(out,
-                  "],\"model\":\"%s\",\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld}}",
-                  w->model, (long long)w->tokens, (long long)w->tokens);
+    buffer_append_string(out, "],\"model\":\"");
+    buffer_append_string(out, w->model);
+    buffer_append_string(out, "\",\"usage\":{\"prompt_tokens\":");
+    reply_number(out, w->tokens);
+    buffer_append_string(out, ",\"total_tokens\":");
+    reply_number(out, w->tokens);
+    buffer_append_string(out, "}}");
     free(v);
     x->billed_tokens = w->tokens;
     x->embedded = (int64_t)w->count;

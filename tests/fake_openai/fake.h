@@ -96,6 +96,9 @@ struct exchange {
 
 /* ---- replies (reply.c) ---- */
 
+/* Appends a number that is not negative. */
+void reply_number(struct buffer *out, int64_t number);
+
 /* The error shape of the real service. `param` and `code` may be NULL. */
 void reply_error(struct exchange *x, int status, const char *type, const char *param,
                  const char *code, const char *format, ...) __attribute__((format(printf, 6, 7)));

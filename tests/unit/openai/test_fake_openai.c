@@ -1,5 +1,6 @@
 /* The fake server refuses what the real service refuses: otherwise tests against it prove nothing.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "shared/base64.h"
 #include "shared/error.h"
 #include "shared/file.h"
 #include "shared/http.h"
@@ -271,9 +273,63 @@ static void test_embeddings_are_the_same_either_way(void **state)
     }
     assert_true(sum > 0.9999 && sum < 1.0001);
     yyjson_val *text = yyjson_obj_get(yyjson_arr_get(yyjson_obj_get(b, "data"), 0), "embedding");
-    assert_int_equal(strlen(yyjson_get_str(text)), 16);
+    float decoded[3];
+    assert_int_equal(yyjson_get_len(text), 16);
+    assert_true(base64_groups(yyjson_get_str(text), 4, decoded));
+    for (size_t i = 0; i < 3; i++)
+        assert_true((float)yyjson_get_num(yyjson_arr_get(floats, i)) == decoded[i]);
     yyjson_doc_free(a_doc);
     yyjson_doc_free(b_doc);
+}
+
+static double dot(yyjson_val *data, size_t a, size_t b)
+{
+    yyjson_val *x = yyjson_obj_get(yyjson_arr_get(data, a), "embedding");
+    yyjson_val *y = yyjson_obj_get(yyjson_arr_get(data, b), "embedding");
+    double sum = 0;
+    assert_int_equal(yyjson_arr_size(x), 1536);
+    for (size_t i = 0; i < 1536; i++)
+        sum += yyjson_get_num(yyjson_arr_get(x, i)) * yyjson_get_num(yyjson_arr_get(y, i));
+    return sum;
+}
+
+/* Four components for each word, so that texts without a word in common hardly meet. */
+static void test_texts_that_share_words_are_near(void **state)
+{
+    (void)state;
+    int status;
+    yyjson_doc *r_doc = ask("POST", "/embeddings", KEY,
+                            EMBED(",\"input\":[\"harbour cranes unload copper\","
+                                  "\"Copper, unload: HARBOUR cranes!\","
+                                  "\"harbour cranes paint bridges\","
+                                  "\"choirs rehearse at midnight\",\"...\","
+                                  "\"the harbour of cranes\",\"the choirs of midnight\"]"),
+                            &status);
+    assert_int_equal(status, 200);
+    yyjson_val *data = yyjson_obj_get(yyjson_doc_get_root(r_doc), "data");
+    for (size_t i = 0; i < 7; i++)
+        assert_true(fabs(dot(data, i, i) - 1) < 1e-5);
+    assert_true(dot(data, 0, 1) > 0.9999); /* order, case and marks count for nothing */
+    assert_true(fabs(dot(data, 0, 2) - 0.5) < 0.1);
+    assert_true(fabs(dot(data, 0, 3)) < 0.1);
+    assert_true(fabs(dot(data, 0, 4)) < 0.1); /* a text without words has a vector all the same */
+    assert_true(dot(data, 0, 5) > 0.6);
+    assert_true(dot(data, 5, 6) < 0.2); /* short words say little */
+    yyjson_doc_free(r_doc);
+}
+
+static void test_a_vector_of_one_number_is_not_finite(void **state)
+{
+    (void)state;
+    int status;
+    fake_openai_control(&fake, "{\"rules\":[{\"fault\":\"not_finite\"}]}");
+    yyjson_doc *r_doc =
+        ask("POST", "/embeddings", KEY,
+            EMBED(",\"dimensions\":1,\"encoding_format\":\"base64\",\"input\":\"a\""), &status);
+    yyjson_val *data = yyjson_obj_get(yyjson_doc_get_root(r_doc), "data");
+    assert_int_equal(status, 200);
+    assert_string_equal(json_string_at(yyjson_arr_get(data, 0), "embedding", ""), "AADAfw==");
+    yyjson_doc_free(r_doc);
 }
 
 /* ---- uploads -----------------------------------------------------------------------------------
@@ -377,6 +433,8 @@ int main(void)
         cmocka_unit_test(test_schema_is_followed),
         cmocka_unit_test(test_output_limit_truncates),
         cmocka_unit_test(test_embeddings_are_the_same_either_way),
+        cmocka_unit_test(test_texts_that_share_words_are_near),
+        cmocka_unit_test(test_a_vector_of_one_number_is_not_finite),
         cmocka_unit_test(test_uploads),
         cmocka_unit_test(test_error_rate),
     };
