@@ -254,8 +254,8 @@ int keeper_start(struct store *s)
     return rc;
 }
 
-/* What this process wrote, beside the words that are being finished: closing the last connection has
- * to do it otherwise. Not done, it is done then. */
+/* What this process wrote, beside the words that are being finished: closing the last connection
+ * has to do it otherwise. Not done, it is done then. */
 static void empty_log(struct store *s)
 {
     struct reader *r = reader_hold(s);

@@ -289,8 +289,7 @@ static int read_text(struct parser *p, yyjson_val *text, int depth)
     yyjson_doc *inner;
     if (!yyjson_is_str(text))
         return invalid("a message has no text inside");
-    int rc =
-        json_parse(yyjson_get_str(text), yyjson_get_len(text), "a message inside", &inner);
+    int rc = json_parse(yyjson_get_str(text), yyjson_get_len(text), "a message inside", &inner);
     if (rc)
         return rc;
     rc = read_value(p, yyjson_doc_get_root(inner), depth + 1);

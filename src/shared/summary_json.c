@@ -67,8 +67,7 @@ static int wrong_type(const char *name)
     return error_set(ERR_INVALID, "malformed_reply", "a summary's \"%s\" has the wrong type", name);
 }
 
-static int read_string(yyjson_val *object, const char *name, struct arena *arena,
-                       const char **out)
+static int read_string(yyjson_val *object, const char *name, struct arena *arena, const char **out)
 {
     yyjson_val *value = yyjson_obj_get(object, name);
     if (value && !yyjson_is_str(value) && !yyjson_is_null(value))

@@ -8,7 +8,6 @@
 #ifndef AEGIS_SHARED_SUMMARY_JSON_H
 #define AEGIS_SHARED_SUMMARY_JSON_H
 
-
 #include "ports/model_provider.h"
 #include "shared/arena.h"
 #include "shared/buffer.h"

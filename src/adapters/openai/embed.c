@@ -160,8 +160,7 @@ static int read_array(const struct reader *r, yyjson_val *array, float *row, siz
     return *n ? OK : malformed("an embedding is empty");
 }
 
-static int read_item(struct reader *r, yyjson_val *item, size_t position, float *rows,
-                     size_t count)
+static int read_item(struct reader *r, yyjson_val *item, size_t position, float *rows, size_t count)
 {
     int64_t index = json_int_at(item, "index", (int64_t)position);
     yyjson_val *embedding = yyjson_obj_get(item, "embedding");
@@ -292,8 +291,8 @@ static int read_reply(const struct batch *b, struct http_response *reply, size_t
     struct call *call = b->call;
     int found = 0, rc = make_vectors(b);
     if (!rc)
-        rc = embed_read(&reply->body, b->result->vectors + first * (size_t)b->result->dimension, count,
-                        b->result->dimension, &found, &call->record.input_tokens);
+        rc = embed_read(&reply->body, b->result->vectors + first * (size_t)b->result->dimension,
+                        count, b->result->dimension, &found, &call->record.input_tokens);
     if (rc == ERR_SYSTEMIC)
         rc = wrong_dimension(call, found);
     else if (rc == ERR_INVALID)

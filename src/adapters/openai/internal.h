@@ -170,8 +170,8 @@ size_t embed_estimate_tokens(const char *text, size_t length);
 /* The longest prefix of at most `tokens` by that estimate, cut between words if possible, never
  * within a character. */
 size_t embed_cut(const char *text, size_t length, size_t tokens);
-/* Reads a reply to `count` inputs into rows; the body is used up. ERR_INVALID "malformed_reply", or ERR_SYSTEMIC
- * "wrong_dimension" with the dimension found in *found. */
+/* Reads a reply to `count` inputs into rows; the body is used up. ERR_INVALID "malformed_reply", or
+ * ERR_SYSTEMIC "wrong_dimension" with the dimension found in *found. */
 int embed_read(struct buffer *body, float *rows, size_t count, int dimension, int *found,
                int64_t *tokens);
 
