@@ -188,7 +188,7 @@ yyjson_mut_val *embed_model_json(yyjson_mut_doc *doc, const struct embedder *emb
         "dimensions", yyjson_mut_sint(doc, embedder->model.dimension), "embedded",
         yyjson_mut_sint(doc, state->embedded), "calls", yyjson_mut_sint(doc, state->calls),
         "cost_usd", js_cost(doc, state->cost_nanousd, state->cost_nanousd >= 0), "serves",
-        yyjson_mut_bool(doc, (int)state->switched), NULL);
+        yyjson_mut_bool(doc, state->switched), NULL);
 }
 
 static void advise(struct app *app, const struct embedder *embedder)

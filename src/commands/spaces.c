@@ -33,13 +33,12 @@ static int64_t lacks(const struct listed *all, const struct space_use *use)
 static yyjson_mut_val *space_json(yyjson_mut_doc *doc, const struct listed *all,
                                   const struct space_use *use)
 {
-    return js_object(doc, "space", yyjson_mut_sint(doc, use->space.id), "provider",
-                     js(doc, use->space.provider), "model", js(doc, use->space.model), "dimensions",
-                     yyjson_mut_sint(doc, use->space.dimension), "passages",
-                     yyjson_mut_sint(doc, use->chunks), "missing",
-                     yyjson_mut_sint(doc, lacks(all, use)), "serves",
-                     yyjson_mut_bool(doc, (int)use->serves), "dropping",
-                     yyjson_mut_bool(doc, (int)use->dropping), NULL);
+    return js_object(
+        doc, "space", yyjson_mut_sint(doc, use->space.id), "provider", js(doc, use->space.provider),
+        "model", js(doc, use->space.model), "dimensions",
+        yyjson_mut_sint(doc, use->space.dimension), "passages", yyjson_mut_sint(doc, use->chunks),
+        "missing", yyjson_mut_sint(doc, lacks(all, use)), "serves",
+        yyjson_mut_bool(doc, use->serves), "dropping", yyjson_mut_bool(doc, use->dropping), NULL);
 }
 
 static const char *state_text(struct app *app, const struct listed *all,
