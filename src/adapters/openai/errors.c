@@ -188,7 +188,8 @@ static void read_complaint(const struct http_response *reply, const char *key,
     copy_field(error, "type", out->type);
     copy_field(error, "param", out->param);
     copy_message(message_in(root), key, out->message);
-    if (!root && reply->body.length && !memchr(reply->body.data, '<', reply->body.length))
+    bool spoken = yyjson_is_ctn(root); /* a string or a number alone is text as well */
+    if (!spoken && reply->body.length && !memchr(reply->body.data, '<', reply->body.length))
         copy_message(buffer_string(&reply->body), key, out->message); /* plain text, not a page */
     yyjson_doc_free(doc);
 }

@@ -57,6 +57,7 @@ static void test_table(void **state)
          ERR_SYSTEMIC, "model_not_found"},
         {MODEL_EMBED, 404, "", "{\"error\":\"model 'x' not found, try pulling it first\"}",
          ERR_SYSTEMIC, "model_not_found"},
+        {MODEL_EMBED, 404, "", "\"model 'x' not found\"", ERR_SYSTEMIC, "model_not_found"},
         {MODEL_EMBED, 404, "", "<html>Not Found</html>", ERR_SYSTEMIC, "endpoint_not_found"},
         {MODEL_EMBED, 405, "", "", ERR_SYSTEMIC, "endpoint_not_found"},
         {MODEL_EMBED, 307, "location: /\n", "", ERR_SYSTEMIC, "endpoint_not_found"},
