@@ -24,11 +24,10 @@ static yyjson_mut_val *embedded(yyjson_mut_doc *doc, const char *text)
     return value;
 }
 
-static void put_result(yyjson_mut_val *o, const struct media_row *m)
+static void put_result(yyjson_mut_doc *doc, yyjson_mut_val *o, const struct media_row *m)
 {
     bool published = m->result_id != 0;
     bool timed = published && m->duration_ms >= 0;
-    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_obj_add_val(doc, o, "kind", or_null(doc, m->kind));
     yyjson_mut_obj_add_val(doc, o, "format", or_null(doc, m->format));
     yyjson_mut_obj_add_val(doc, o, "language", or_null(doc, m->language));
@@ -59,7 +58,7 @@ yyjson_mut_val *media_json(yyjson_mut_doc *doc, const struct media_row *m)
     yyjson_mut_obj_add_val(doc, o, "key", js(doc, m->key));
     yyjson_mut_obj_add_val(doc, o, "collection", js(doc, m->collection));
     yyjson_mut_obj_add_val(doc, o, "state", js(doc, job_state_name(m->state)));
-    put_result(o, m);
+    put_result(doc, o, m);
     yyjson_mut_obj_add_val(doc, o, "uploaded", js_time(doc, m->uploaded_ms));
     yyjson_mut_obj_add_val(doc, o, "published", js_time(doc, m->published_ms));
     yyjson_mut_obj_add_val(doc, o, "job", yyjson_mut_sint(doc, m->job_id));
