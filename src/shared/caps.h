@@ -48,6 +48,9 @@
 #define CAP_SUMMARY_JSON   KIB(256)
 #define CAP_CHECKPOINT     MIB(16) /* one stage output kept for resuming */
 
+/* JSON */
+#define CAP_JSON_DEPTH 256 /* arrays and objects inside each other */
+
 /* queue */
 #define CAP_MESSAGE_BODY KIB(256) /* SQS's limit */
 

@@ -4,90 +4,149 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/caps.h"
 #include "shared/error.h"
 
 enum { FEW_KEYS = 24 };
 
-/* ---- judging ---- */
+/* What is read, as far as errors tell of it. */
+struct source {
+    const char *what, *text;
+    bool in_place;
+};
 
-static int refused(const char *what, const char *why)
+/* ---- errors ---- */
+
+static int out_of_memory(const char *what)
 {
-    return error_set(ERR_INVALID, "invalid_json", "%s is not valid JSON: %s", what, why);
+    return error_set(ERR_NO_MEMORY, NULL, "out of memory for %s", what);
 }
+
+static int refused(const struct source *s, const char *why)
+{
+    return error_set(ERR_INVALID, "invalid_json", "%s is not valid JSON: %s", s->what, why);
+}
+
+/* Parsing in place has put line breaks where their escapes were: lines cannot be counted any more.
+ */
+static int refused_at(const struct source *s, const char *why, size_t position)
+{
+    int line = 1;
+    const char *at = s->text + position, *begin = s->text;
+    if (s->in_place)
+        return error_set(ERR_INVALID, "invalid_json", "%s is not valid JSON: %s at byte %zu",
+                         s->what, why, position + 1);
+    for (const char *p = begin; p < at && (p = memchr(p, '\n', (size_t)(at - p))); line++)
+        begin = ++p;
+    return error_set(ERR_INVALID, "invalid_json", "%s is not valid JSON: %s at line %d, column %d",
+                     s->what, why, line, (int)(at - begin) + 1);
+}
+
+/* The library's copy of the text, if it made one, has every string where the text has it. */
+static int refused_string(const struct source *s, const yyjson_doc *doc, yyjson_val *string,
+                          const char *why)
+{
+    const char *text = doc->str_pool ? doc->str_pool : s->text;
+    return refused_at(s, why, (size_t)(unsafe_yyjson_get_str(string) - 1 - text));
+}
+
+/* ---- judging: what the library lets pass ---- */
 
 static int compare_keys(const void *a, const void *b)
 {
     yyjson_val *x = *(yyjson_val *const *)a, *y = *(yyjson_val *const *)b;
-    return strcmp(unsafe_yyjson_get_str(x), unsafe_yyjson_get_str(y));
+    size_t n = unsafe_yyjson_get_len(x), m = unsafe_yyjson_get_len(y);
+    if (n != m) /* most keys are told apart without a look at them */
+        return n < m ? -1 : 1;
+    return memcmp(unsafe_yyjson_get_str(x), unsafe_yyjson_get_str(y), n);
 }
 
-/* `room` holds as many as the object has; few are compared in pairs, more are sorted. */
-static bool has_key_twice(yyjson_val *object, yyjson_val **room)
+/* The second of two keys that are the same, NULL if there is none. */
+static yyjson_val *twice_of_few(yyjson_val *object)
 {
-    size_t i, max, n = 0;
-    yyjson_val *key, *value;
-    bool twice = false, few = yyjson_obj_size(object) <= FEW_KEYS;
+    yyjson_val *keys[FEW_KEYS], *key, *value;
+    size_t i, max;
     yyjson_obj_foreach(object, i, max, key, value)
     {
-        for (size_t k = 0; few && k < n; k++)
-            twice |= compare_keys(&room[k], &key) == 0;
-        room[n++] = key;
+        keys[i] = key;
+        for (size_t k = 0; k < i; k++)
+            if (compare_keys(&keys[k], &keys[i]) == 0)
+                return key;
     }
-    if (!few)
-        qsort(room, n, sizeof *room, compare_keys);
-    for (i = 1; !few && i < n; i++)
-        twice |= compare_keys(&room[i - 1], &room[i]) == 0;
-    return twice;
+    return NULL;
 }
 
-static int judge_object(yyjson_val *object, const char *what)
+/* The same by sorting; `keys` has room for all. */
+static yyjson_val *twice_of_many(yyjson_val *object, yyjson_val **keys)
 {
-    yyjson_val *some[FEW_KEYS], **keys = some;
+    yyjson_val *key, *value;
+    size_t i, max;
+    yyjson_obj_foreach(object, i, max, key, value)
+    {
+        keys[i] = key;
+    }
+    qsort(keys, max, sizeof *keys, compare_keys);
+    for (i = 1; i < max; i++)
+        if (compare_keys(&keys[i - 1], &keys[i]) == 0)
+            return keys[i] > keys[i - 1] ? keys[i] : keys[i - 1];
+    return NULL;
+}
+
+static int judge_object(const struct source *s, const yyjson_doc *doc, yyjson_val *object)
+{
     size_t count = yyjson_obj_size(object);
-    if (count > FEW_KEYS && !(keys = malloc(count * sizeof *keys)))
-        return error_set(ERR_NO_MEMORY, NULL, "out of memory for %s", what);
-    bool twice = has_key_twice(object, keys);
-    if (keys != some)
+    yyjson_val *twice;
+    if (count <= FEW_KEYS) {
+        twice = twice_of_few(object);
+    } else {
+        yyjson_val **keys = malloc(count * sizeof *keys);
+        if (!keys)
+            return out_of_memory(s->what);
+        twice = twice_of_many(object, keys);
         free(keys);
-    return twice ? refused(what, "a key is there twice") : OK;
+    }
+    return twice ? refused_string(s, doc, twice, "a key is there twice") : OK;
 }
 
-/* What the library lets pass. A document's values stand one behind the other, keys among them. */
-static int judge(yyjson_doc *doc, const char *what)
+/* A document's values stand one behind the other, keys among them; a container's are followed by
+ * the value that its offset leads to. */
+static int judge(const struct source *s, const yyjson_doc *doc)
 {
-    yyjson_val *first = yyjson_doc_get_root(doc), *end = first + yyjson_doc_get_val_count(doc);
-    int rc = yyjson_is_ctn(first) ? OK : refused(what, "it is neither an object nor an array");
-    for (yyjson_val *v = first; !rc && v < end; v++)
-        if (yyjson_is_str(v) && strlen(unsafe_yyjson_get_str(v)) != unsafe_yyjson_get_len(v))
-            rc = refused(what, "a string holds a NUL character");
-    for (yyjson_val *v = first; !rc && v < end; v++)
-        if (yyjson_is_obj(v))
-            rc = judge_object(v, what);
+    yyjson_val *v = doc->root, *end = v + doc->val_read;
+    const yyjson_val *ends[CAP_JSON_DEPTH]; /* of the containers around */
+    size_t depth = 0;
+    int rc = yyjson_is_ctn(v) ? OK : refused(s, "it is neither an object nor an array");
+    for (; !rc && v < end; v++) {
+        if (unsafe_yyjson_is_str(v)) {
+            if (strlen(unsafe_yyjson_get_str(v)) != unsafe_yyjson_get_len(v))
+                rc = refused_string(s, doc, v, "a string holds a NUL character");
+            continue;
+        }
+        if (!unsafe_yyjson_is_ctn(v))
+            continue;
+        while (depth > 0 && v >= ends[depth - 1])
+            depth--;
+        if (depth == CAP_JSON_DEPTH)
+            return refused(s, "it is nested too deeply");
+        ends[depth++] = unsafe_yyjson_get_next(v);
+        if (unsafe_yyjson_is_obj(v))
+            rc = judge_object(s, doc, v);
+    }
     return rc;
 }
 
 /* ---- reading ---- */
 
-static int invalid(const char *what, const char *text, const yyjson_read_err *e)
-{
-    int line = 1;
-    const char *at = text + e->pos, *begin = text;
-    for (const char *p = text; p < at && (p = memchr(p, '\n', (size_t)(at - p))); line++)
-        begin = ++p;
-    return error_set(ERR_INVALID, "invalid_json", "%s is not valid JSON: %s at line %d, column %d",
-                     what, e->msg, line, (int)(at - begin) + 1);
-}
-
-static int read_document(char *text, size_t length, yyjson_read_flag flags, const char *what,
-                         yyjson_doc **out)
+static int read_document(const struct source *s, char *text, size_t length, yyjson_doc **out)
 {
     yyjson_read_err e;
+    yyjson_read_flag flags = s->in_place ? YYJSON_READ_INSITU : YYJSON_READ_NOFLAG;
     *out = yyjson_read_opts(text, length, flags, NULL, &e);
     if (!*out && e.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
-        return error_set(ERR_NO_MEMORY, NULL, "out of memory for %s", what);
+        return out_of_memory(s->what);
     if (!*out)
-        return invalid(what, text, &e);
-    int rc = judge(*out, what);
+        return refused_at(s, e.msg, e.pos);
+    int rc = judge(s, *out);
     if (rc) {
         yyjson_doc_free(*out);
         *out = NULL;
@@ -97,8 +156,9 @@ static int read_document(char *text, size_t length, yyjson_read_flag flags, cons
 
 int json_parse(const char *text, size_t length, const char *what, yyjson_doc **out)
 {
+    const struct source source = {.what = what, .text = text};
     /* without YYJSON_READ_INSITU the text is not written to */
-    return read_document((char *)text, length, YYJSON_READ_NOFLAG, what, out);
+    return read_document(&source, (char *)text, length, out);
 }
 
 int json_parse_in_place(struct buffer *text, const char *what, yyjson_doc **out)
@@ -106,7 +166,8 @@ int json_parse_in_place(struct buffer *text, const char *what, yyjson_doc **out)
     if (buffer_reserve(text, YYJSON_PADDING_SIZE)) /* at its limit: with a copy then */
         return json_parse(buffer_string(text), text->length, what, out);
     memset(text->data + text->length, 0, YYJSON_PADDING_SIZE);
-    return read_document(text->data, text->length, YYJSON_READ_INSITU, what, out);
+    const struct source source = {.what = what, .text = text->data, .in_place = true};
+    return read_document(&source, text->data, text->length, out);
 }
 
 yyjson_val *json_at(yyjson_val *object, const char *path)

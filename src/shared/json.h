@@ -11,12 +11,13 @@
 #include "yyjson.h"
 
 /* Parses one document of `length` bytes, an object or an array (RFC 8259). ERR_INVALID names
- * `what`, the position and the reason. NUL characters in strings are refused, so that every string
- * is a C string too; duplicate keys are refused. The caller yyjson_doc_frees *out, which is NULL
- * after an error. */
+ * `what`, the reason and, where there is one, the position. NUL characters in strings are refused,
+ * so that every string is a C string too; so are duplicate keys, and what is nested deeper than
+ * CAP_JSON_DEPTH. The caller yyjson_doc_frees *out, which is NULL after an error. */
 int json_parse(const char *text, size_t length, const char *what, yyjson_doc **out);
 /* The same without a copy: strings of *out are what the buffer holds, their escapes undone in
- * place. The buffer's content is used up and has to outlive *out. */
+ * place. The buffer's content is used up and has to outlive *out. Positions are bytes, not lines.
+ */
 int json_parse_in_place(struct buffer *text, const char *what, yyjson_doc **out);
 
 /* A member reached by a dotted path ("detail.object.key"); NULL if any step is missing. Borrowed.

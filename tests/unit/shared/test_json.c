@@ -47,11 +47,87 @@ static void traps_are_refused(void **state)
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (json_parse(texts[i], strlen(texts[i]), "it", &value) != ERR_INVALID)
             fail_msg("'%s' was taken", texts[i]);
-    char *deep = malloc(100001);
-    memset(deep, '[', 100000);
-    deep[100000] = '\0';
-    assert_int_equal(json_parse(deep, 100000, "it", &value), ERR_INVALID);
-    free(deep);
+}
+
+/* Both ways of parsing say the same code; the message of each is in `copied` and `placed`. */
+static void refused_both_ways(const char *text, char copied[256], char placed[256])
+{
+    struct buffer body;
+    yyjson_doc *value;
+    buffer_init(&body, MIB(1));
+    assert_int_equal(buffer_append_string(&body, text), OK);
+    assert_int_equal(json_parse(text, strlen(text), "it", &value), ERR_INVALID);
+    assert_null(value);
+    snprintf(copied, 256, "%s", error_last()->message);
+    assert_int_equal(json_parse_in_place(&body, "it", &value), ERR_INVALID);
+    assert_null(value);
+    snprintf(placed, 256, "%s", error_last()->message);
+    buffer_free(&body);
+}
+
+/* A parser in place has undone escapes before it meets the error: lines cannot be counted then. */
+static void positions_are_those_of_the_text(void **state)
+{
+    static const struct {
+        const char *text, *line, *byte;
+    } cases[] = {
+        {"{\"a\":\"x\\ny\\nz\" 1}", "line 1, column 16", "byte 16"},
+        {"{\"a\":\"x\\ny\",\n \"b\":1,\n \"b\":2}", "line 3, column 2", "byte 23"},
+        {"[\"x\\ny\",\n\"\\u0000\"]", "line 2, column 1", "byte 10"},
+    };
+    char copied[256], placed[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        refused_both_ways(cases[i].text, copied, placed);
+        if (!strstr(copied, cases[i].line) || !strstr(placed, cases[i].byte))
+            fail_msg("case %zu: '%s', '%s'", i, copied, placed);
+    }
+}
+
+static char *nested(size_t levels, const char *open, const char *close)
+{
+    struct buffer text;
+    buffer_init(&text, MIB(1));
+    for (size_t i = 0; i < levels; i++)
+        assert_int_equal(buffer_append_string(&text, open), OK);
+    assert_int_equal(buffer_append_string(&text, "[]"), OK);
+    for (size_t i = 0; i < levels; i++)
+        assert_int_equal(buffer_append_string(&text, close), OK);
+    return buffer_take(&text);
+}
+
+static void depth_is_capped(void **state)
+{
+    static const char *const wraps[][2] = {{"[", "]"}, {"[[],", ",{}]"}, {"{\"a\":", "}"}};
+    char copied[256], placed[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof wraps / sizeof wraps[0]; i++) {
+        char *most = nested(CAP_JSON_DEPTH - 1, wraps[i][0], wraps[i][1]);
+        char *more = nested(CAP_JSON_DEPTH, wraps[i][0], wraps[i][1]);
+        char *far_more = nested(50000, wraps[i][0], wraps[i][1]);
+        yyjson_doc_free(parse(most));
+        refused_both_ways(more, copied, placed);
+        assert_non_null(strstr(copied, "deep"));
+        assert_non_null(strstr(placed, "deep"));
+        refused_both_ways(far_more, copied, placed);
+        free(most);
+        free(more);
+        free(far_more);
+    }
+}
+
+/* Containers side by side are not inside each other. */
+static void breadth_is_no_depth(void **state)
+{
+    struct buffer text;
+    (void)state;
+    buffer_init(&text, MIB(1));
+    assert_int_equal(buffer_append_string(&text, "[0"), OK);
+    for (int i = 0; i < 10 * CAP_JSON_DEPTH; i++)
+        assert_int_equal(buffer_append_string(&text, ",[{}],{\"a\":[1,[]]}"), OK);
+    assert_int_equal(buffer_append_char(&text, ']'), OK);
+    yyjson_doc_free(parse(buffer_string(&text)));
+    buffer_free(&text);
 }
 
 static void paths_reach_members(void **state)
@@ -179,6 +255,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_name_the_place),
         cmocka_unit_test(traps_are_refused),
+        cmocka_unit_test(positions_are_those_of_the_text),
+        cmocka_unit_test(depth_is_capped),
+        cmocka_unit_test(breadth_is_no_depth),
         cmocka_unit_test(paths_reach_members),
         cmocka_unit_test(writes_strings),
         cmocka_unit_test(invalid_utf8_is_replaced),
