@@ -5,7 +5,8 @@
  * All methods are thread-safe and block. Results live in the caller's arena. Errors carry a class:
  * ERR_TRANSIENT (429, 5xx, resets, timeouts; retry_after_ms set when known), ERR_PERMANENT with a
  * reason ("refused", "truncated_reply", "unsupported_audio", ...), ERR_SYSTEMIC with a
- * reason ("invalid_key", "quota_exhausted", "model_not_found", "unreachable"), or ERR_CANCELLED.
+ * reason ("invalid_key", "quota_exhausted", "model_not_found", "provider_unreachable"), or
+ * ERR_CANCELLED.
  *
  * Every call that reached a provider is described in *call, also when it failed after being billed.
  */

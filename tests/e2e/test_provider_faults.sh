@@ -140,6 +140,20 @@ equal "nothing is dead for it" "" "$(aegis dead --json | jq -r '.dead[] | select
 control '{"reset":true}'
 wait_until 20 eval '[ "$(field k/held.txt state)" = succeeded ]'
 equal "once mended the service goes on without a restart" "succeeded - after 1" "$(summary)"
+
+# A server that is not there is no job's failure either. It comes back on the same port.
+port=${url##*:}
+kill "${pids[0]}"
+wait "${pids[0]}"
+printf 'A last report from the island.\n' >"$work/cut-off.txt"
+aegis add --detach --prefix k "$work/cut-off.txt" >/dev/null 2>&1
+wait_until 10 eval '[ "$(job | jq -r .state)" = paused ]'
+equal "no server: the job is paused" "paused provider_unreachable" "$(job | jq -r '"\(.state) \(.reason)"')"
+contains "no server: doctor asks whether it runs" "is it running" "$(aegis doctor 2>&1)"
+fake_start --port "$port"
+wait_until 30 eval '[ "$(job | jq -r .state)" = succeeded ]'
+equal "no server: goes on by itself when it is back, in the same attempt" "succeeded - after 1" "$(summary)"
+
 kill -TERM "$serve"
 wait "$serve"
 equal "and stops cleanly" 0 $?

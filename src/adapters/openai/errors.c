@@ -299,9 +299,22 @@ int error_of_reply(const struct endpoint *at, const char *key, enum model_operat
     return m.code;
 }
 
+/* No connection came about: every job would meet that, so it is no job's attempt. */
+static bool found_no_server(const struct error *e)
+{
+    return strcmp(e->reason, "connect_failed") == 0 || strcmp(e->reason, "dns") == 0 ||
+           strcmp(e->reason, "connect_timeout") == 0;
+}
+
 int error_of_transfer(const char *key)
 {
     struct error e = *error_last();
+    hide_keys(e.message, key);
+    if (found_no_server(&e)) {
+        e.code = ERR_SYSTEMIC;
+        snprintf(e.reason, sizeof e.reason, "provider_unreachable");
+        return error_restore(&e);
+    }
     switch (e.code) {
     case ERR_TIMEOUT:
         e.code = ERR_TRANSIENT;
@@ -316,6 +329,5 @@ int error_of_transfer(const char *key)
     default:
         break;
     }
-    hide_keys(e.message, key);
     return error_restore(&e);
 }

@@ -25,10 +25,10 @@
  *   402; 429 insufficient_quota                     ERR_SYSTEMIC  quota_exhausted
  *   any other 429                                   ERR_TRANSIENT rate_limited, with the time named
  *   408, 409, 425, 5xx                              ERR_TRANSIENT server_error, with the time named
- *   connection refused, no such host, broken, slow  ERR_TRANSIENT connect_failed, dns,
- *                                                   connection_reset, incomplete_body, timeout, ...
- *                                                   (a server being restarted looks the same as one
- *                                                   that is not there: check() tells a person)
+ *   connection refused or not made in time, no      ERR_SYSTEMIC  provider_unreachable (every job
+ *   such host                                       would meet it)
+ *   broken, slow                                    ERR_TRANSIENT connection_reset,
+ *                                                   incomplete_body, timeout, ...
  *   a certificate that cannot be trusted            ERR_SYSTEMIC  tls
  *   400 context_length_exceeded                     ERR_PERMANENT context_length_exceeded
  *   400 or 413 about the audio                      ERR_PERMANENT unsupported_audio, too_large
