@@ -8,7 +8,12 @@
 #include "database/sqlite_migrate.h"
 #include "shared/file.h"
 
-enum { DEFAULT_READERS = 4, DEFAULT_BUSY_MS = 10000, DEFAULT_OUTBOX_ROWS = 1000000 };
+enum {
+    DEFAULT_READERS = 4,
+    DEFAULT_BUSY_MS = 10000,
+    DEFAULT_OUTBOX_ROWS = 1000000,
+    DEFAULT_LOG_PAGES = 65536
+};
 static const int64_t DEFAULT_OUTBOX_MS = 7LL * 24 * 3600 * 1000;
 
 /* ---- readers ---- */
@@ -255,6 +260,7 @@ int sqlite_database_open(const struct sqlite_database_options *options, struct d
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for the database");
     s->clock = options->clock ? options->clock : clock_system();
     s->busy_ms = options->busy_ms > 0 ? options->busy_ms : DEFAULT_BUSY_MS;
+    s->writer.log_pages = options->log_pages > 0 ? options->log_pages : DEFAULT_LOG_PAGES;
     s->outbox_rows = options->outbox_rows > 0 ? options->outbox_rows : DEFAULT_OUTBOX_ROWS;
     s->outbox_ms = options->outbox_ms > 0 ? options->outbox_ms : DEFAULT_OUTBOX_MS;
     s->writer.names = &s->names;

@@ -56,6 +56,8 @@ struct sqlite_database_options {
     int64_t outbox_rows;       /* 0: 1,000,000 */
     int64_t outbox_ms;         /* 0: 7 days */
     int64_t max_pages; /* cap of aegis.db in pages of 4 KiB; 0: none. Beyond: ERR_DISK_FULL */
+    int log_pages;     /* a log of so many pages begins anew even if readers have to be waited for
+                        * (up to 200 ms); 0: 65,536, 256 MiB */
 };
 
 /* Opens, makes or migrates. ERR_SCHEMA: written by a newer Aegis, or by migrations that differ from

@@ -4,7 +4,10 @@
 
 /* Most changes of one transaction: bounds how long a lock is held and how much is redone on an
  * error. */
-enum { BATCH_CHANGES = 512 };
+enum {
+    BATCH_CHANGES = 512,
+    READERS_MS = 200, /* longest wait for who reads the log */
+};
 
 struct change {
     int (*apply)(struct transaction *tx, void *arg);
@@ -279,11 +282,27 @@ static int on_wal(void *ctx, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
+/* No more than a moment, and not again soon if somebody reads for long (a backup). Who begins to
+ * read meanwhile finds all of it in the database and does not lengthen the wait. */
+static void restart_log(struct writer *w)
+{
+    int64_t busy_ms = w->c.busy_ms;
+    w->c.busy_ms = READERS_MS;
+    int rc = sqlite3_wal_checkpoint_v2(w->c.db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+    w->c.busy_ms = busy_ms;
+    w->restart_pages = rc == SQLITE_OK ? 0 : w->wal_pages + w->log_pages / 4;
+}
+
 /* The rest of a checkpoint that the background has nearly done: with the whole log copied and no
- * reader in it, the next transaction starts the log from its beginning. */
+ * reader in it, the next transaction starts the log from its beginning. With many readers there may
+ * never be such a moment: then they are waited for before the log grows too large. */
 static void finish_checkpoint(struct writer *w)
 {
-    if (atomic_exchange(&w->checkpoint, false))
+    if (!atomic_exchange(&w->checkpoint, false))
+        return;
+    if (w->wal_pages >= (w->restart_pages ? w->restart_pages : w->log_pages))
+        restart_log(w);
+    else
         sqlite3_wal_checkpoint_v2(w->c.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }
 

@@ -91,7 +91,9 @@ struct writer {
     pthread_cond_t wanted;
     struct change *head, *tail;
     bool stop;
-    int wal_pages;
+    int wal_pages;          /* in the log after the last commit */
+    int log_pages;          /* as of sqlite_database_options */
+    int restart_pages;      /* from so many on readers are waited for; 0: log_pages */
     atomic_bool checkpoint; /* asks the writer to finish a checkpoint between two batches */
 };
 

@@ -1,6 +1,8 @@
 /* What the embedded database's background thread does while work goes on. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,7 +20,15 @@
 #include "shared/error.h"
 #include "support/database_place.h"
 
-enum { DIMENSION = 8, FEW = 10, CHUNKS = 4096, BATCHES = 10, PATIENCE_MS = 30000 };
+enum {
+    DIMENSION = 8,
+    FEW = 10,
+    CHUNKS = 4096,
+    BATCHES = 10,
+    PATIENCE_MS = 30000,
+    LOG_PAGES = 4000,
+    LOG_CHUNKS = 500
+};
 
 #define DB(db, verb, ...) assert_int_equal((db)->ops->verb((db)->ctx, __VA_ARGS__), OK)
 
@@ -50,7 +60,7 @@ static int64_t begin_result(struct database *db, int64_t *job_id, int64_t *space
 }
 
 static void append(struct database *db, int64_t job_id, int64_t result_id, int64_t space_id,
-                   int first, int count)
+                   int first, int count, const char *text)
 {
     struct chunk_row *rows = calloc((size_t)count, sizeof *rows);
     float *vectors = calloc((size_t)count * DIMENSION, sizeof *vectors);
@@ -61,8 +71,8 @@ static void append(struct database *db, int64_t job_id, int64_t result_id, int64
                                      .start_ms = -1,
                                      .end_ms = -1,
                                      .offset = first + i,
-                                     .text = "x",
-                                     .length = 1};
+                                     .text = text,
+                                     .length = strlen(text)};
         vectors[i * DIMENSION + i % DIMENSION] = 1;
     }
     struct result_batch batch = {
@@ -92,7 +102,7 @@ static void vectors_of_a_long_text_are_indexed_while_it_is_made(void **state)
         sqlite_database_open(&(struct sqlite_database_options){.directory = place.path}, &db), OK);
     int64_t result_id = begin_result(&db, &job_id, &space_id);
     for (int i = 0; i < BATCHES; i++)
-        append(&db, job_id, result_id, space_id, i * CHUNKS, CHUNKS);
+        append(&db, job_id, result_id, space_id, i * CHUNKS, CHUNKS, "x");
     int64_t wanted = (int64_t)BATCHES * CHUNKS * DIMENSION * 8 / 10;
     while (size_of(place.path, space_id) < wanted && clock_monotonic_ms() < deadline)
         nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
@@ -126,9 +136,73 @@ static void words_are_indexed_when_the_process_that_added_them_ends(void **state
     struct sqlite_database_options options = {.directory = place.path};
     assert_int_equal(sqlite_database_open(&options, &db), OK);
     int64_t result_id = begin_result(&db, &job_id, &space_id);
-    append(&db, job_id, result_id, space_id, 0, FEW); /* too few to be indexed before a pause */
+    append(&db, job_id, result_id, space_id, 0, FEW,
+           "x"); /* too few to be indexed before a pause */
     db.ops->close(db.ctx);
     assert_int_equal(indexed_to(place.path), FEW + 1);
+    place_remove(&place);
+}
+
+struct reading {
+    const char *directory;
+    atomic_bool stop;
+};
+
+/* One snapshot after the other, each for a moment; two such threads leave no time without one. */
+static void *read_on(void *arg)
+{
+    struct reading *r = arg;
+    char path[512];
+    struct connection c;
+    int64_t n;
+    snprintf(path, sizeof path, "%s/aegis.db", r->directory);
+    assert_int_equal(connection_open(&c, path, SQLITE_OPEN_READWRITE, 5000), OK);
+    while (!atomic_load(&r->stop)) {
+        assert_int_equal(connection_exec(&c, "BEGIN"), OK);
+        assert_int_equal(sql_number(&c, &n, 0, "SELECT next_chunk FROM ledger", NULL, 0), OK);
+        nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
+        assert_int_equal(connection_exec(&c, "COMMIT"), OK);
+    }
+    connection_close(&c);
+    return NULL;
+}
+
+static int64_t log_size(const char *directory)
+{
+    char path[512];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/aegis.db-wal", directory);
+    return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+static void the_log_stays_small_while_others_always_read(void **state)
+{
+    (void)state;
+    struct place place;
+    struct database db;
+    struct reading reading = {0};
+    pthread_t readers[2];
+    int64_t job_id, space_id, largest = 0;
+    char text[1001];
+    memset(text, 'x', 1000);
+    text[1000] = '\0';
+    place_make(&place);
+    struct sqlite_database_options options = {.directory = place.path, .log_pages = LOG_PAGES};
+    assert_int_equal(sqlite_database_open(&options, &db), OK);
+    int64_t result_id = begin_result(&db, &job_id, &space_id);
+    reading.directory = place.path;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&readers[i], NULL, read_on, &reading), 0);
+    for (int i = 0; i < 8 * LOG_PAGES / LOG_CHUNKS * 4; i++) { /* eight logs full of them */
+        append(&db, job_id, result_id, space_id, i * LOG_CHUNKS, LOG_CHUNKS, text);
+        int64_t size = log_size(place.path);
+        largest = size > largest ? size : largest;
+    }
+    atomic_store(&reading.stop, true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(readers[i], NULL);
+    assert_in_range(largest, LOG_PAGES * 4096LL, 3 * LOG_PAGES * 4096LL);
+    db.ops->close(db.ctx);
     place_remove(&place);
 }
 
@@ -137,6 +211,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_of_a_long_text_are_indexed_while_it_is_made),
         cmocka_unit_test(words_are_indexed_when_the_process_that_added_them_ends),
+        cmocka_unit_test(the_log_stays_small_while_others_always_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
