@@ -16,7 +16,7 @@ enum {
     QUIET_MS = 60,           /* without a commit: index what there is */
     IDLE_MS = 500,           /* without a commit: bring vector indexes up to date */
     VECTOR_CHUNKS = 65536,   /* without a pause: when they are so far behind; the first search takes
-                              * in what is left, some 10 us a chunk */
+                              * in what is left (docs/performance.md) */
     TRIM_MS = 300000,
     ERROR_MS = 2000,
     PACE_MS = 5000,
