@@ -49,11 +49,13 @@ struct pause {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool active;
-    bool probing;        /* one of the waiting jobs is trying */
-    int waiting;         /* jobs held */
-    int failures;        /* probes that failed in a row; 1 at the start */
-    int64_t probe_at_ms; /* monotonic */
-    char reason[40];
+    bool probing;            /* one of the waiting jobs is trying */
+    int waiting;             /* jobs held */
+    int failures;            /* probes that failed in a row; 1 at the start */
+    int64_t probe_at_ms;     /* monotonic */
+    struct error cause;      /* the newest */
+    pthread_mutex_t telling; /* taken before `lock`: what is told last is what is true */
+    bool told;               /* the log and the database say that it is paused */
 };
 
 /* ---- checkpoints on their way (pending.c) ---- */

@@ -4,8 +4,6 @@
  * one held job at a time tries its stage again, at growing intervals. The first try that gets
  * through ends the pause for all.
  */
-#include <stdio.h>
-
 #include "processor/internal.h"
 #include "shared/condition.h"
 #include "shared/log.h"
@@ -17,12 +15,14 @@ static const struct retry_policy probe_policy = {
 void pause_init(struct pause *pause)
 {
     pthread_mutex_init(&pause->lock, NULL);
+    pthread_mutex_init(&pause->telling, NULL);
     pthread_cond_init(&pause->changed, NULL);
 }
 
 void pause_fini(struct pause *pause)
 {
     pthread_cond_destroy(&pause->changed);
+    pthread_mutex_destroy(&pause->telling);
     pthread_mutex_destroy(&pause->lock);
 }
 
@@ -37,13 +37,33 @@ static int64_t probe_delay(int failures)
     return ceiling / 2 + (int64_t)random_below((uint64_t)ceiling / 2 + 1);
 }
 
+/* What the calling thread has failed with stays its last error. */
 static void announce(struct processor *p, const char *reason, const char *message)
 {
+    struct error kept = *error_last();
     bool paused = reason[0] != '\0';
     log_write(LOG_WARN, paused ? "pipeline.paused" : "pipeline.resumed", LOG_STR("reason", reason),
               LOG_STR("message", message), LOG_END);
     if (p->ports.database.ops->pause_set(p->ports.database.ctx, reason, message))
         log_write(LOG_ERROR, "database.failed", LOG_STR("message", error_last()->message), LOG_END);
+    error_restore(&kept);
+}
+
+/* Threads that enter and leave the pause come here in any order; each tells how it is by then. */
+static void tell(struct processor *p)
+{
+    struct pause *pause = &p->pause;
+    pthread_mutex_lock(&pause->telling);
+    pthread_mutex_lock(&pause->lock);
+    bool active = pause->active;
+    struct error cause = pause->cause;
+    pthread_mutex_unlock(&pause->lock);
+    if (active && !pause->told)
+        announce(p, cause.reason[0] ? cause.reason : error_code_name(cause.code), cause.message);
+    if (!active && pause->told)
+        announce(p, "", "");
+    pause->told = active;
+    pthread_mutex_unlock(&pause->telling);
 }
 
 static void wait_a_little(struct pause *pause)
@@ -51,8 +71,8 @@ static void wait_a_little(struct pause *pause)
     condition_wait_for(&pause->changed, &pause->lock, CANCEL_POLL_MS);
 }
 
-/* Enters the pause, or notes that a probe failed. True if the pause has just begun. */
-static bool enter(struct pause *pause, struct delivery *d, const char *reason)
+/* Enters the pause, or notes that a probe failed. */
+static void enter(struct pause *pause, struct delivery *d, const struct error *cause)
 {
     bool begun = !pause->active;
     if (begun) {
@@ -65,8 +85,7 @@ static bool enter(struct pause *pause, struct delivery *d, const char *reason)
         pause->probing = d->probing = false;
         pause->probe_at_ms = clock_monotonic_ms() + probe_delay(pause->failures);
     }
-    snprintf(pause->reason, sizeof pause->reason, "%s", reason);
-    return begun;
+    pause->cause = *cause;
 }
 
 /* Waits for the end of the pause or for this job's turn to try. */
@@ -101,10 +120,9 @@ int pause_hold(struct processor *p, struct delivery *d, const struct error *e)
     struct error cause = *e;
     const struct database *db = &p->ports.database;
     pthread_mutex_lock(&p->pause.lock);
-    bool begun = enter(&p->pause, d, cause.reason);
+    enter(&p->pause, d, &cause);
     pthread_mutex_unlock(&p->pause.lock);
-    if (begun)
-        announce(p, cause.reason[0] ? cause.reason : error_code_name(cause.code), cause.message);
+    tell(p);
     db->ops->set_paused(db->ctx, d->work.job_id, true, cause.reason, cause.message);
 
     pthread_mutex_lock(&p->pause.lock);
@@ -113,8 +131,7 @@ int pause_hold(struct processor *p, struct delivery *d, const struct error *e)
     if (abandoned)
         leave(p); /* nobody is left to probe: the next job will find out */
     pthread_mutex_unlock(&p->pause.lock);
-    if (abandoned)
-        announce(p, "", "");
+    tell(p);
     if (!rc)
         db->ops->set_paused(db->ctx, d->work.job_id, false, "", "");
     return rc ? error_set(rc, NULL, "stopped while the pipeline was paused: %s", cause.message)
@@ -133,7 +150,7 @@ void pause_probe_ended(struct processor *p, struct delivery *d, int rc)
         leave(p);
     pthread_mutex_unlock(&p->pause.lock);
     if (over)
-        announce(p, "", "");
+        tell(p);
 }
 
 bool pause_wait_clear(struct processor *p)

@@ -25,7 +25,7 @@
 #include "shared/job_message.h"
 #include "support/scripted_provider.h"
 
-enum { DIMENSION = 16, PATIENCE_MS = 20000 };
+enum { DIMENSION = 16, PATIENCE_MS = 20000, LONGEST_FIRST_PROBE_MS = 1000 };
 
 struct world {
     char directory[64];
@@ -369,6 +369,45 @@ static void a_systemic_failure_pauses_and_burns_no_attempt(void **state)
     scripted_heal(w->provider, MODEL_SUMMARISE);
     for (int i = 0; i < 6; i++)
         assert_int_equal(1, wait_for_state(w, jobs[i], JOB_SUCCEEDED).attempts);
+    assert_int_equal(OK, w->ports.database.ops->pause_get(w->ports.database.ctx, &w->arena, &reason,
+                                                          &message, &since));
+    assert_string_equal("", reason);
+}
+
+static struct {
+    struct database real;
+    struct database_ops ops;
+    atomic_int resumes;
+} slow;
+
+/* Telling of the pause takes longer than the pause lasts, unless its end waits to be told. */
+static int pause_set_slowly(void *ctx, const char *reason, const char *message)
+{
+    int64_t deadline = clock_monotonic_ms() + 2 * LONGEST_FIRST_PROBE_MS;
+    if (!reason[0])
+        atomic_fetch_add(&slow.resumes, 1);
+    while (reason[0] && !atomic_load(&slow.resumes) && clock_monotonic_ms() < deadline)
+        pause_briefly();
+    return slow.real.ops->pause_set(ctx, reason, message);
+}
+
+static void the_end_of_a_pause_is_told_after_its_beginning(void **state)
+{
+    struct world *w = world_of(state);
+    const char *reason, *message;
+    int64_t since;
+    slow.real = w->ports.database;
+    slow.ops = *slow.real.ops;
+    slow.ops.pause_set = pause_set_slowly;
+    w->ports.database.ops = &slow.ops;
+    scripted_fail(w->provider, MODEL_SUMMARISE, 0, 2, ERR_SYSTEMIC, "invalid_key");
+    int64_t first = add(w, "first.txt", TEXT).job_id;
+    int64_t second = add(w, "second.txt", TEXT + 20).job_id;
+    start(w);
+    wait_for_state(w, first, JOB_SUCCEEDED);
+    wait_for_state(w, second, JOB_SUCCEEDED);
+    stop(w);
+    w->ports.database = slow.real;
     assert_int_equal(OK, w->ports.database.ops->pause_get(w->ports.database.ctx, &w->arena, &reason,
                                                           &message, &since));
     assert_string_equal("", reason);
@@ -762,6 +801,7 @@ int main(int argc, char **argv)
         TEST(a_permanent_failure_is_dead_at_once),
         TEST(a_text_over_the_limit_is_dead_before_anything_is_paid),
         TEST(a_systemic_failure_pauses_and_burns_no_attempt),
+        TEST(the_end_of_a_pause_is_told_after_its_beginning),
         TEST(draining_gives_back_what_does_not_finish),
         TEST(a_newer_version_replaces_the_older_when_ready),
         TEST(a_removed_object_leaves_the_index),
