@@ -295,14 +295,14 @@ static void restart_log(struct writer *w)
 
 /* The rest of a checkpoint that the background has nearly done: with the whole log copied and no
  * reader in it, the next transaction starts the log from its beginning. With many readers there may
- * never be such a moment: then they are waited for before the log grows too large. */
+ * never be such a moment, and the background may be busy with words: before the log grows too
+ * large, it is copied here and readers are waited for. */
 static void finish_checkpoint(struct writer *w)
 {
-    if (!atomic_exchange(&w->checkpoint, false))
-        return;
+    bool asked = atomic_exchange(&w->checkpoint, false);
     if (w->wal_pages >= (w->restart_pages ? w->restart_pages : w->log_pages))
         restart_log(w);
-    else
+    else if (asked)
         sqlite3_wal_checkpoint_v2(w->c.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }
 
