@@ -192,9 +192,11 @@ static const char RUNS_FROM[] =
     "chunk_run u CROSS JOIN result r ON r.result_id = u.result_id WHERE u.first_chunk >= ?1 AND "
     "u.first_chunk < ?2 ORDER BY u.first_chunk";
 
-/* Indexes from *at on until a batch is full or `target` is reached. */
-static int add_runs(struct lexical *l, int64_t *at, int64_t target)
+/* Indexes from *at on until a batch is full, `target` is reached, or the log waits for what this
+ * reads. */
+static int add_runs(struct store *s, int64_t *at, int64_t target)
 {
+    struct lexical *l = &s->lexical;
     sqlite3_stmt *row;
     bool more = true;
     int64_t done = 0;
@@ -203,6 +205,8 @@ static int add_runs(struct lexical *l, int64_t *at, int64_t target)
         rc = each_entry(l, sql_int(row, 0), sql_int(row, 1), sql_peek(row, 2), add_entry);
         done += sql_int(row, 1);
         *at = sql_int(row, 0) + sql_int(row, 1);
+        if (atomic_load(&s->writer.log_waits))
+            break;
     }
     sql_done(row);
     if (!rc && !more && *at < target)
@@ -210,8 +214,9 @@ static int add_runs(struct lexical *l, int64_t *at, int64_t target)
     return rc;
 }
 
-static int add_batch(struct lexical *l, int64_t target, int64_t *at)
+static int add_batch(struct store *s, int64_t target, int64_t *at)
 {
+    struct lexical *l = &s->lexical;
     int rc = sql_run(&l->c, "BEGIN IMMEDIATE", NULL, 0);
     if (rc)
         return rc;
@@ -220,7 +225,7 @@ static int add_batch(struct lexical *l, int64_t target, int64_t *at)
     if (!rc && *at < target)
         rc = snapshot_begin(&l->source);
     if (!rc && *at < target)
-        rc = add_runs(l, at, target);
+        rc = add_runs(s, at, target);
     snapshot_end(&l->source);
     if (!rc && *at != before)
         rc = SQL_RUN(&l->c, "UPDATE state SET indexed_to = ?1", V_INT(*at));
@@ -238,7 +243,7 @@ int lexical_index(struct store *s, int64_t target)
     pthread_mutex_lock(&l->lock);
     int64_t at = atomic_load(&l->indexed_to);
     while (!rc && at < target) {
-        rc = add_batch(l, target, &at);
+        rc = add_batch(s, target, &at);
         if (!rc)
             atomic_store(&l->indexed_to, at);
     }

@@ -288,9 +288,11 @@ static void restart_log(struct writer *w)
 {
     int64_t busy_ms = w->c.busy_ms;
     w->c.busy_ms = READERS_MS;
+    atomic_store(&w->log_waits, true);
     int rc = sqlite3_wal_checkpoint_v2(w->c.db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
     w->c.busy_ms = busy_ms;
     w->restart_pages = rc == SQLITE_OK ? 0 : w->wal_pages + w->log_pages / 4;
+    atomic_store(&w->log_waits, false);
 }
 
 /* The rest of a checkpoint that the background has nearly done: with the whole log copied and no

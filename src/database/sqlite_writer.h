@@ -94,6 +94,7 @@ struct writer {
     int wal_pages;          /* in the log after the last commit */
     int log_pages;          /* as of sqlite_database_options */
     int restart_pages;      /* from so many on readers are waited for; 0: log_pages */
+    atomic_bool log_waits;  /* asks the index of words to end its reading soon */
     atomic_bool checkpoint; /* asks the writer to finish a checkpoint between two batches */
 };
 
