@@ -2,11 +2,10 @@
 
 #include <string.h>
 
-/* Most changes of one transaction: bounds how long a lock is held and how much is redone on an
- * error. */
 enum {
-    BATCH_CHANGES = 512,
-    READERS_MS = 200, /* longest wait for who reads the log */
+    BATCH_CHANGES = 512, /* of one transaction at most: bounds how long a lock is held and how much
+                          * is redone on an error */
+    READERS_MS = 200,    /* longest wait for who reads the log */
 };
 
 struct change {

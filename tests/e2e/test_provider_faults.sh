@@ -145,6 +145,7 @@ equal "once mended the service goes on without a restart" "succeeded - after 1" 
 port=${url##*:}
 kill "${pids[0]}"
 wait "${pids[0]}"
+unset 'pids[0]' # its number may be another's by the end
 printf 'A last report from the island.\n' >"$work/cut-off.txt"
 aegis add --detach --prefix k "$work/cut-off.txt" >/dev/null 2>&1
 wait_until 10 eval '[ "$(job | jq -r .state)" = paused ]'
