@@ -44,6 +44,9 @@ struct lexical {
     struct connection source; /* reads chunks */
     pthread_mutex_t lock;
     atomic_llong indexed_to; /* all chunks below are indexed, as far as this process knows */
+    atomic_llong added_to;   /* and these too once the open batch is committed */
+    atomic_llong open_ms;    /* since when it is open, monotonic; 0: it is not */
+    int64_t batch;           /* its chunks */
 };
 
 /* Vector indexes of the spaces searched so far; opened when first needed. */
@@ -223,6 +226,9 @@ int lexical_open(struct store *s);
 void lexical_close(struct store *s);
 /* Indexes the chunks below `target`, in batches; 0 if all are in. */
 int lexical_index(struct store *s, int64_t target);
+/* The same, but the last batch stays open for what comes next, so they are not all to be found yet:
+ * call either of the two again soon. */
+int lexical_add(struct store *s, int64_t target);
 /* Takes the chunks of these runs out, which are still in aegis.db and belong to garbage. */
 struct chunk_span {
     int64_t first, count, space_id;

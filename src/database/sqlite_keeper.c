@@ -11,9 +11,11 @@
 
 enum {
     CHECKPOINT_PAGES = 4000, /* of the log, 16 MiB */
-    INDEX_CHUNKS = 4096,     /* a batch worth writing while commits keep coming */
+    STEP_CHUNKS = 8192,      /* at once to the index of words */
+    ADD_CHUNKS = 512,        /* worth adding to the index of words while commits keep coming */
     BEHIND_CHUNKS = 32768,   /* writers wait when the index is further behind */
-    QUIET_MS = 60,           /* without a commit: index what there is */
+    OPEN_MS = 500,           /* then they are committed, for others wait */
+    QUIET_MS = 60,           /* without a commit: index what there is, and commit it */
     IDLE_MS = 500,           /* without a commit: bring vector indexes up to date */
     VECTOR_CHUNKS = 65536,   /* without a pause: when they are so far behind; the first search takes
                               * in what is left (docs/performance.md) */
@@ -37,6 +39,11 @@ static int64_t behind(struct store *s)
     return atomic_load(&s->keeper.next_chunk) - atomic_load(&s->lexical.indexed_to);
 }
 
+static int64_t not_added(struct store *s)
+{
+    return atomic_load(&s->keeper.next_chunk) - atomic_load(&s->lexical.added_to);
+}
+
 void keeper_notify(void *ctx, const struct writer_news *news)
 {
     struct store *s = ctx;
@@ -50,7 +57,7 @@ void keeper_notify(void *ctx, const struct writer_news *news)
     k->activity_ms = clock_monotonic_ms();
     k->wal_pages = news->wal_pages;
     k->garbage |= news->garbage;
-    if (news->garbage || news->wal_pages >= CHECKPOINT_PAGES || behind(s) >= INDEX_CHUNKS ||
+    if (news->garbage || news->wal_pages >= CHECKPOINT_PAGES || not_added(s) >= ADD_CHUNKS ||
         (!was_behind && behind(s) > 0))
         pthread_cond_signal(&k->wanted);
     pthread_mutex_unlock(&k->lock);
@@ -72,7 +79,7 @@ void keeper_pace(struct store *s)
 /* ---- the chores ---- */
 
 struct chores {
-    bool checkpoint, collect, index, vectors, trim;
+    bool checkpoint, collect, add, index, vectors, trim;
     int64_t target;
 };
 
@@ -108,11 +115,11 @@ static int collect(struct store *s)
     return OK;
 }
 
-static int index_words(struct store *s, int64_t target)
+/* A part of what is behind: the other chores wait. */
+static int index_words(struct store *s, int64_t target, int (*index)(struct store *, int64_t))
 {
-    int64_t from = atomic_load(&s->lexical.indexed_to);
-    int64_t step = from + 2 * INDEX_CHUNKS; /* come up for air: other chores wait */
-    int rc = lexical_index(s, target < step ? target : step);
+    int64_t step = atomic_load(&s->lexical.added_to) + STEP_CHUNKS;
+    int rc = index(s, target < step ? target : step);
     pthread_mutex_lock(&s->keeper.lock);
     pthread_cond_broadcast(&s->keeper.caught_up);
     pthread_mutex_unlock(&s->keeper.lock);
@@ -136,8 +143,8 @@ static int do_chores(struct store *s, const struct chores *todo)
 {
     bool more = false;
     int rc = todo->checkpoint ? checkpoint(s) : OK;
-    if (!rc && todo->index)
-        rc = index_words(s, todo->target);
+    if (!rc && (todo->add || todo->index))
+        rc = index_words(s, todo->target, todo->index ? lexical_index : lexical_add);
     if (!rc && todo->collect)
         rc = collect(s);
     if (!rc && todo->vectors)
@@ -162,18 +169,21 @@ static int64_t plan(struct store *s, const struct schedule *at, int64_t now, str
 {
     struct keeper *k = &s->keeper;
     int64_t quiet = k->activity_ms + QUIET_MS, idle = k->activity_ms + IDLE_MS;
-    int64_t again = at->trim_ms;
+    int64_t again = at->trim_ms, open_ms = atomic_load(&s->lexical.open_ms);
     *todo = (struct chores){.target = atomic_load(&k->next_chunk)};
     if (now < at->resume_ms)
         return at->resume_ms;
     todo->checkpoint = k->wal_pages >= CHECKPOINT_PAGES;
     todo->collect = k->garbage;
-    todo->index = behind(s) >= INDEX_CHUNKS || (behind(s) > 0 && now >= quiet);
+    todo->add = not_added(s) >= ADD_CHUNKS;
+    todo->index = behind(s) > 0 && (now >= quiet || (open_ms && now >= open_ms + OPEN_MS));
     todo->vectors = todo->target - k->vectors_to >= VECTOR_CHUNKS ||
                     (now >= idle && (k->vectors_behind || k->activity_ms > at->vectors_activity));
     todo->trim = now >= at->trim_ms;
     if (behind(s) > 0 && quiet < again)
         again = quiet;
+    if (open_ms && open_ms + OPEN_MS < again)
+        again = open_ms + OPEN_MS;
     if (k->activity_ms > at->vectors_activity && idle < again)
         again = idle;
     return again;
@@ -181,7 +191,7 @@ static int64_t plan(struct store *s, const struct schedule *at, int64_t now, str
 
 static bool any(const struct chores *c)
 {
-    return c->checkpoint || c->collect || c->index || c->vectors || c->trim;
+    return c->checkpoint || c->collect || c->add || c->index || c->vectors || c->trim;
 }
 
 /* False: stop. */
@@ -213,7 +223,7 @@ static void finish_words(struct store *s)
         return;
     while (behind(s) > 0 && atomic_load(&s->lexical.indexed_to) > before) {
         before = atomic_load(&s->lexical.indexed_to);
-        if (index_words(s, atomic_load(&s->keeper.next_chunk)))
+        if (index_words(s, atomic_load(&s->keeper.next_chunk), lexical_index))
             return; /* it goes on there at the next opening */
     }
 }

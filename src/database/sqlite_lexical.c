@@ -15,7 +15,7 @@
 #include "database/sqlite_internal.h"
 #include "database/sqlite_words.h"
 
-enum { LEXICAL_FORMAT = 2, LEXICAL_BATCH = 4096 };
+enum { LEXICAL_FORMAT = 3, LEXICAL_BATCH = 4096 };
 
 /* pgsz and hashsize: measured with bench_database; the hash holds one batch. */
 static const char SCHEMA[] =
@@ -26,7 +26,8 @@ static const char SCHEMA[] =
     "tokenize = 'words porter unicode61 remove_diacritics 2');"
     "INSERT INTO passage (passage, rank) VALUES ('rank', 'bm25(1.0, 3.0)');"
     "INSERT INTO passage (passage, rank) VALUES ('hashsize', 8388608);"
-    "INSERT INTO passage (passage, rank) VALUES ('automerge', 16);";
+    "INSERT INTO passage (passage, rank) VALUES ('automerge', 16);"
+    "INSERT INTO passage (passage, rank) VALUES ('crisismerge', 64);"; /* not all at once */
 
 /* ---- opening ---- */
 
@@ -98,6 +99,7 @@ static int prepare_file(struct store *s)
         sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
     if (!rc && !fits)
         atomic_store(&s->lexical.indexed_to, 1);
+    atomic_store(&s->lexical.added_to, atomic_load(&s->lexical.indexed_to));
     return rc;
 }
 
@@ -199,11 +201,10 @@ static int add_runs(struct store *s, int64_t *at, int64_t target)
     struct lexical *l = &s->lexical;
     sqlite3_stmt *row;
     bool more = true;
-    int64_t done = 0;
     int rc = SQL_BEGIN(&l->source, &row, RUNS_FROM, V_INT(*at), V_INT(target));
-    while (!rc && done < LEXICAL_BATCH && !(rc = sql_next(&l->source, row, &more)) && more) {
+    while (!rc && l->batch < LEXICAL_BATCH && !(rc = sql_next(&l->source, row, &more)) && more) {
         rc = each_entry(l, sql_int(row, 0), sql_int(row, 1), sql_peek(row, 2), add_entry);
-        done += sql_int(row, 1);
+        l->batch += sql_int(row, 1);
         *at = sql_int(row, 0) + sql_int(row, 1);
         if (atomic_load(&s->writer.log_waits))
             break;
@@ -214,41 +215,104 @@ static int add_runs(struct store *s, int64_t *at, int64_t target)
     return rc;
 }
 
-static int add_batch(struct store *s, int64_t target, int64_t *at)
+/* ---- the open batch ----
+ *
+ * FTS5 keeps the words of a transaction in memory and writes them, sorted, at its end. So chunks are
+ * added as they come, in one transaction, until it holds a batch: there is never much left to do at
+ * once, and still few, large pieces to write. While it is open other processes wait (busy_ms). */
+
+static void forget_batch(struct lexical *l)
 {
-    struct lexical *l = &s->lexical;
-    int rc = sql_run(&l->c, "BEGIN IMMEDIATE", NULL, 0);
-    if (rc)
-        return rc;
-    rc = sql_number(&l->c, at, 1, "SELECT indexed_to FROM state", NULL, 0);
-    int64_t before = *at;
-    if (!rc && *at < target)
-        rc = snapshot_begin(&l->source);
-    if (!rc && *at < target)
-        rc = add_runs(s, at, target);
-    snapshot_end(&l->source);
-    if (!rc && *at != before)
-        rc = SQL_RUN(&l->c, "UPDATE state SET indexed_to = ?1", V_INT(*at));
-    if (!rc)
-        rc = sql_run(&l->c, "COMMIT", NULL, 0);
     if (!sqlite3_get_autocommit(l->c.db))
         sqlite3_exec(l->c.db, "ROLLBACK", NULL, NULL, NULL);
+    l->batch = 0;
+    atomic_store(&l->open_ms, 0);
+    atomic_store(&l->added_to, atomic_load(&l->indexed_to));
+}
+
+static int begin_batch(struct lexical *l)
+{
+    int64_t at = 0;
+    if (!sqlite3_get_autocommit(l->c.db))
+        return OK;
+    int rc = sql_run(&l->c, "BEGIN IMMEDIATE", NULL, 0);
+    if (!rc) /* another process may have gone on */
+        rc = sql_number(&l->c, &at, 1, "SELECT indexed_to FROM state", NULL, 0);
+    if (rc)
+        return rc;
+    atomic_store(&l->open_ms, clock_monotonic_ms());
+    atomic_store(&l->indexed_to, at);
+    atomic_store(&l->added_to, at);
+    return OK;
+}
+
+static int end_batch(struct lexical *l)
+{
+    int64_t at = atomic_load(&l->added_to);
+    if (sqlite3_get_autocommit(l->c.db))
+        return OK;
+    int rc = OK;
+    if (at != atomic_load(&l->indexed_to))
+        rc = SQL_RUN(&l->c, "UPDATE state SET indexed_to = ?1", V_INT(at));
+    if (!rc)
+        rc = sql_run(&l->c, "COMMIT", NULL, 0);
+    if (rc)
+        return rc;
+    l->batch = 0;
+    atomic_store(&l->open_ms, 0);
+    atomic_store(&l->indexed_to, at);
+    return OK;
+}
+
+/* Adds the chunks below `target`; what is done is left in the open batch if there is room in it. */
+static int add_up_to(struct store *s, int64_t target)
+{
+    struct lexical *l = &s->lexical;
+    int rc = OK;
+    while (!rc && atomic_load(&l->added_to) < target) {
+        int64_t at;
+        rc = begin_batch(l);
+        at = atomic_load(&l->added_to);
+        if (!rc && at < target)
+            rc = snapshot_begin(&l->source);
+        if (!rc && at < target)
+            rc = add_runs(s, &at, target);
+        snapshot_end(&l->source);
+        if (!rc)
+            atomic_store(&l->added_to, at);
+        if (!rc && l->batch >= LEXICAL_BATCH)
+            rc = end_batch(l);
+    }
     return rc;
+}
+
+static int finish(struct lexical *l, int rc)
+{
+    if (!rc)
+        return OK;
+    forget_batch(l);
+    return error_prefix("while indexing words");
 }
 
 int lexical_index(struct store *s, int64_t target)
 {
     struct lexical *l = &s->lexical;
-    int rc = OK;
     pthread_mutex_lock(&l->lock);
-    int64_t at = atomic_load(&l->indexed_to);
-    while (!rc && at < target) {
-        rc = add_batch(s, target, &at);
-        if (!rc)
-            atomic_store(&l->indexed_to, at);
-    }
+    int rc = add_up_to(s, target);
+    if (!rc)
+        rc = end_batch(l);
+    rc = finish(l, rc);
     pthread_mutex_unlock(&l->lock);
-    return rc ? error_prefix("while indexing words") : OK;
+    return rc;
+}
+
+int lexical_add(struct store *s, int64_t target)
+{
+    struct lexical *l = &s->lexical;
+    pthread_mutex_lock(&l->lock);
+    int rc = finish(l, add_up_to(s, target));
+    pthread_mutex_unlock(&l->lock);
+    return rc;
 }
 
 /* ---- removing ---- */
@@ -294,7 +358,9 @@ int lexical_remove(struct store *s, const struct chunk_span *spans, size_t count
 {
     struct lexical *l = &s->lexical;
     pthread_mutex_lock(&l->lock);
-    int rc = connection_exec(&l->c, "PRAGMA synchronous=FULL");
+    int rc = finish(l, end_batch(l));
+    if (!rc)
+        rc = connection_exec(&l->c, "PRAGMA synchronous=FULL");
     if (!rc)
         rc = remove_spans(l, spans, count);
     sqlite3_exec(l->c.db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
@@ -307,7 +373,9 @@ int lexical_check(struct store *s)
     struct lexical *l = &s->lexical;
     sqlite3_stmt *row = NULL;
     pthread_mutex_lock(&l->lock);
-    int rc = sql_first(&l->c, &row, "PRAGMA integrity_check(1)", NULL, 0);
+    int rc = finish(l, end_batch(l));
+    if (!rc)
+        rc = sql_first(&l->c, &row, "PRAGMA integrity_check(1)", NULL, 0);
     bool ok = rc || (row && !strcmp(sql_peek(row, 0), "ok"));
     sql_done(row);
     if (!rc && ok) /* contentless: FTS5 checks its own structure */
