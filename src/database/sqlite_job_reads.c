@@ -96,8 +96,8 @@ static const char LIST_ALL[] =
 static const char LIST_WALK[] = "SELECT job_id FROM job NOT INDEXED WHERE job_id < ?1 AND state = "
                                 "?3 ORDER BY job_id DESC LIMIT ?2";
 static const char LIST_UNHAPPY[] =
-    "SELECT job_id FROM job INDEXED BY job_unhappy WHERE state = ?3 AND state IN (2, 3, 5, 6) AND "
-    "job_id < ?1 ORDER BY job_id DESC LIMIT ?2";
+    "SELECT job_id FROM job INDEXED BY job_unhappy WHERE state = ?3 AND (state = 2 OR state = 3 OR "
+    "state = 5 OR state = 6) AND job_id < ?1 ORDER BY job_id DESC LIMIT ?2";
 static const char LIST_FEW[] = "SELECT job_id FROM job INDEXED BY job_unfinished WHERE state = ?3 "
                                "AND state < 4 AND job_id < ?1 ORDER BY job_id DESC LIMIT ?2";
 

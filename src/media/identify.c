@@ -20,7 +20,8 @@ struct look {
     int64_t size;
     const char *name;
     struct head head;
-    unsigned char *bytes; /* TEXT_LOOK of them, and room for VIEW characters */
+    unsigned char *bytes; /* FIRST_LOOK of them, and room for VIEW characters */
+    unsigned char *more;  /* TEXT_LOOK, once it was needed */
 };
 
 const char *media_kind_name(enum media_kind kind)
@@ -109,6 +110,11 @@ static bool contains(const unsigned char *bytes, size_t length, const char *text
     return memmem(bytes, length, text, strlen(text)) != NULL;
 }
 
+static int no_memory(const struct look *look)
+{
+    return error_set(ERR_NO_MEMORY, NULL, "out of memory to look at '%.200s'", look->name);
+}
+
 static int read_at(const struct look *look, void *to, size_t length, int64_t offset, size_t *got)
 {
     if (!look->memory)
@@ -119,19 +125,23 @@ static int read_at(const struct look *look, void *to, size_t length, int64_t off
     return OK;
 }
 
-/* Reads `length` bytes at `offset` behind the first look. */
-static int look_further(const struct look *look, int64_t offset, size_t length, struct head *out)
+/* Reads `length` bytes, at most TEXT_LOOK, at `offset`, beside the first look. */
+static int look_further(struct look *look, int64_t offset, size_t length, struct head *out)
 {
-    size_t got;
-    unsigned char *to = look->bytes + FIRST_LOOK;
-    int rc = read_at(look, to, length, offset, &got);
-    *out = (struct head){.bytes = to, .length = rc ? 0 : got};
+    size_t got = 0;
+    *out = (struct head){0};
+    if (!look->more)
+        look->more = malloc(TEXT_LOOK);
+    if (!look->more)
+        return no_memory(look);
+    int rc = read_at(look, look->more, length, offset, &got);
+    *out = (struct head){.bytes = look->more, .length = rc ? 0 : got, .whole = got < length};
     return rc;
 }
 
 /* The names of a ZIP archive's members stand in its local headers and again in the directory at its
  * end (APPNOTE.TXT 4.3). */
-static int identify_zip(const struct look *look, struct media_identity *out)
+static int identify_zip(struct look *look, struct media_identity *out)
 {
     struct head tail;
     int64_t at = look->size > SECOND_LOOK ? look->size - SECOND_LOOK : 0;
@@ -151,7 +161,7 @@ static int identify_zip(const struct look *look, struct media_identity *out)
 
 /* An OLE compound file (MS-CFB): an encrypted DOCX keeps its package in a stream of that name
  * (MS-OFFCRYPTO 2.3). The directory may lie anywhere; its sector number is at offset 48. */
-static int identify_ole(const struct look *look, struct media_identity *out)
+static int identify_ole(struct look *look, struct media_identity *out)
 {
     static const char wide[] = "E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e";
     struct head directory;
@@ -172,7 +182,7 @@ static int identify_ole(const struct look *look, struct media_identity *out)
 
 /* ---- an ID3v2 tag before MPEG audio, ADTS or FLAC (id3.org, ID3v2.4.0 section 3.1) ---- */
 
-static int identify_tagged(const struct look *look, struct media_identity *out)
+static int identify_tagged(struct look *look, struct media_identity *out)
 {
     const unsigned char *h = look->head.bytes;
     struct head audio;
@@ -196,16 +206,11 @@ static int identify_tagged(const struct look *look, struct media_identity *out)
 
 static int identify_text(struct look *look, struct media_identity *out)
 {
-    char *view = (char *)look->bytes + TEXT_LOOK; /* a worker's stack stays small */
+    char *view = (char *)look->bytes + FIRST_LOOK; /* a worker's stack stays small */
     const char *format, *playlist;
-    size_t got = 0;
-    if (!look->head.whole) {
-        int rc = read_at(look, look->bytes, TEXT_LOOK, 0, &got);
-        if (rc)
-            return rc;
-        look->head.length = got;
-        look->head.whole = got < TEXT_LOOK;
-    }
+    int rc = look->head.whole ? OK : look_further(look, 0, TEXT_LOOK, &look->head);
+    if (rc)
+        return rc;
     enum text_shape shape = sniff_encoding(&look->head, &format);
     if (shape == SHAPE_BINARY)
         return unknown(look);
@@ -257,13 +262,14 @@ static int look_at(struct look *look, struct media_identity *out)
     memset(out, 0, sizeof *out);
     if (look->size == 0)
         return is(out, MEDIA_EMPTY, "empty");
-    look->bytes = malloc(TEXT_LOOK + VIEW);
+    look->bytes = malloc(FIRST_LOOK + VIEW);
     if (!look->bytes)
-        return error_set(ERR_NO_MEMORY, NULL, "out of memory to look at '%.200s'", look->name);
+        return no_memory(look);
     int rc = read_at(look, look->bytes, FIRST_LOOK, 0, &got);
     look->head = (struct head){.bytes = look->bytes, .length = got, .whole = got < FIRST_LOOK};
     if (!rc)
         rc = got == 0 ? is(out, MEDIA_EMPTY, "empty") : identify(look, out);
+    free(look->more);
     free(look->bytes);
     return rc;
 }

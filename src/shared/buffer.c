@@ -45,7 +45,7 @@ int buffer_reserve(struct buffer *b, size_t more)
     size_t need = b->length + more + 1;
     if (need <= b->capacity)
         return OK;
-    size_t capacity = b->capacity ? b->capacity : 64;
+    size_t capacity = b->capacity ? b->capacity : 256;
     while (capacity < need)
         capacity *= 2;
     if (capacity > b->limit + 1)

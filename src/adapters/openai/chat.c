@@ -5,7 +5,7 @@
 #include "shared/error.h"
 #include "shared/json.h"
 
-enum { REQUEST_LIMIT = 64 << 20, ADAPTATIONS = 5, REFUSAL = 160 };
+enum { REQUEST_LIMIT = 64 << 20, USUAL_REQUEST = 8 << 10, ADAPTATIONS = 5, REFUSAL = 160 };
 
 /* ---- asking ------------------------------------------------------------------------------------
  */
@@ -150,7 +150,9 @@ static int post(struct call *call, const struct chat_request *r, int max_output,
     for (int i = 0;; i++) {
         struct buffer body;
         buffer_init(&body, REQUEST_LIMIT);
-        int rc = write_request(call, r, max_output, &body);
+        int rc = buffer_reserve(&body, USUAL_REQUEST);
+        if (!rc)
+            rc = write_request(call, r, max_output, &body);
         *reply = (struct http_response){0};
         if (!rc)
             rc = call_post_json(call, path, &body, reply);
