@@ -81,19 +81,25 @@ int buffer_append_char(struct buffer *b, char c)
     return buffer_append(b, &c, 1);
 }
 
+/* Into the room there is; what does not fit is formatted again once there is room for it. */
 int buffer_printf(struct buffer *b, const char *format, ...)
 {
     va_list ap, again;
     va_start(ap, format);
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, format, ap);
+    size_t room = b->data ? b->capacity - b->length : 0;
+    int n = vsnprintf(room ? b->data + b->length : NULL, room, format, ap);
     va_end(ap);
-    int rc =
-        n < 0 ? error_set(ERR_INVALID, NULL, "unprintable format") : buffer_reserve(b, (size_t)n);
-    if (!rc) {
-        vsnprintf(b->data + b->length, (size_t)n + 1, format, again);
-        b->length += (size_t)n;
+    int rc = n < 0 ? error_set(ERR_INVALID, NULL, "unprintable format") : OK;
+    if (!rc && ((size_t)n >= room || b->length + (size_t)n > b->limit)) {
+        rc = buffer_reserve(b, (size_t)n);
+        if (!rc)
+            vsnprintf(b->data + b->length, (size_t)n + 1, format, again);
     }
+    if (!rc)
+        b->length += (size_t)n;
+    else if (room)
+        b->data[b->length] = '\0';
     va_end(again);
     return rc;
 }

@@ -42,11 +42,13 @@ union component {
 
 enum { WORD = 4, SHORT_WORD = 1 /* "the", "of", "and" say little */ };
 
+enum { PLACES = 2 }; /* of each word: what one shares with another word, the other hardly does */
+
 /* Without branches: half of the signs are negative, and no processor guesses which. */
 static void add_word(union component *v, int dimension, uint32_t hash, size_t length)
 {
     int32_t weight = length < 4 ? SHORT_WORD : WORD;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < PLACES; i++) {
         hash = hash * 1664525u + 1013904223u;
         int32_t negative = (int32_t)(hash >> 7 & 1) - 1; /* -1: negate */
         v[(uint64_t)hash * (uint32_t)dimension >> 32].count += (weight ^ negative) - negative;
