@@ -216,6 +216,31 @@ static void filters_take_any_text(void **state)
     assert_int_equal(lexical_best(f, "common", &table[0].filter), a);
 }
 
+/* At whatever point the index of words is. */
+static void another_handle_finds_a_long_text_at_once(void **state)
+{
+    struct fixture *f = *state;
+    enum { ROUNDS = 5, CHUNKS = 700 };
+    static const char *chunks[CHUNKS];
+    struct fixture second = {.harness = f->harness, .clock = f->clock};
+    atomic_store(&second.now_ms, atomic_load(&f->now_ms));
+    arena_init(&second.arena, MIB(16));
+    OKAY(f->harness->open_again(f->harness->ctx, &f->clock, &second.db));
+    for (int round = 0; round < ROUNDS; round++) {
+        char key[16], text[64];
+        snprintf(key, sizeof key, "long%d", round);
+        snprintf(text, sizeof text, "walrus number%d", round);
+        for (int i = 0; i < CHUNKS; i++)
+            chunks[i] = text;
+        int64_t media = put_media(
+            f, key, NULL, &(struct simple_result){.chunks = chunks, .chunk_count = CHUNKS});
+        snprintf(text, sizeof text, "number%d", round);
+        assert_int_equal(lexical_best(&second, text, NULL), media);
+    }
+    second.db.ops->close(second.db.ctx);
+    arena_free(&second.arena);
+}
+
 const struct suite_test database_word_tests[] = {
     SUITE_TEST(words_are_found_in_any_form),
     SUITE_TEST(all_words_rank_before_some),
@@ -231,5 +256,6 @@ const struct suite_test database_word_tests[] = {
     SUITE_TEST(joined_words_are_phrases),
     SUITE_TEST(matches_are_highlighted),
     SUITE_TEST(filters_take_any_text),
+    SUITE_TEST(another_handle_finds_a_long_text_at_once),
 };
 const size_t database_word_test_count = sizeof database_word_tests / sizeof database_word_tests[0];

@@ -5,7 +5,8 @@
 #include "shared/error.h"
 #include "shared/json.h"
 
-enum { REQUEST_LIMIT = 64 << 20, USUAL_REQUEST = 8 << 10, ADAPTATIONS = 5, REFUSAL = 160 };
+/* A thousand requests may wait at a time: 8 KiB each with the byte that ends the string. */
+enum { REQUEST_LIMIT = 64 << 20, USUAL_REQUEST = (8 << 10) - 1, ADAPTATIONS = 5, REFUSAL = 160 };
 
 /* ---- asking ------------------------------------------------------------------------------------
  */

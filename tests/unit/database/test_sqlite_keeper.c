@@ -143,6 +143,29 @@ static void words_are_indexed_when_the_process_that_added_them_ends(void **state
     place_remove(&place);
 }
 
+/* However steadily more comes, and however few they are: others are to find them. */
+static void words_are_committed_while_work_goes_on(void **state)
+{
+    (void)state;
+    struct place place;
+    struct database db;
+    int64_t job_id, space_id, deadline = clock_monotonic_ms() + PATIENCE_MS;
+    int count = 0;
+    place_make(&place);
+    assert_int_equal(
+        sqlite_database_open(&(struct sqlite_database_options){.directory = place.path}, &db), OK);
+    int64_t result_id = begin_result(&db, &job_id, &space_id);
+    for (; indexed_to(place.path) <= 1 && clock_monotonic_ms() < deadline; count += FEW) {
+        append(&db, job_id, result_id, space_id, count, FEW, "x");
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    assert_true(indexed_to(place.path) > 1);
+    assert_true(count < CHUNKS);
+    db.ops->close(db.ctx);
+    assert_int_equal(indexed_to(place.path), count + 1);
+    place_remove(&place);
+}
+
 struct reading {
     const char *directory;
     atomic_bool stop;
@@ -211,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vectors_of_a_long_text_are_indexed_while_it_is_made),
         cmocka_unit_test(words_are_indexed_when_the_process_that_added_them_ends),
+        cmocka_unit_test(words_are_committed_while_work_goes_on),
         cmocka_unit_test(the_log_stays_small_while_others_always_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

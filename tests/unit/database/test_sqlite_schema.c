@@ -269,6 +269,27 @@ static void damaged_word_index_is_made_anew(void **state)
     db.ops->close(db.ctx);
 }
 
+/* An index on "state IN (...)" makes two for each change. */
+static void changing_a_job_makes_no_temporary_table(void **state)
+{
+    struct place *p = *state;
+    struct connection c;
+    sqlite3_stmt *step;
+    char path[600];
+    bool more;
+    make(p);
+    path_of(p, "aegis.db", path);
+    assert_int_equal(connection_open(&c, path, SQLITE_OPEN_READWRITE, 1000), 0);
+    assert_int_equal(
+        sql_begin(&c, &step, "EXPLAIN UPDATE job SET state = 1, wake_ms = 2 WHERE job_id = 3", NULL,
+                  0),
+        0);
+    while (sql_next(&c, step, &more) == 0 && more)
+        assert_string_not_equal((const char *)sqlite3_column_text(step, 1), "OpenEphemeral");
+    sql_done(step);
+    connection_close(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +307,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(damaged_page_is_found_by_the_check, setup, teardown),
         cmocka_unit_test_setup_teardown(unusable_directory_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_word_index_is_made_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(changing_a_job_makes_no_temporary_table, setup, teardown),
     };
     return cmocka_run_group_tests_name("sqlite schema", tests, NULL, NULL);
 }
