@@ -217,9 +217,10 @@ static int add_runs(struct store *s, int64_t *at, int64_t target)
 
 /* ---- the open batch ----
  *
- * FTS5 keeps the words of a transaction in memory and writes them, sorted, at its end. So chunks are
- * added as they come, in one transaction, until it holds a batch: there is never much left to do at
- * once, and still few, large pieces to write. While it is open other processes wait (busy_ms). */
+ * FTS5 keeps the words of a transaction in memory and writes them, sorted, at its end. So chunks
+ * are added as they come, in one transaction, until it holds a batch: there is never much left to
+ * do at once, and still few, large pieces to write. While it is open other processes wait
+ * (busy_ms). */
 
 static void forget_batch(struct lexical *l)
 {

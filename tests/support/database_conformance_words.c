@@ -232,8 +232,8 @@ static void another_handle_finds_a_long_text_at_once(void **state)
         snprintf(text, sizeof text, "walrus number%d", round);
         for (int i = 0; i < CHUNKS; i++)
             chunks[i] = text;
-        int64_t media = put_media(
-            f, key, NULL, &(struct simple_result){.chunks = chunks, .chunk_count = CHUNKS});
+        int64_t media = put_media(f, key, NULL,
+                                  &(struct simple_result){.chunks = chunks, .chunk_count = CHUNKS});
         snprintf(text, sizeof text, "number%d", round);
         assert_int_equal(lexical_best(&second, text, NULL), media);
     }

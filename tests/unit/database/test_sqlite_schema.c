@@ -280,10 +280,10 @@ static void changing_a_job_makes_no_temporary_table(void **state)
     make(p);
     path_of(p, "aegis.db", path);
     assert_int_equal(connection_open(&c, path, SQLITE_OPEN_READWRITE, 1000), 0);
-    assert_int_equal(
-        sql_begin(&c, &step, "EXPLAIN UPDATE job SET state = 1, wake_ms = 2 WHERE job_id = 3", NULL,
-                  0),
-        0);
+    assert_int_equal(sql_begin(&c, &step,
+                               "EXPLAIN UPDATE job SET state = 1, wake_ms = 2 WHERE job_id = 3",
+                               NULL, 0),
+                     0);
     while (sql_next(&c, step, &more) == 0 && more)
         assert_string_not_equal((const char *)sqlite3_column_text(step, 1), "OpenEphemeral");
     sql_done(step);
