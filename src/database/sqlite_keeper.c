@@ -176,11 +176,13 @@ static int64_t plan(struct store *s, const struct schedule *at, int64_t now, str
     todo->checkpoint = k->wal_pages >= CHECKPOINT_PAGES;
     todo->collect = k->garbage;
     todo->add = not_added(s) >= ADD_CHUNKS;
-    todo->index = behind(s) > 0 && (now >= quiet || (open_ms && now >= open_ms + OPEN_MS));
     todo->vectors = todo->target - k->vectors_to >= VECTOR_CHUNKS ||
                     (now >= idle && (k->vectors_behind || k->activity_ms > at->vectors_activity));
     todo->trim = now >= at->trim_ms;
-    if (behind(s) > 0 && quiet < again)
+    /* also a batch with nothing in it, and before anything long: others wait */
+    todo->index = (behind(s) > 0 || open_ms) && now >= quiet;
+    todo->index |= open_ms && (now >= open_ms + OPEN_MS || todo->vectors || todo->trim);
+    if ((behind(s) > 0 || open_ms) && quiet < again)
         again = quiet;
     if (open_ms && open_ms + OPEN_MS < again)
         again = open_ms + OPEN_MS;

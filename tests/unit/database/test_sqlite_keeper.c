@@ -16,6 +16,7 @@
 
 #include "database/sqlite.h"
 #include "database/sqlite_connection.h"
+#include "database/sqlite_internal.h"
 #include "shared/clock.h"
 #include "shared/error.h"
 #include "support/database_place.h"
@@ -166,6 +167,32 @@ static void words_are_committed_while_work_goes_on(void **state)
     place_remove(&place);
 }
 
+/* Whoever finds that another process has indexed what it was about to must let go of the file. */
+static void a_batch_with_nothing_in_it_is_not_held(void **state)
+{
+    (void)state;
+    struct place place;
+    struct database db, other;
+    struct connection c;
+    int64_t job_id, space_id;
+    char path[512];
+    place_make(&place);
+    struct sqlite_database_options options = {.directory = place.path, .busy_ms = 5000};
+    assert_int_equal(sqlite_database_open(&options, &db), OK);
+    assert_int_equal(sqlite_database_open(&options, &other), OK);
+    int64_t result_id = begin_result(&db, &job_id, &space_id);
+    append(&db, job_id, result_id, space_id, 0, FEW, "x");
+    assert_int_equal(sqlite_database_settle(&other), OK);
+    assert_int_equal(lexical_add(db.ctx, FEW + 1), OK);
+    snprintf(path, sizeof path, "%s/lexical.db", place.path);
+    assert_int_equal(connection_open(&c, path, SQLITE_OPEN_READWRITE, 5000), OK);
+    assert_int_equal(connection_exec(&c, "BEGIN IMMEDIATE; COMMIT"), OK);
+    connection_close(&c);
+    other.ops->close(other.ctx);
+    db.ops->close(db.ctx);
+    place_remove(&place);
+}
+
 struct reading {
     const char *directory;
     atomic_bool stop;
@@ -235,6 +262,7 @@ int main(void)
         cmocka_unit_test(vectors_of_a_long_text_are_indexed_while_it_is_made),
         cmocka_unit_test(words_are_indexed_when_the_process_that_added_them_ends),
         cmocka_unit_test(words_are_committed_while_work_goes_on),
+        cmocka_unit_test(a_batch_with_nothing_in_it_is_not_held),
         cmocka_unit_test(the_log_stays_small_while_others_always_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
