@@ -3,40 +3,15 @@
  * scripted providers, of which one has the old model and one the new.
  */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-#include <cmocka.h>
-
-#include "adapters/ram/queue_ram.h"
-#include "adapters/ram/store_ram.h"
-#include "database/sqlite.h"
+#include "media/media.h"
 #include "processor/fill.h"
-#include "processor/processor.h"
-#include "shared/error.h"
-#include "shared/job_message.h"
 #include "shared/random.h"
-#include "support/scripted_provider.h"
+#include "support/pipeline_fixture.h"
 
-enum { DIMENSION = 16, NEW_DIMENSION = 24, PATIENCE_MS = 20000 };
-
-struct world {
-    char directory[64];
-    struct processor_ports ports;
-    struct processor_settings settings;
-    struct scripted_provider *old, *new;
-    struct model_providers new_providers;
-    struct processor *processor;
-    struct cancel cancel;
-    struct arena arena;
-};
+enum { NEW_DIMENSION = 24 };
 
 #define DB(w, verb, ...) (w)->ports.database.ops->verb((w)->ports.database.ctx, __VA_ARGS__)
 
@@ -49,107 +24,27 @@ static int embedder(void *ctx, const char *provider, const char *model, int dime
     (void)dimension;
     if (strcmp(model, "new") != 0)
         return error_set(ERR_NOT_FOUND, NULL, "there is no model '%s'", model);
-    *out = w->new_providers.by_operation[MODEL_EMBED];
+    *out = w->other_providers.by_operation[MODEL_EMBED];
     return OK;
 }
 
-static int setup(void **state)
+static struct cancel cancel;
+
+static int open_two(void **state)
 {
-    struct world *w = calloc(1, sizeof *w);
-    snprintf(w->directory, sizeof w->directory, "/tmp/aegis-change.XXXXXX");
-    assert_non_null(mkdtemp(w->directory));
-    arena_init(&w->arena, MIB(64));
-    w->ports.clock = clock_system();
-    w->old = scripted_provider_open(DIMENSION, &w->ports.providers);
-    w->new = scripted_provider_open(NEW_DIMENSION, &w->new_providers);
-    scripted_set_model(w->old, MODEL_EMBED, "old");
-    scripted_set_model(w->new, MODEL_EMBED, "new");
+    world_open(state);
+    struct world *w = *state;
+    cancel = (struct cancel){0};
+    w->other = scripted_provider_open(NEW_DIMENSION, &w->other_providers);
+    scripted_set_model(w->provider, MODEL_EMBED, "old");
+    scripted_set_model(w->other, MODEL_EMBED, "new");
     w->ports.providers.embedder = embedder;
     w->ports.providers.ctx = w;
-    assert_int_equal(OK, ram_store_open(&w->ports.store));
-    assert_int_equal(
-        OK, ram_queue_open(&(struct ram_queue_options){.max_receives = 20}, &w->ports.queue));
-    assert_int_equal(
-        OK, sqlite_database_open(&(struct sqlite_database_options){.directory = w->directory},
-                                 &w->ports.database));
-    w->settings =
-        (struct processor_settings){.workers = 4,
-                                    .worker_name = "test:1",
-                                    .spool_directory = w->directory,
-                                    .retry = {.base_ms = 1, .cap_ms = 5, .max_attempts = 4},
-                                    .visibility_ms = 30000,
-                                    .drain_ms = 5000,
-                                    .chunk_bytes = 400,
-                                    .piece_ms = 60000,
-                                    .transcribe_window = 2,
-                                    .summary_max_bytes = MIB(1)};
-    assert_int_equal(OK, processor_start(&w->ports, &w->settings, NULL, &w->processor));
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct world *w = *state;
-    char command[128];
-    processor_stop(w->processor);
-    w->ports.database.ops->close(w->ports.database.ctx);
-    w->ports.queue.ops->close(w->ports.queue.ctx);
-    w->ports.store.ops->close(w->ports.store.ctx);
-    scripted_provider_close(w->old);
-    scripted_provider_close(w->new);
-    arena_free(&w->arena);
-    snprintf(command, sizeof command, "rm -rf '%s'", w->directory);
-    assert_int_equal(0, system(command));
-    free(w);
+    world_start(w);
     return 0;
 }
 
 /* ---- media ---- */
-
-struct text_reader {
-    const char *text;
-    size_t left;
-};
-
-static int read_text(void *ctx, void *bytes, size_t capacity, size_t *got)
-{
-    struct text_reader *r = ctx;
-    *got = r->left < capacity ? r->left : capacity;
-    memcpy(bytes, r->text, *got);
-    r->text += *got;
-    r->left -= *got;
-    return OK;
-}
-
-/* The job's id. */
-static int64_t add(struct world *w, const char *key, const char *text)
-{
-    struct text_reader reader = {.text = text, .left = strlen(text)};
-    struct object_source source = {.read = read_text, .ctx = &reader};
-    struct object_info info;
-    struct event_outcome outcome;
-    char body[JOB_MESSAGE_TEXT];
-    assert_int_equal(
-        OK, w->ports.store.ops->put(w->ports.store.ctx, "media", key, NULL, &source, &info));
-    struct media_event event = {.kind = EVENT_CREATED,
-                                .bucket = info.bucket,
-                                .key = info.key,
-                                .object_version = info.version_id,
-                                .etag = info.etag,
-                                .sequencer = info.sequencer,
-                                .content_type = "",
-                                .trace_id = "4bf92f3577b34da6a3ce929d0e0e4736",
-                                .size = info.size,
-                                .event_ms = clock_now(w->ports.clock),
-                                .content = info.content};
-    assert_int_equal(OK, DB(w, record_events, &event, 1, &outcome));
-    struct job_message m = {.job_id = outcome.job_id,
-                            .trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"};
-    struct queue_send s = {.body = body, .length = job_message_format(&m, body)};
-    assert_int_equal(OK, w->ports.queue.ops->send(w->ports.queue.ctx, &s, 1, NULL));
-    return outcome.job_id;
-}
 
 static int64_t add_short(struct world *w, int number)
 {
@@ -157,7 +52,7 @@ static int64_t add_short(struct world *w, int number)
     snprintf(key, sizeof key, "short-%d.txt", number);
     snprintf(text, sizeof text, "The ship with the number %d came home before the storm.\n",
              number);
-    return add(w, key, text);
+    return add(w, key, text).job_id;
 }
 
 /* More chunks than one call takes: the result is made in pieces. */
@@ -171,37 +66,14 @@ static int64_t add_long(struct world *w, const char *key)
                               "%s: sentence %d tells of ships, of storms and of "
                               "the people who waited for them at home.\n\n",
                               key, i);
-    int64_t job_id = add(w, key, text);
+    int64_t job_id = add(w, key, text).job_id;
     free(text);
     return job_id;
 }
 
-static struct job_row job(struct world *w, int64_t job_id)
-{
-    struct job_row row;
-    struct attempt_row *attempts;
-    size_t count;
-    assert_int_equal(OK, DB(w, job_get, job_id, &w->arena, &row, &attempts, &count));
-    return row;
-}
-
-static void pause_briefly(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-}
-
 static void wait_for_success(struct world *w, int64_t job_id)
 {
-    int64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
-    struct job_row row = job(w, job_id);
-    while (row.state != JOB_SUCCEEDED && clock_monotonic_ms() < deadline) {
-        pause_briefly();
-        row = job(w, job_id);
-    }
-    if (row.state != JOB_SUCCEEDED)
-        fail_msg("job %lld is %s (%s: %s)", (long long)job_id, job_state_name(row.state),
-                 row.reason, row.message);
-    assert_int_equal(row.attempts, 1);
+    assert_int_equal(wait_for_state(w, job_id, JOB_SUCCEEDED).attempts, 1);
 }
 
 static void wait_at_gate(struct scripted_provider *provider)
@@ -216,14 +88,14 @@ static void wait_at_gate(struct scripted_provider *provider)
 
 static struct fill_options options_for(struct world *w, const struct model_providers *providers)
 {
-    struct fill_options o = {.ports = &w->ports, .settings = &w->settings, .cancel = &w->cancel};
+    struct fill_options o = {.ports = &w->ports, .settings = &w->settings, .cancel = &cancel};
     assert_int_equal(OK, embedder_configured(providers, &o.embedder));
     return o;
 }
 
 static int change_to_new(struct world *w, struct fill_state *out)
 {
-    struct fill_options o = options_for(w, &w->new_providers);
+    struct fill_options o = options_for(w, &w->other_providers);
     return fill_run(&o, out);
 }
 
@@ -266,7 +138,7 @@ static void everything_is_embedded_and_switched(void **state)
     for (int i = 0; i < 20; i++)
         wait_for_success(w, jobs[i]);
     wait_for_success(w, long_job);
-    int chunks = inputs(w->old);
+    int chunks = inputs(w->provider);
     assert_true(chunks > 200);
     assert_serves(w, "old");
     assert_int_equal(OK, change_to_new(w, &filled));
@@ -275,7 +147,7 @@ static void everything_is_embedded_and_switched(void **state)
     assert_int_equal(filled.done, chunks);
     assert_int_equal(filled.of, chunks);
     assert_int_equal(filled.cost_nanousd, filled.calls * 1000);
-    assert_int_equal(inputs(w->new), chunks);
+    assert_int_equal(inputs(w->other), chunks);
     assert_serves(w, "new");
     assert_int_equal(OK, change_to_old(w, &filled));
     assert_int_equal(filled.embedded, 0);
@@ -289,16 +161,16 @@ static void a_job_under_way_is_embedded_again(void **state)
     struct world *w = *state;
     struct fill_state filled;
     wait_for_success(w, add_short(w, 1));
-    scripted_close_gate(w->old, MODEL_EMBED);
+    scripted_close_gate(w->provider, MODEL_EMBED);
     int64_t waits = add_short(w, 2);
-    wait_at_gate(w->old);
+    wait_at_gate(w->provider);
     assert_int_equal(OK, change_to_new(w, &filled));
     assert_int_equal(filled.embedded, 1);
-    scripted_open_gate(w->old, MODEL_EMBED);
+    scripted_open_gate(w->provider, MODEL_EMBED);
     wait_for_success(w, waits);
     assert_serves(w, "new");
-    assert_int_equal(inputs(w->new), 2);
-    assert_int_equal(1 + 1, scripted_counts(w->old, MODEL_SUMMARISE).calls); /* one each */
+    assert_int_equal(inputs(w->other), 2);
+    assert_int_equal(1 + 1, scripted_counts(w->provider, MODEL_SUMMARISE).calls); /* one each */
 }
 
 static void a_long_text_under_way_is_embedded_again(void **state)
@@ -306,16 +178,16 @@ static void a_long_text_under_way_is_embedded_again(void **state)
     struct world *w = *state;
     struct fill_state filled;
     wait_for_success(w, add_short(w, 1));
-    scripted_close_gate(w->old, MODEL_EMBED);
+    scripted_close_gate(w->provider, MODEL_EMBED);
     int64_t waits = add_long(w, "long.txt");
-    wait_at_gate(w->old);
+    wait_at_gate(w->provider);
     assert_int_equal(OK, change_to_new(w, &filled));
-    scripted_open_gate(w->old, MODEL_EMBED);
+    scripted_open_gate(w->provider, MODEL_EMBED);
     wait_for_success(w, waits);
     assert_serves(w, "new");
     struct totals totals;
     assert_int_equal(OK, w->ports.database.ops->totals(w->ports.database.ctx, &totals));
-    assert_int_equal(inputs(w->new), totals.chunks);
+    assert_int_equal(inputs(w->other), totals.chunks);
 }
 
 /* What comes in after the change is embedded by the new model, without being told. */
@@ -327,7 +199,7 @@ static void what_comes_later_follows(void **state)
     assert_int_equal(OK, change_to_new(w, &filled));
     wait_for_success(w, add_short(w, 2)); /* the worker may not have looked yet */
     assert_serves(w, "new");
-    assert_int_equal(inputs(w->new), 2);
+    assert_int_equal(inputs(w->other), 2);
     assert_int_equal(OK, change_to_old(w, &filled));
     assert_int_equal(filled.embedded, 1);
     assert_serves(w, "old");
@@ -380,16 +252,16 @@ static void failures_are_tried_again(void **state)
     struct world *w = *state;
     struct fill_state filled;
     wait_for_success(w, add_short(w, 1));
-    scripted_fail(w->new, MODEL_EMBED, 0, 3, ERR_TRANSIENT, "server_error");
+    scripted_fail(w->other, MODEL_EMBED, 0, 3, ERR_TRANSIENT, "server_error");
     assert_int_equal(OK, change_to_new(w, &filled));
-    assert_int_equal(4, scripted_counts(w->new, MODEL_EMBED).calls);
+    assert_int_equal(4, scripted_counts(w->other, MODEL_EMBED).calls);
     wait_for_success(w, add_short(w, 2));
-    scripted_fail(w->old, MODEL_EMBED, 0, -1, ERR_TRANSIENT, "server_error");
+    scripted_fail(w->provider, MODEL_EMBED, 0, -1, ERR_TRANSIENT, "server_error");
     assert_int_equal(ERR_TRANSIENT, change_to_old(w, &filled));
     assert_string_equal("server_error", error_last()->reason);
     assert_false(filled.switched);
     assert_serves(w, "new");
-    scripted_fail(w->old, MODEL_EMBED, 0, 1, ERR_SYSTEMIC, "invalid_key");
+    scripted_fail(w->provider, MODEL_EMBED, 0, 1, ERR_SYSTEMIC, "invalid_key");
     assert_int_equal(OK, change_to_old(w, &filled));
     assert_serves(w, "old");
 }
@@ -400,12 +272,12 @@ static void what_cannot_be_embedded_is_named(void **state)
     struct fill_state filled;
     for (int i = 0; i < 5; i++)
         wait_for_success(w, add_short(w, i));
-    scripted_fail(w->new, MODEL_EMBED, 0, -1, ERR_PERMANENT, "refused");
+    scripted_fail(w->other, MODEL_EMBED, 0, -1, ERR_PERMANENT, "refused");
     assert_int_equal(ERR_PERMANENT, change_to_new(w, &filled));
     assert_string_equal("refused", error_last()->reason);
     assert_non_null(strstr(error_last()->message, "'short-0.txt'"));
     assert_serves(w, "old");
-    scripted_fail(w->new, MODEL_EMBED, 0, 1, ERR_PERMANENT,
+    scripted_fail(w->other, MODEL_EMBED, 0, 1, ERR_PERMANENT,
                   "refused"); /* the whole, not its halves */
     assert_int_equal(OK, change_to_new(w, &filled));
     assert_int_equal(filled.embedded, 5);
@@ -420,14 +292,14 @@ static void stopped_it_goes_on_where_it_was(void **state)
     wait_for_success(w, add_long(w, "a.txt"));
     wait_for_success(w, add_long(w, "b.txt"));
     w->settings.workers = 1;
-    o = options_for(w, &w->new_providers);
-    scripted_fail(w->new, MODEL_EMBED, 2, -1, ERR_PERMANENT, "gone"); /* two batches go through */
+    o = options_for(w, &w->other_providers);
+    scripted_fail(w->other, MODEL_EMBED, 2, -1, ERR_PERMANENT, "gone"); /* two batches go through */
     assert_int_equal(ERR_PERMANENT, fill_run(&o, &filled));
-    int first = inputs(w->new);
+    int first = inputs(w->other);
     assert_int_equal(filled.embedded, first);
     assert_true(first > 0);
-    scripted_heal(w->new, MODEL_EMBED);
-    cancel_request(&w->cancel);
+    scripted_heal(w->other, MODEL_EMBED);
+    cancel_request(&cancel);
     assert_int_equal(ERR_CANCELLED, fill_run(&o, &filled));
     assert_int_equal(filled.embedded, 0);
     assert_int_equal(filled.done, first);
@@ -436,7 +308,7 @@ static void stopped_it_goes_on_where_it_was(void **state)
     assert_serves(w, "new");
     struct totals totals;
     assert_int_equal(OK, w->ports.database.ops->totals(w->ports.database.ctx, &totals));
-    assert_int_equal(inputs(w->new), totals.chunks);
+    assert_int_equal(inputs(w->other), totals.chunks);
     assert_int_equal(filled.embedded, totals.chunks - first);
 }
 
@@ -457,7 +329,7 @@ static void one_that_is_being_dropped_is_filled_anew(void **state)
     assert_serves(w, "old");
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_two, world_close)
 
 int main(void)
 {
