@@ -13,6 +13,7 @@
 #include "database/postgres_roles.h"
 #include "support/database_fixture.h"
 #include "support/pg_test.h"
+#include "support/seed.h"
 #include "support/tcp_proxy.h"
 
 /* ---- stores ---- */
@@ -286,9 +287,8 @@ static void test_cut_connections_lose_and_double_nothing(void **state)
     struct fixture f;
     pthread_t threads[CREW_THREADS];
     char url[256];
-    unsigned seed = (unsigned)system_ms();
+    unsigned seed = test_seed();
     (void)state;
-    print_message("seed %u\n", seed);
     tcp_proxy_start(&proxy, port_of(fixture.url));
     proxied(&proxy, url, sizeof url);
     open_url(&f, url);

@@ -15,9 +15,9 @@
 #include "database/sqlite_connection.h"
 #include "database/sqlite_migrate.h"
 #include "shared/file.h"
-#include "shared/random.h"
 #include "support/database_place.h"
 #include "support/pg_test.h"
+#include "support/seed.h"
 
 static struct place place;
 static uint64_t seed, state_of_random;
@@ -590,9 +590,7 @@ int main(void)
     int status = pg_fixture_start();
     if (status)
         return status;
-    const char *given = getenv("TEST_SEED");
-    seed = given ? strtoull(given, NULL, 10) : random_below(1u << 30);
-    printf("TEST_SEED=%llu\n", (unsigned long long)seed);
+    seed = test_seed();
     buffer_init(&random_rows, MIB(1));
     if (file_read(TEST_SOURCE_DIR "/tests/support/move_rows.sql", &random_rows))
         return 1;

@@ -8,6 +8,7 @@
 #include "shared/buffer.h"
 #include "shared/caps.h"
 #include "support/pg_test.h"
+#include "support/seed.h"
 
 enum { ROUNDS = 50, MOST_WORDS = 600, VOCABULARY = 90, TEXT = 64 };
 
@@ -155,9 +156,7 @@ int main(void)
         cmocka_unit_test(limits_are_the_servers),
         cmocka_unit_test(arrays_keep_their_order),
     };
-    const char *given = getenv("TEST_SEED");
-    seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
-    printf("TEST_SEED=%u\n", seed);
+    seed = test_seed();
     int status = pg_fixture_start();
     return status ? status : cmocka_run_group_tests(tests, set_up, tear_down);
 }

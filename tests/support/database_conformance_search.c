@@ -5,6 +5,7 @@
 
 #include "support/database_fixture.h"
 #include "support/database_suite.h"
+#include "support/seed.h"
 
 /* Whatever is typed is a search, never an error. */
 static void no_query_is_a_syntax_error(void **state)
@@ -53,8 +54,7 @@ static void no_query_is_a_syntax_error(void **state)
     put_text(f, "a", "a text with b and c and x and q and 0");
     for (size_t i = 0; i < sizeof queries / sizeof queries[0]; i++)
         lexical_count(f, queries[i], NULL);
-    unsigned seed = (unsigned)random_below(1u << 30);
-    print_message("seed %u\n", seed);
+    unsigned seed = test_seed();
     for (int i = 0; i < 3000; i++) {
         static const char alphabet[] = "ab \"'()*:^-+{}ANDORNOT.,\\\xc3\xa4\xff\n";
         char query[48];

@@ -15,8 +15,8 @@
 
 #include "shared/caps.h"
 #include "shared/error.h"
-#include "shared/random.h"
 #include "support/queue_suite.h"
+#include "support/seed.h"
 
 enum { MESSAGES = 300, STEPS = 2500, BATCH = 12, RECEIPT_TEXT = 256 };
 
@@ -255,16 +255,13 @@ static void step(struct model *m)
 static void test_random_operations_agree_with_the_model(void **state)
 {
     struct suite *t = *state;
-    uint64_t seed;
     if (suite_adapter->own_clock || t->limits.max_batch < BATCH)
         skip();
-    random_bytes(&seed, sizeof seed);
     struct model *m = calloc(1, sizeof *m);
     assert_non_null(m);
     m->suite = t;
-    m->random = seed | 1;
+    m->random = test_seed();
     arena_init(&m->arena, MIB(4));
-    print_message("seed %" PRIu64 "\n", seed);
     for (int i = 0; i < STEPS; i++)
         step(m);
     free(m);

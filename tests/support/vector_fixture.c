@@ -1,4 +1,5 @@
 #include "support/vector_fixture.h"
+#include "support/seed.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -185,9 +186,5 @@ void vector_check_search(struct vector_place *place, struct vector_index *index,
 
 void vector_draw_seed(void)
 {
-    const char *given = getenv("TEST_SEED");
-    random_bytes(&vector_seed, sizeof vector_seed);
-    if (given)
-        vector_seed = strtoull(given, NULL, 10);
-    printf("TEST_SEED=%llu\n", (unsigned long long)vector_seed);
+    vector_seed = test_seed();
 }

@@ -12,7 +12,7 @@
 #include "database/vector_internal.h"
 #include "shared/arena.h"
 
-/* Printed by vector_run; TEST_SEED sets it. */
+/* Set by vector_draw_seed. */
 extern uint64_t vector_seed;
 double vector_uniform(void); /* in [0, 1) */
 

@@ -20,6 +20,7 @@
 #include "database/sqlite.h"
 #include "shared/error.h"
 #include "support/database_place.h"
+#include "support/seed.h"
 
 enum { DIMENSION = 8 };
 
@@ -189,9 +190,8 @@ static void killed_writer_loses_nothing(void **state)
     struct place *p = *state;
     struct database db;
     struct acknowledged *a = calloc(ROOM, sizeof *a);
-    unsigned seed = (unsigned)random_below(1u << 30);
+    unsigned seed = test_seed();
     size_t total = 0;
-    print_message("seed %u\n", seed);
     for (int round = 0; round < ROUNDS; round++) {
         size_t n = one_round(p, round, (unsigned)rand_r(&seed) % 120000, a, ROOM);
         assert_true(n > 0);

@@ -14,6 +14,7 @@
 
 #include "database/sqlite_connection.h"
 #include "shared/error.h"
+#include "support/seed.h"
 
 enum { ROUNDS = 400, ROWS_MOST = 120, BYTES_MOST = 9000, BUSY_MS = 5000 };
 
@@ -111,9 +112,7 @@ static void test_two_writers(void **state)
 
 int main(void)
 {
-    unsigned seed = (unsigned)time(NULL);
-    printf("seed %u\n", seed);
-    srand(seed);
+    srand(test_seed());
     if (!mkdtemp(directory))
         return 1;
     snprintf(path, sizeof path, "%s/a.db", directory);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "database/sqlite_words.h"
+#include "support/seed.h"
 
 enum { DOCUMENTS = 400, PIECES = 60 };
 
@@ -109,8 +110,7 @@ static void test_random_texts(void **state)
         "y",    "ies", "\xc3\xa9", "\xcc\x81",    "\xe2\x80\x99",
         "\xff", "9",   "Q",        "conditional", "x",
     };
-    unsigned seed = (unsigned)time(NULL);
-    print_message("seed %u\n", seed);
+    unsigned seed = test_seed();
     sqlite3 *db = open_tables();
     for (int d = 0; d < DOCUMENTS; d++) {
         char text[PIECES * 16] = "";

@@ -13,7 +13,7 @@
 #include "database/vector_code.h"
 #include "database/vector_half.h"
 #include "shared/error.h"
-#include "shared/random.h"
+#include "support/seed.h"
 
 static uint64_t seed;
 
@@ -198,11 +198,7 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const char *given = getenv("TEST_SEED");
-    random_bytes(&seed, sizeof seed);
-    if (given)
-        seed = strtoull(given, NULL, 10);
-    printf("TEST_SEED=%llu\n", (unsigned long long)seed);
+    seed = test_seed();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_kernels_agree),
         cmocka_unit_test(extreme_codes_do_not_overflow),

@@ -19,7 +19,7 @@
 #include "shared/buffer.h"
 #include "shared/caps.h"
 #include "shared/file.h"
-#include "shared/random.h"
+#include "support/seed.h"
 
 /* Every test executable works in a directory of its own, removed at its end. */
 static char scratch[64];
@@ -40,18 +40,13 @@ static inline int remove_scratch(void **state)
     return chdir("/") || system(command);
 }
 
-/* Chance that can be repeated: AEGIS_TEST_SEED, or a new seed that is printed (xorshift64*, S.
- * Vigna, 2016). */
+/* Chance that can be repeated (xorshift64*, S. Vigna, 2016). */
 static uint64_t chance_state;
 
 static inline uint64_t chance(uint64_t bound)
 {
-    if (!chance_state) {
-        const char *seed = getenv("AEGIS_TEST_SEED");
-        random_bytes(&chance_state, sizeof chance_state);
-        chance_state = seed ? strtoull(seed, NULL, 10) : chance_state | 1;
-        print_message("AEGIS_TEST_SEED=%llu\n", (unsigned long long)chance_state);
-    }
+    if (!chance_state)
+        chance_state = test_seed();
     chance_state ^= chance_state >> 12;
     chance_state ^= chance_state << 25;
     chance_state ^= chance_state >> 27;

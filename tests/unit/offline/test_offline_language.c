@@ -10,7 +10,7 @@
 
 #include "adapters/offline/language.h"
 #include "adapters/offline/terms.h"
-#include "shared/random.h"
+#include "support/seed.h"
 
 static struct stopwords *stopwords;
 static struct language_detector *detector;
@@ -118,10 +118,7 @@ static void terms_are_stemmed_and_sorted_out(void **state)
 static void any_bytes_are_safe(void **state)
 {
     (void)state;
-    uint64_t seed;
-    random_bytes(&seed, sizeof seed);
-    print_message("seed %llu\n", (unsigned long long)seed);
-    srand48((long)seed);
+    srand48((long)test_seed());
     for (int round = 0; round < 100; round++) {
         size_t length = (size_t)lrand48() % 3000;
         char *text = malloc(length + 1), out[LANGUAGE_TEXT];

@@ -16,8 +16,8 @@
 #include "shared/clock.h"
 #include "shared/error.h"
 #include "shared/file.h"
-#include "shared/random.h"
 #include "shared/summary_json.h"
+#include "support/seed.h"
 
 static struct model_provider provider;
 static struct arena arena;
@@ -235,10 +235,7 @@ static void parts_are_reduced(void **state)
 static void any_bytes_are_safe(void **state)
 {
     (void)state;
-    uint64_t seed;
-    random_bytes(&seed, sizeof seed);
-    print_message("seed %llu\n", (unsigned long long)seed);
-    srand48((long)seed);
+    srand48((long)test_seed());
     for (int round = 0; round < 60; round++) {
         size_t length = (size_t)lrand48() % 4000;
         char *text = malloc(length + 1);

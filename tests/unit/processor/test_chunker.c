@@ -13,6 +13,7 @@
 #include "processor/chunker.h"
 #include "shared/random.h"
 #include "shared/words.h"
+#include "support/seed.h"
 
 enum { MOST = 4096 };
 
@@ -347,10 +348,7 @@ static struct text random_text(size_t pieces)
 static void slices_do_not_matter(void **state)
 {
     (void)state;
-    uint64_t seed;
-    random_bytes(&seed, sizeof seed);
-    print_message("seed %llu\n", (unsigned long long)seed);
-    srand48((long)seed);
+    srand48((long)test_seed());
     for (int round = 0; round < 200; round++) {
         struct text t = random_text(1 + (size_t)lrand48() % 3000);
         size_t target = round % 4 ? 64 + (size_t)lrand48() % 600 : 0;
@@ -371,10 +369,7 @@ static void slices_do_not_matter(void **state)
 static void any_bytes_are_safe(void **state)
 {
     (void)state;
-    uint64_t seed;
-    random_bytes(&seed, sizeof seed);
-    print_message("seed %llu\n", (unsigned long long)seed);
-    srand48((long)seed);
+    srand48((long)test_seed());
     for (int round = 0; round < 100; round++) {
         size_t length = (size_t)lrand48() % 20000;
         char *text = malloc(length + 1);
@@ -526,10 +521,7 @@ static void one_long_segment_is_divided_with_its_time(void **state)
 static void random_segments_are_covered(void **state)
 {
     (void)state;
-    uint64_t seed;
-    random_bytes(&seed, sizeof seed);
-    print_message("seed %llu\n", (unsigned long long)seed);
-    srand48((long)seed);
+    srand48((long)test_seed());
     for (int round = 0; round < 60; round++) {
         enum { CUES = 80 };
         struct cue cues[CUES];

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "shared/random.h"
 #include "shared/words.h"
+#include "support/seed.h"
 
 /* All words of `text`, joined by '|'. */
 static const char *words_of(const char *text)
@@ -194,10 +194,7 @@ static void endless_sentences_are_cut_between_words(void **state)
 static void any_bytes_are_safe(void **state)
 {
     (void)state;
-    uint64_t seed;
-    random_bytes(&seed, sizeof seed);
-    print_message("seed %llu\n", (unsigned long long)seed);
-    srand48((long)seed);
+    srand48((long)test_seed());
     for (int round = 0; round < 500; round++) {
         size_t length = (size_t)(lrand48() % 2000);
         char *text = malloc(length + 1); /* exact, so that a sanitizer sees overruns */
