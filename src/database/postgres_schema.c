@@ -38,7 +38,7 @@ static int known_steps(const struct migration *migrations, size_t count, struct 
 
 static bool same_sql(const struct pg_rows *rows, int row, const struct migration *m)
 {
-    struct digest stored, own = digest_of(m->sql, m->length);
+    struct digest stored = {0}, own = digest_of(m->sql, m->length);
     return pg_bytes(rows, row, 2, stored.bytes, DIGEST_BYTES) && digest_equal(&stored, &own);
 }
 

@@ -250,7 +250,7 @@ const char *job_language(const struct job *job);
 void job_progress(struct job *job, int permille);
 
 /* Loads `count` chunks from `first` as rows; their texts live in the job's text, or in *scratch
- * (cleared and filled) where that is spooled. */
+ * (cleared and filled; NULL for a text in memory) where that is spooled. */
 int job_load_chunks(struct job *job, size_t first, size_t count, struct chunk_row *rows,
                     struct buffer *scratch);
 

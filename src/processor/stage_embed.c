@@ -19,7 +19,6 @@ static int load_spooled(const struct text_source *text, const struct chunk_ref *
     buffer_clear(scratch);
     int rc = buffer_reserve(scratch, total);
     for (size_t i = 0; !rc && i < count; i++) {
-        /* NOLINTNEXTLINE: only a text in memory comes without a scratch buffer */
         rc = file_read_at(text->fd, "spool file", scratch->data + at, refs[i].length,
                           refs[i].offset, &got);
         if (!rc && got < refs[i].length)
@@ -44,8 +43,11 @@ int job_load_chunks(struct job *job, size_t first, size_t count, struct chunk_ro
                                      .text = memory + c->offset,
                                      .length = c->length};
     }
-    return text_source_spooled(text) ? load_spooled(text, job->chunks + first, count, rows, scratch)
-                                     : OK;
+    if (!text_source_spooled(text))
+        return OK;
+    if (!scratch)
+        return error_set(ERR_INVALID, NULL, "a spooled text needs room to be read into");
+    return load_spooled(text, job->chunks + first, count, rows, scratch);
 }
 
 /* From an earlier result of the same text: ERR_NOT_FOUND if there is none. */
