@@ -10,6 +10,8 @@
 #include "shared/log.h"
 
 static const struct option_spec options[] = {
+    {.name = "detach", .letter = 'd', .help = "only enqueue; `aegis serve` does the work"},
+    {.name = "workers", .argument = "N", .help = "jobs in flight at a time", .setting = "workers"},
     {.name = "collection",
      .letter = 'c',
      .argument = "NAME",
@@ -19,10 +21,9 @@ static const struct option_spec options[] = {
     {.name = "prefix", .argument = "TEXT", .help = "keys are TEXT/ and the path in the folder"},
     {.name = "hidden", .help = "take hidden files and folders too"},
     {.name = "mirror", .help = "a file that goes takes its medium with it"},
-    {.name = "detach", .letter = 'd', .help = "only enqueue; `aegis serve` does the work"},
-    {.name = "workers", .argument = "N", .help = "jobs in flight at a time", .setting = "workers"},
     {0},
 };
+enum { FOLDER_OPTIONS = 2 }; /* from here on they are about the folder, not the work */
 
 struct watching {
     struct app *app;
@@ -130,6 +131,30 @@ static int run(struct app *app)
     return STATUS_OK;
 }
 
+static int run_ingest(struct app *app)
+{
+    struct watching w = {.app = app};
+    app_catch_signals();
+    int rc = app_database(app);
+    if (!rc)
+        rc = app_queue(app);
+    if (!rc)
+        rc = app_store(app);
+    if (!rc) {
+        watch(&w);
+        rc = w.rc ? error_restore(&w.error) : OK;
+    }
+    if (rc && rc != ERR_CANCELLED)
+        return app_fail(app);
+    log_write(LOG_INFO, "watch.stopped", LOG_END);
+    return STATUS_OK;
+}
+
+static const struct example ingest_examples[] = {
+    {"aegis ingest /srv/uploads", "what is put there becomes a job; `aegis worker` does it"},
+    {0},
+};
+
 static const struct example examples[] = {
     {"aegis watch ~/Recordings", "whatever is put there becomes searchable"},
     {"aegis watch /srv/inbox --mirror --collection inbox",
@@ -155,4 +180,22 @@ const struct command command_watch = {
     .service = true,
     .works = true,
     .run = run,
+};
+
+const struct command command_ingest = {
+    .name = "ingest",
+    .summary = "enqueue what appears in a folder, as one of many processes",
+    .operands = "DIR",
+    .min_operands = 1,
+    .max_operands = 1,
+    .operand_kind = OPERAND_DIRECTORY,
+    .description =
+        "As `aegis watch`, but it never works on jobs and logs only the files that it takes. With "
+        "DATABASE_URL any number of these on any number of machines feed one queue, from which "
+        "`aegis worker` takes; the role aegis_ingest is enough for it (docs/postgres.md). Events "
+        "of an S3 bucket come in by `aegis ingest-event`.",
+    .options = &options[FOLDER_OPTIONS],
+    .examples = ingest_examples,
+    .service = true,
+    .run = run_ingest,
 };
