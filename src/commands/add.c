@@ -201,8 +201,8 @@ const struct command command_add = {
         "Adding the same file again costs nothing. A changed file becomes a new version; the old "
         "results stay searchable until the new ones are in.\n\n"
         "Ctrl-C finishes what is under way; a second one exits at once. What was queued stays "
-        "queued. Exits 4 if some files failed, 5 if the pipeline is paused (wrong key, quota, "
-        "budget).",
+        "queued. Exits 4 if some files failed, 5 if the pipeline is paused (wrong key, provider "
+        "not reached, quota, budget).",
     .options = options,
     .examples = examples,
     .json =

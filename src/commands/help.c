@@ -13,7 +13,8 @@ const struct status_help status_helps[] = {
     {STATUS_USAGE, "a wrong option, operand, setting or input document"},
     {STATUS_NOT_FOUND, "the named medium, job or file does not exist"},
     {STATUS_SOME_FAILED, "some inputs were refused or became dead letters"},
-    {STATUS_PAUSED, "the pipeline is paused: wrong key, quota or budget used up, disk full"},
+    {STATUS_PAUSED, "the pipeline is paused: wrong key, provider not reached, quota or budget "
+                    "used up, disk full"},
     {STATUS_NEWER, "the data directory was written by a newer Aegis; it was left untouched"},
     {STATUS_INTERRUPTED, "interrupted before it was done; what was queued stays queued"},
     {0, NULL},

@@ -152,6 +152,7 @@ wait_until 10 eval '[ "$(job | jq -r .state)" = paused ]'
 equal "no server: the job is paused" "paused provider_unreachable" "$(job | jq -r '"\(.state) \(.reason)"')"
 contains "no server: doctor asks whether it runs" "is it running" "$(aegis doctor 2>&1)"
 fake_start --port "$port"
+fake=${pids[-1]}
 wait_until 30 eval '[ "$(job | jq -r .state)" = succeeded ]'
 equal "no server: goes on by itself when it is back, in the same attempt" "succeeded - after 1" "$(summary)"
 
@@ -161,4 +162,15 @@ equal "and stops cleanly" 0 $?
 contains "its log tells the pause" pipeline.paused "$(cat "$work/serve.log")"
 contains "and the end of it" pipeline.resumed "$(cat "$work/serve.log")"
 case "$(cat "$work/serve.log")" in *sk-good*) fail "the key is not in the log" ;; *) pass "the key is not in the log" ;; esac
+
+# ---- `aegis add` by itself, with no server ----
+kill "$fake"
+wait "$fake"
+unset 'pids[-1]'
+printf 'A report that nobody summarised.\n' >"$work/alone.txt"
+exits "no server: add ends with 5" 5 aegis add --prefix k "$work/alone.txt"
+equal "no server: its job waits" queued "$(job | jq -r .state)"
+fake_start --port "$port"
+exits "no server: the next process goes on" 0 aegis serve --until-idle
+equal "no server: in the same attempt" "succeeded - after 1" "$(summary)"
 done_testing
