@@ -1,7 +1,8 @@
 # bench/rows/10-throughput.sh
 # jobs per second with a model that answers at once
 row() {
-    local jobs=${BENCH_JOBS:-20000} peer_jobs=${BENCH_PEER_JOBS:-3000} workers=${BENCH_WORKERS:-120} round
+    local jobs=${BENCH_JOBS:-20000} workers=${BENCH_WORKERS:-120} round
+    local peer_jobs=${BENCH_PEER_JOBS:-$jobs} # fewer, and their start weighs more
     rm -f "$work"/throughput-*
     for round in $(seq "$ROUNDS"); do
         run_aegis "$jobs" 0 "$workers"
