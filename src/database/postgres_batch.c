@@ -1,5 +1,8 @@
 #include "database/postgres_batch.h"
 
+#include <errno.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,8 +25,9 @@ struct change {
     int rc;
     bool in_doubt;
     struct error error;
-    pthread_cond_t woken;
-    bool done;
+    sem_t woken;
+    size_t wakes;     /* posts of it, made or about to be made; final once done */
+    atomic_bool done; /* its caller may go, when all of them have come */
 };
 
 /* ---- the memory of one run ---- */
@@ -322,11 +326,20 @@ static int free_leader(const struct writer *w)
 
 static void call_leader(struct writer *w)
 {
-    if (free_leader(w) >= 0)
-        pthread_cond_signal(&w->head->woken);
+    if (free_leader(w) < 0)
+        return;
+    w->head->wakes++;
+    sem_post(&w->head->woken);
 }
 
-/* With the lock held on entry and return. */
+/* Those who are woken do not meet at the lock: they have nothing to do there. */
+static void wake_all(struct change *const *changes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        sem_post(&changes[i]->woken);
+}
+
+/* With the lock held on entry, not on return. */
 static void lead(struct store *s, int leader)
 {
     struct writer *w = &s->writer;
@@ -338,11 +351,40 @@ static void lead(struct store *s, int leader)
     run_batch(s, (s->slot + leader) % TOTAL_SLOTS, changes, count);
     pthread_mutex_lock(&w->lock);
     w->leading[leader] = false;
-    for (size_t i = 0; i < count; i++) {
-        changes[i]->done = true;
-        pthread_cond_signal(&changes[i]->woken);
-    }
     call_leader(w);
+    pthread_mutex_unlock(&w->lock);
+    for (size_t i = 0; i < count; i++) {
+        changes[i]->wakes++;
+        atomic_store(&changes[i]->done, true);
+    }
+    wake_all(changes, count);
+}
+
+static void await(struct change *change)
+{
+    while (sem_wait(&change->woken) && errno == EINTR)
+        ;
+}
+
+/* Until it is decided; its caller leads when called to. */
+static void follow(struct store *s, struct change *change)
+{
+    struct writer *w = &s->writer;
+    size_t woken = 0;
+    for (;;) {
+        await(change);
+        woken++;
+        if (atomic_load(&change->done))
+            break;
+        pthread_mutex_lock(&w->lock);
+        int leader = free_leader(w);
+        if (leader >= 0)
+            lead(s, leader);
+        else
+            pthread_mutex_unlock(&w->lock);
+    }
+    while (woken++ < change->wakes)
+        await(change);
 }
 
 bool change_waits(struct store *s)
@@ -361,7 +403,7 @@ int change_run(struct store *s, const struct change_verbs *verbs, void *arg, siz
 {
     struct writer *w = &s->writer;
     struct change change = {.verbs = verbs, .arg = arg, .bytes = bytes};
-    pthread_cond_init(&change.woken, NULL);
+    sem_init(&change.woken, 0, 0);
     pthread_mutex_lock(&w->lock);
     if (w->tail)
         w->tail->next = &change;
@@ -369,15 +411,13 @@ int change_run(struct store *s, const struct change_verbs *verbs, void *arg, siz
         w->head = &change; /* cppcheck-suppress autoVariables; off the list before we return */
     w->tail = &change;     /* cppcheck-suppress autoVariables */
     w->waiting++;
-    while (!change.done) {
-        int leader = free_leader(w);
-        if (leader >= 0)
-            lead(s, leader);
-        else
-            pthread_cond_wait(&change.woken, &w->lock);
-    }
-    pthread_mutex_unlock(&w->lock);
-    pthread_cond_destroy(&change.woken);
+    int leader = free_leader(w);
+    if (leader >= 0)
+        lead(s, leader);
+    else
+        pthread_mutex_unlock(&w->lock);
+    follow(s, &change);
+    sem_destroy(&change.woken);
     if (in_doubt)
         *in_doubt = change.in_doubt;
     return change.rc ? error_restore(&change.error) : OK;

@@ -36,11 +36,11 @@ bool channel_push(struct channel *c, void *item)
     while (c->count == c->capacity && !c->closed)
         pthread_cond_wait(&c->writable, &c->lock);
     bool taken = !c->closed;
-    if (taken) {
+    if (taken)
         c->items[(c->head + c->count++) % c->capacity] = item;
-        pthread_cond_signal(&c->readable);
-    }
     pthread_mutex_unlock(&c->lock);
+    if (taken) /* the woken one finds the lock free */
+        pthread_cond_signal(&c->readable);
     return taken;
 }
 
@@ -70,11 +70,11 @@ size_t channel_pop_many(struct channel *c, void **items, size_t max, int timeout
     size_t n = 0;
     while (n < max && c->count > 0)
         items[n++] = take(c);
+    pthread_mutex_unlock(&c->lock);
     if (n == 1)
         pthread_cond_signal(&c->writable);
     else if (n > 1)
         pthread_cond_broadcast(&c->writable);
-    pthread_mutex_unlock(&c->lock);
     return n;
 }
 
