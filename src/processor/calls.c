@@ -2,7 +2,6 @@
  * What stands around every model call: the budget, the CPU slots, the provider's pace.
  */
 #include <string.h>
-#include <time.h>
 
 #include "processor/internal.h"
 #include "shared/random.h"
@@ -57,21 +56,6 @@ void job_bill(struct job *job, const struct model_calls *calls)
         error_restore(&e);
 }
 
-int sleep_cancellable(int64_t ms, const struct cancel *cancel)
-{
-    int64_t until = clock_monotonic_ms() + ms;
-    while (!cancel_requested(cancel)) {
-        int64_t left = until - clock_monotonic_ms();
-        if (left <= 0)
-            return OK;
-        if (left > CANCEL_POLL_MS)
-            left = CANCEL_POLL_MS;
-        struct timespec t = {.tv_nsec = left * 1000000};
-        nanosleep(&t, NULL);
-    }
-    return error_set(ERR_CANCELLED, NULL, "stopped while waiting");
-}
-
 int provider_wait_out(struct processor *p, const struct cancel *cancel, int64_t *waited_ms,
                       int *tries)
 {
@@ -84,7 +68,7 @@ int provider_wait_out(struct processor *p, const struct cancel *cancel, int64_t 
     if (*waited_ms + delay > PACE_LIMIT_MS)
         return error_restore(&e);
     *waited_ms += delay;
-    return sleep_cancellable(delay, cancel);
+    return clock_sleep(delay, cancel);
 }
 
 int provider_embed(struct processor *p, const struct embedder *embedder,

@@ -125,7 +125,7 @@ static int start_attempts(struct processor *p, struct batch *b)
         if (!rc)
             return OK;
         log_write(LOG_ERROR, "database.failed", LOG_STR("message", error_last()->message), LOG_END);
-        if (error_class(error_last()) != ERR_SYSTEMIC || sleep_cancellable(wait, &p->stop))
+        if (error_class(error_last()) != ERR_SYSTEMIC || clock_sleep(wait, &p->stop))
             return rc;
     }
 }
@@ -145,7 +145,7 @@ static void start(struct processor *p, struct batch *b)
             dispose(p, b->deliveries[i], DISPOSE_DELAY, rc ? FAILURE_DELAY_MS : BUSY_DELAY_MS);
     }
     if (rc)
-        sleep_cancellable(FAILURE_DELAY_MS, &p->stop);
+        clock_sleep(FAILURE_DELAY_MS, &p->stop);
 }
 
 static void receive(struct processor *p, struct batch *b, int free_workers)
@@ -160,7 +160,7 @@ static void receive(struct processor *p, struct batch *b, int free_workers)
         return;
     if (rc) {
         log_write(LOG_ERROR, "queue.failed", LOG_STR("message", error_last()->message), LOG_END);
-        sleep_cancellable(FAILURE_DELAY_MS, &p->stop);
+        clock_sleep(FAILURE_DELAY_MS, &p->stop);
         return;
     }
     gather(p, b, messages, count);

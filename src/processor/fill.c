@@ -107,7 +107,7 @@ static int wait_before_retry(struct fill *f, int *tries, int64_t began_ms)
         return error_restore(&e);
     random_bytes(&word, sizeof word);
     int64_t delay = systemic ? 500 : retry_delay(policy, *tries, e.retry_after_ms, word);
-    return sleep_cancellable(delay, f->options->cancel) ? (int)ERR_CANCELLED : check_stopped(f);
+    return clock_sleep(delay, f->options->cancel) ? (int)ERR_CANCELLED : check_stopped(f);
 }
 
 static int record(struct fill *f, const struct model_calls *calls)

@@ -276,9 +276,6 @@ void job_bill(struct job *job, const struct model_calls *calls);
 int provider_wait_out(struct processor *p, const struct cancel *cancel, int64_t *waited_ms,
                       int *tries);
 
-/* Sleeps, looking at `cancel`: 0 or ERR_CANCELLED. */
-int sleep_cancellable(int64_t ms, const struct cancel *cancel);
-
 /* Embeds; rate limits are waited out. What was billed is added to `calls`. */
 int provider_embed(struct processor *p, const struct embedder *embedder,
                    const struct embed_request *request, const struct cancel *cancel,

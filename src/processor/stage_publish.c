@@ -93,7 +93,7 @@ static int publish_once(struct job *job, const struct publication *publication)
     while ((rc = db->ops->publish(db->ctx, publication)) == ERR_TRANSIENT &&
            !strcmp(error_last()->reason, "space_held")) {
         struct error e = *error_last();
-        if (sleep_cancellable(HELD_MS, job->cancel))
+        if (clock_sleep(HELD_MS, job->cancel))
             return error_restore(&e);
     }
     job->switched = rc == ERR_TRANSIENT && !strcmp(error_last()->reason, "space_switched");
@@ -111,7 +111,7 @@ static int publish_patiently(struct job *job, const struct publication *publicat
         struct error e = *error_last();
         uint64_t word;
         random_bytes(&word, sizeof word);
-        if (sleep_cancellable(retry_delay(&job->processor->settings.retry, tries, 0, word),
+        if (clock_sleep(retry_delay(&job->processor->settings.retry, tries, 0, word),
                               job->cancel))
             return error_restore(&e);
         rc = publish_once(job, publication);

@@ -148,3 +148,18 @@ char *clock_format_position(int64_t ms, char out[CLOCK_TEXT])
         snprintf(out, CLOCK_TEXT, "%lld:%02lld", s / 60, s % 60);
     return out;
 }
+
+int clock_sleep(int64_t ms, const struct cancel *cancel)
+{
+    int64_t until = clock_monotonic_ms() + ms;
+    while (!cancel_requested(cancel)) {
+        int64_t left = until - clock_monotonic_ms();
+        if (left <= 0)
+            return OK;
+        if (left > CANCEL_POLL_MS)
+            left = CANCEL_POLL_MS;
+        struct timespec t = {.tv_nsec = left * 1000000};
+        nanosleep(&t, NULL);
+    }
+    return error_set(ERR_CANCELLED, NULL, "stopped while waiting");
+}

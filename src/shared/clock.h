@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shared/cancel.h"
+
 /* now() returns milliseconds since the Unix epoch, UTC. Thread-safe. */
 struct clock {
     int64_t (*now)(void *ctx);
@@ -24,6 +26,9 @@ static inline int64_t clock_now(const struct clock *c)
 /* Milliseconds and microseconds that never go back; for measuring and for deadlines of waits. */
 int64_t clock_monotonic_ms(void);
 int64_t clock_monotonic_us(void);
+
+/* Sleeps, looking at `cancel`: 0 or ERR_CANCELLED. */
+int clock_sleep(int64_t ms, const struct cancel *cancel);
 
 enum { CLOCK_TEXT = 32 };
 

@@ -282,7 +282,10 @@ static int prepare(struct http_engine *engine, struct http_call *call)
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->detail);
     curl_easy_setopt(easy, CURLOPT_URL, call->request->url);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, engine->user_agent);
-    curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
+    if (call->request->as_is)
+        curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    else
+        curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);

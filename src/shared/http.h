@@ -6,6 +6,7 @@
 #ifndef AEGIS_SHARED_HTTP_H
 #define AEGIS_SHARED_HTTP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shared/buffer.h"
@@ -52,6 +53,7 @@ struct http_request {
     int64_t idle_timeout_ms;    /* no byte for so long is ERR_TIMEOUT; 0: 120 s */
     int64_t timeout_ms;         /* the whole request; 0: 600 s */
     size_t max_response;        /* 0: CAP_HTTP_RESPONSE; more is ERR_TOO_LARGE */
+    bool as_is; /* dot segments of the path stay; a content coding of the response is not undone */
 };
 
 struct http_response {
