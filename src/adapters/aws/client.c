@@ -35,6 +35,7 @@ struct aws_client {
     const struct clock *clock;
     struct retry_policy retry;
     char service[32], region[AWS_REGION_TEXT];
+    bool own_endpoint; /* AWS's, another one for each region */
     char scheme[8], host[HOST_TEXT],
         endpoint[HOST_TEXT + 16]; /* host: with a port that is not usual */
     atomic_llong skew_ms;         /* the service's clock - ours */
@@ -44,11 +45,17 @@ struct aws_client {
 
 /* ---- opening ---- */
 
+static void own_host(const struct aws_client *c, const char *region, char out[HOST_TEXT])
+{
+    const char *domain = strncmp(region, "cn-", 3) == 0 ? "amazonaws.com.cn" : "amazonaws.com";
+    snprintf(out, HOST_TEXT, "%s.%s.%s", c->service, region, domain);
+}
+
 static int default_endpoint(struct aws_client *c)
 {
-    const char *domain = strncmp(c->region, "cn-", 3) == 0 ? "amazonaws.com.cn" : "amazonaws.com";
+    c->own_endpoint = true;
     snprintf(c->scheme, sizeof c->scheme, "https");
-    snprintf(c->host, sizeof c->host, "%s.%s.%s", c->service, c->region, domain);
+    own_host(c, c->region, c->host);
     return OK;
 }
 
@@ -227,8 +234,14 @@ static int prepare(struct call *call)
     const struct aws_request *r = call->request;
     if (r->header_count + OWN_HEADERS > HEADERS)
         return error_set(ERR_INVALID, NULL, "a request with %zu headers", r->header_count);
+    char host[HOST_TEXT];
+    if (c->own_endpoint && r->region)
+        own_host(c, r->region, host);
+    else
+        snprintf(host, sizeof host, "%s", c->host);
     sigv4_hash(r->body ? r->body : "", r->length, call->hash);
-    snprintf(call->host, sizeof call->host, "%s%s", r->host_prefix ? r->host_prefix : "", c->host);
+    snprintf(call->host, sizeof call->host, "%.64s%.254s", r->host_prefix ? r->host_prefix : "",
+             host);
     int n = snprintf(call->url, sizeof call->url, "%s://%s%s%s%s", c->scheme, call->host,
                      r->path ? r->path : "/", r->query && *r->query ? "?" : "",
                      r->query ? r->query : "");
