@@ -89,7 +89,8 @@ struct object_store_ops {
 
     /* Newest versions whose key starts with `prefix` ("" for all) and sorts after `after`
      * (bytewise;
-     * "" from the start), in key order, at most `limit`. The array lives in `arena`. */
+     * "" from the start), in key order, at most `limit`, with key, ETag, size and time; the rest
+     * where the store has it in its listings. The array lives in `arena`. */
     int (*list)(void *ctx, const char *bucket, const char *prefix, const char *after, size_t limit,
                 struct arena *arena, struct object_info **out, size_t *count);
 };

@@ -393,7 +393,12 @@ static void lists_what_head_says(void **state)
     assert_int_equal(
         t->store.ops->list(t->store.ctx, "media", "", "", 10, &t->arena, &items, &count), OK);
     assert_int_equal(count, 1);
-    assert_same_info(&items[0], &info);
+    assert_string_equal(items[0].bucket, info.bucket);
+    assert_string_equal(items[0].key, info.key);
+    assert_string_equal(items[0].etag, info.etag);
+    assert_int_equal(items[0].size, info.size);
+    if (!adapter->lists_less)
+        assert_same_info(&items[0], &info);
     assert_int_equal(
         t->store.ops->list(t->store.ctx, "other", "", "", 10, &t->arena, &items, &count), OK);
     assert_int_equal(count, 0);

@@ -14,6 +14,8 @@ struct store_conformance {
     /* Removes what open made, after the store was closed. May be NULL. */
     void (*discard)(void *ctx);
     void *ctx;
+    /* Its listings tell key, ETag and size, not all that head() does. */
+    bool lists_less;
 };
 
 /* Runs the suite; the number of failed tests. */

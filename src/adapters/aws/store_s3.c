@@ -92,8 +92,9 @@ static int put_address(const struct s3_store *s, const struct s3_request *r,
                        char path[S3_QUERY_TEXT], char prefix[CAP_BUCKET + 2])
 {
     bool in_path = by_path(s, r->bucket);
-    size_t at = (size_t)snprintf(path, S3_QUERY_TEXT, "%s%s/", in_path ? "/" : "",
-                                 in_path ? r->bucket : "");
+    const char *slash = r->key || !in_path ? "/" : "";
+    size_t at = (size_t)snprintf(path, S3_QUERY_TEXT, "%s%s%s", in_path ? "/" : "",
+                                 in_path ? r->bucket : "", slash);
     snprintf(prefix, CAP_BUCKET + 2, "%s%s", in_path ? "" : r->bucket, in_path ? "" : ".");
     return sigv4_encode(r->key ? r->key : "", true, path + at, S3_QUERY_TEXT - at);
 }

@@ -1,0 +1,17 @@
+#include <stdlib.h>
+
+#include "support/s3_place.h"
+#include "support/store_conformance.h"
+
+int main(void)
+{
+    struct s3_place place;
+    s3_place_open(&place, getenv("AWS_ENDPOINT_URL"));
+    int failed = store_conformance_run(&(struct store_conformance){.name = "object_store: S3, moto",
+                                                                   .open = s3_place_store,
+                                                                   .discard = s3_place_empty,
+                                                                   .ctx = &place,
+                                                                   .lists_less = true});
+    s3_place_close(&place);
+    return failed;
+}
