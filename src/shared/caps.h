@@ -58,6 +58,8 @@
 #define CAP_HTTP_RESPONSE MIB(64) /* 2,048 embeddings of 3,072 floats in base64, with framing */
 #define CAP_HTTP_HEADERS  KIB(64)
 #define CAP_HTTP_URL      KIB(8)
+/* What AWS signs: headers as they are, path and query up to three times as long once encoded. */
+#define CAP_SIGNED_REQUEST KIB(256)
 
 /* search */
 #define CAP_QUERY   KIB(8)
