@@ -64,7 +64,7 @@ static int bad_endpoint(const char *endpoint)
     return error_set(ERR_INVALID, "bad_url",
                      "the AWS endpoint '%s' is not a URL such as https://host or "
                      "http://127.0.0.1:9000, without path, user and query",
-                     endpoint);
+                     strchr(endpoint, '@') ? "(with a user)" : endpoint); /* or a password */
 }
 
 /* Scheme, host and port, each as curl understands them, and nothing else. */
@@ -78,7 +78,8 @@ static int take_endpoint(struct aws_client *c, CURLU *url, const char *endpoint)
                 (!strcmp(scheme, "http") || !strcmp(scheme, "https")) && !strcmp(path, "/") &&
                 strlen(host) + 8 < sizeof c->host &&
                 curl_url_get(url, CURLUPART_USER, &other, 0) != CURLUE_OK &&
-                curl_url_get(url, CURLUPART_QUERY, &other, 0) != CURLUE_OK;
+                curl_url_get(url, CURLUPART_PASSWORD, &other, 0) != CURLUE_OK &&
+                !strpbrk(endpoint, "?#");
     if (good) {
         curl_url_get(url, CURLUPART_PORT, &port, CURLU_NO_DEFAULT_PORT);
         snprintf(c->scheme, sizeof c->scheme, "%s", scheme);
@@ -316,6 +317,25 @@ static void describe(const struct call *call, char out[AWS_MESSAGE_TEXT])
     snprintf(out, AWS_MESSAGE_TEXT, "%s '%s%s'", r->method, call->host, r->path ? r->path : "/");
 }
 
+/* -1: not a number (Retry-After may be a date, which no AWS service sends) */
+static int64_t read_wait(const struct http_response *response, const char *name, int64_t unit_ms)
+{
+    char text[32], *end;
+    if (!http_response_header(response, name, text, sizeof text))
+        return -1;
+    int64_t n = strtoll(text, &end, 10);
+    if (end == text || *end || n < 0)
+        return -1;
+    return n < BACKOFF_CAP_MS / unit_ms ? n * unit_ms : BACKOFF_CAP_MS;
+}
+
+/* What the service asks for, in milliseconds, cut to the longest backoff; -1 if nothing. */
+static int64_t retry_after(const struct http_response *response)
+{
+    int64_t ms = read_wait(response, "x-amz-retry-after", 1);
+    return ms >= 0 ? ms : read_wait(response, "retry-after", 1000);
+}
+
 enum next { DONE, AGAIN_AT_ONCE, AGAIN_LATER };
 
 static enum next judge_fault(struct call *call, const struct http_response *response,
@@ -328,6 +348,7 @@ static enum next judge_fault(struct call *call, const struct http_response *resp
         return AGAIN_AT_ONCE;
     describe(call, what);
     fault_error(fault, message, what);
+    error_retry_after(retry_after(response));
     return kind == FAULT_THROTTLED || kind == FAULT_UNAVAILABLE ? AGAIN_LATER : DONE;
 }
 
@@ -345,34 +366,18 @@ static enum next judge(struct call *call, int rc, const struct http_response *re
     return judge_fault(call, response, fault);
 }
 
-/* What the service asks for, in milliseconds; -1 if nothing. */
-static int64_t retry_after(const struct http_response *response)
-{
-    char text[32];
-    if (http_response_header(response, "x-amz-retry-after", text, sizeof text))
-        return strtoll(text, NULL, 10);
-    if (http_response_header(response, "retry-after", text, sizeof text))
-        return 1000 * strtoll(text, NULL, 10);
-    return -1;
-}
-
-/* False: not worth waiting for, or cancelled. The last error stays what it was. */
+/* False: not worth waiting for, and the last error stays what it was, or cancelled. */
 static bool wait_before(struct call *call, int attempts, const struct http_response *response)
 {
     struct aws_client *c = call->client;
-    struct error kept = *error_last();
-    int cost = kept.code == ERR_TIMEOUT ? TIMEOUT_TOKENS : RETRY_TOKENS;
+    int cost = error_last()->code == ERR_TIMEOUT ? TIMEOUT_TOKENS : RETRY_TOKENS;
     if (call->request->no_retry || attempts >= c->retry.max_attempts || !take_tokens(c, cost))
         return false;
     call->paid = cost;
-    int64_t asked = retry_after(response);
-    if (asked > BACKOFF_CAP_MS)
-        asked = BACKOFF_CAP_MS;
     uint64_t word;
     random_bytes(&word, sizeof word);
-    bool slept = clock_sleep(retry_delay(&c->retry, attempts, asked, word), call->cancel) == OK;
-    error_restore(&kept);
-    return slept;
+    int64_t delay = retry_delay(&c->retry, attempts, retry_after(response), word);
+    return clock_sleep(delay, call->cancel) == OK;
 }
 
 int aws_perform(struct aws_client *client, const struct aws_request *request,
@@ -388,13 +393,15 @@ int aws_perform(struct aws_client *client, const struct aws_request *request,
     for (int attempts = 1; !rc;) {
         rc = send_once(&call, out);
         enum next next = judge(&call, rc, out, fault);
-        rc = error_last()->code;
-        if (next == DONE || (next == AGAIN_LATER && !wait_before(&call, attempts++, out)))
+        bool again =
+            next == AGAIN_AT_ONCE || (next == AGAIN_LATER && wait_before(&call, attempts++, out));
+        rc = again ? OK : error_last()->code;
+        if (!again)
             break;
         http_response_free(out);
         *out = (struct http_response){0};
-        rc = OK;
     }
+    explicit_bzero(&call.credential, sizeof call.credential);
     return rc;
 }
 

@@ -16,6 +16,14 @@ static void put(char *out, size_t capacity, const char *text, size_t length)
     snprintf(out, capacity, "%.*s", (int)(length < capacity ? length : capacity - 1), text);
 }
 
+/* Its first line. What a service says of a wrong signature goes on with all it had to sign, the
+ * session's token included. */
+static void put_message(char message[AWS_MESSAGE_TEXT], const char *text)
+{
+    text += strspn(text, " \t\r\n");
+    put(message, AWS_MESSAGE_TEXT, text, strcspn(text, "\r\n"));
+}
+
 /* "com.amazonaws.sqs#QueueDoesNotExist:http://..." is QueueDoesNotExist. */
 static void put_code(struct aws_fault *out, const char *text)
 {
@@ -36,7 +44,7 @@ static void read_json(const struct http_response *r, struct aws_fault *out,
     yyjson_val *root = yyjson_doc_get_root(document);
     const char *text = json_string_at(root, "message", json_string_at(root, "Message", ""));
     put_code(out, json_string_at(root, "__type", json_string_at(root, "code", "")));
-    put(message, AWS_MESSAGE_TEXT, text, strlen(text));
+    put_message(message, text);
     yyjson_doc_free(document);
 }
 
@@ -51,7 +59,7 @@ static void read_element(xmlTextReaderPtr reader, struct aws_fault *out,
     if (text && code && !out->code[0])
         put_code(out, (const char *)text);
     else if (text && !code && !message[0])
-        put(message, AWS_MESSAGE_TEXT, (const char *)text, strlen((const char *)text));
+        put_message(message, (const char *)text);
     xmlFree(text);
 }
 
@@ -96,7 +104,9 @@ void fault_read(const struct http_response *response, struct aws_fault *out,
         read_json(response, out, message);
     else if (response->body.length <= FAULT_BYTES && *body == '<')
         read_xml(response, out, message);
-    if (!out->code[0] && http_response_header(response, "x-amzn-errortype", header, sizeof header))
+    if (!out->code[0] &&
+        (http_response_header(response, "x-amzn-errortype", header, sizeof header) ||
+         http_response_header(response, "x-amzn-query-error", header, sizeof header)))
         put_code(out, header);
     if (!out->code[0])
         put_code(out, code_of_status(response->status));
@@ -119,6 +129,9 @@ static const struct {
     {"BandwidthLimitExceeded", FAULT_THROTTLED},
     {"LimitExceededException", FAULT_THROTTLED},
     {"PriorRequestNotComplete", FAULT_THROTTLED},
+    {"ProvisionedThroughputExceededException", FAULT_THROTTLED},
+    {"TransactionInProgressException", FAULT_THROTTLED},
+    {"EC2ThrottledException", FAULT_THROTTLED},
     {"SlowDown", FAULT_THROTTLED},
     {"OverLimit", FAULT_THROTTLED},
     {"KmsThrottled", FAULT_THROTTLED},

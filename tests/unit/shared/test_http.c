@@ -2,7 +2,6 @@
  * The HTTP engine against a server that speaks the wire byte by byte, so that every way a reply can
  * go wrong is sent for real.
  */
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,134 +19,7 @@
 #include "shared/error.h"
 #include "shared/file.h"
 #include "shared/http.h"
-
-/* ---- the wire ----------------------------------------------------------------------------------
- */
-
-/* Answers one request that was read whole into `request`; false closes the connection. */
-typedef bool (*serve_fn)(int fd, const char *request, size_t length, int nth);
-
-struct wire {
-    int listener;
-    int port;
-    serve_fn serve;
-    pthread_t thread;
-    atomic_int connections, requests;
-    atomic_bool stopping;
-    char url[64];
-    pthread_mutex_t lock;
-    char incoming[256 << 10];
-    char newest[256 << 10]; /* request, under the lock */
-    size_t newest_length;
-    char seen[256 << 10]; /* by the test */
-    size_t seen_length;
-};
-
-/* The newest request, as the test's own copy. */
-static const char *last_request(struct wire *w)
-{
-    pthread_mutex_lock(&w->lock);
-    memcpy(w->seen, w->newest, w->newest_length + 1);
-    w->seen_length = w->newest_length;
-    pthread_mutex_unlock(&w->lock);
-    return w->seen;
-}
-
-static void say(int fd, const char *text)
-{
-    size_t left = strlen(text);
-    while (left > 0) {
-        ssize_t n = send(fd, text, left, MSG_NOSIGNAL);
-        if (n <= 0)
-            return;
-        text += n;
-        left -= (size_t)n;
-    }
-}
-
-static size_t announced(const char *head)
-{
-    const char *p = strcasestr(head, "\r\nContent-Length:");
-    return p ? (size_t)atoll(p + 17) : 0;
-}
-
-/* Reads one request with its body; its length, or 0 at the end. */
-static size_t read_request(int fd, char *out, size_t capacity)
-{
-    size_t got = 0;
-    for (;;) {
-        ssize_t n = recv(fd, out + got, capacity - 1 - got, 0);
-        if (n <= 0)
-            return 0;
-        got += (size_t)n;
-        out[got] = '\0';
-        if (out[0] == 0x16) /* a TLS handshake, which is not spoken here */
-            return got;
-        const char *end = strstr(out, "\r\n\r\n");
-        if (end && got >= (size_t)(end + 4 - out) + announced(out))
-            return got;
-        assert_true(got < capacity - 1);
-    }
-}
-
-static void serve_connection(struct wire *w, int fd)
-{
-    size_t n;
-    while ((n = read_request(fd, w->incoming, sizeof w->incoming))) {
-        pthread_mutex_lock(&w->lock);
-        memcpy(w->newest, w->incoming, n + 1);
-        w->newest_length = n;
-        pthread_mutex_unlock(&w->lock);
-        int nth = atomic_fetch_add(&w->requests, 1);
-        if (!w->serve(fd, w->incoming, n, nth))
-            break;
-    }
-    close(fd);
-}
-
-static void *run_wire(void *ctx)
-{
-    struct wire *w = ctx;
-    for (;;) {
-        int fd = accept(w->listener, NULL, NULL);
-        if (fd < 0 || atomic_load(&w->stopping)) {
-            if (fd >= 0)
-                close(fd);
-            return NULL;
-        }
-        atomic_fetch_add(&w->connections, 1);
-        serve_connection(w, fd);
-    }
-}
-
-static struct wire *wire_open(serve_fn serve)
-{
-    struct wire *w = calloc(1, sizeof *w);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
-    assert_non_null(w);
-    w->serve = serve;
-    pthread_mutex_init(&w->lock, NULL);
-    w->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(w->listener, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(w->listener, 64), 0);
-    assert_int_equal(getsockname(w->listener, (struct sockaddr *)&address, &length), 0);
-    w->port = ntohs(address.sin_port);
-    snprintf(w->url, sizeof w->url, "http://127.0.0.1:%d/thing", w->port);
-    assert_int_equal(pthread_create(&w->thread, NULL, run_wire, w), 0);
-    return w;
-}
-
-/* Close the engine first: the server's thread then sees the end of its connection. */
-static void wire_close(struct wire *w)
-{
-    atomic_store(&w->stopping, true);
-    shutdown(w->listener, SHUT_RDWR);
-    pthread_join(w->thread, NULL);
-    close(w->listener);
-    pthread_mutex_destroy(&w->lock);
-    free(w);
-}
+#include "support/wire.h"
 
 static struct http_engine *engine_open(void)
 {
@@ -164,7 +36,7 @@ static void expect_error(int rc, int code, const char *reason)
 }
 
 /* One GET on an engine and a server of its own. */
-static int get(serve_fn serve, struct http_request request, struct http_response *response)
+static int get(wire_serve serve, struct http_request request, struct http_response *response)
 {
     struct wire *w = wire_open(serve);
     struct http_engine *engine = engine_open();
@@ -182,7 +54,8 @@ static int get(serve_fn serve, struct http_request request, struct http_response
 static bool plain(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length, (void)nth;
-    say(fd,
+    wire_say(
+        fd,
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Thing:   some value \r\nEmpty:\r\n\r\nhello");
     return true;
 }
@@ -208,9 +81,9 @@ static void test_status_body_and_headers(void **state)
 static bool interim(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length, (void)nth;
-    say(fd, "HTTP/1.1 103 Early Hints\r\nLink: early\r\n\r\n"
-            "HTTP/1.1 201 Created\r\nFinal: yes\r\nTransfer-Encoding: chunked\r\n\r\n"
-            "3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n");
+    wire_say(fd, "HTTP/1.1 103 Early Hints\r\nLink: early\r\n\r\n"
+                 "HTTP/1.1 201 Created\r\nFinal: yes\r\nTransfer-Encoding: chunked\r\n\r\n"
+                 "3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n");
     return true;
 }
 
@@ -240,7 +113,7 @@ static bool gzipped(int fd, const char *request, size_t length, int nth)
     snprintf(head, sizeof head,
              "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n",
              sizeof body);
-    say(fd, head);
+    wire_say(fd, head);
     send(fd, body, sizeof body, MSG_NOSIGNAL);
     return true;
 }
@@ -258,7 +131,7 @@ static bool moved(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length;
     assert_int_equal(nth, 0);
-    say(fd, "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n");
+    wire_say(fd, "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n");
     return true;
 }
 
@@ -275,7 +148,7 @@ static void test_redirect_is_not_followed(void **state)
 static bool failing(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length, (void)nth;
-    say(fd, "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nRetry-After: 7\r\n\r\nbusy");
+    wire_say(fd, "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nRetry-After: 7\r\n\r\nbusy");
     return true;
 }
 
@@ -309,7 +182,7 @@ static void test_post_and_reuse(void **state)
         assert_int_equal(http_perform(engine, &request, NULL, &r), 0);
         http_response_free(&r);
     }
-    const char *last = last_request(w);
+    const char *last = wire_last_request(w);
     assert_int_equal(memcmp(last, "POST /thing HTTP/1.1\r\n", 22), 0);
     assert_non_null(strstr(last, "Content-Type: application/json\r\n"));
     assert_non_null(strstr(last, "X-Empty:\r\n"));
@@ -323,13 +196,13 @@ static void test_post_and_reuse(void **state)
     request = (struct http_request){.method = "DELETE", .url = w->url};
     assert_int_equal(http_perform(engine, &request, NULL, &r), 0);
     http_response_free(&r);
-    last = last_request(w);
+    last = wire_last_request(w);
     assert_int_equal(memcmp(last, "DELETE /thing HTTP/1.1\r\n", 24), 0);
     assert_null(strcasestr(last, "Content-"));
     request = (struct http_request){.method = "POST", .url = w->url};
     assert_int_equal(http_perform(engine, &request, NULL, &r), 0);
     http_response_free(&r);
-    assert_non_null(strstr(last_request(w), "Content-Length: 0\r\n"));
+    assert_non_null(strstr(wire_last_request(w), "Content-Length: 0\r\n"));
     http_engine_close(engine);
     wire_close(w);
 }
@@ -358,7 +231,7 @@ static char *pattern(size_t length)
 
 static void check_upload(struct wire *w, const char *bytes, size_t length)
 {
-    const char *last = last_request(w);
+    const char *last = wire_last_request(w);
     assert_non_null(strstr(last, "name=\"model\"\r\n\r\nwhisper-1\r\n"));
     assert_non_null(strstr(last, "name=\"file\"; filename=\"piece.wav\"\r\n"));
     assert_non_null(strstr(last, "Content-Type: audio/wav\r\n"));
@@ -506,14 +379,14 @@ static bool hang_up(int fd, const char *request, size_t length, int nth)
 static bool half(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length, (void)nth;
-    say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it");
+    wire_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it");
     return false;
 }
 
 static bool nonsense(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length, (void)nth;
-    say(fd, "SSH-2.0-OpenSSH_9.2\r\n\r\n");
+    wire_say(fd, "SSH-2.0-OpenSSH_9.2\r\n\r\n");
     return false;
 }
 
@@ -533,7 +406,7 @@ static bool silent(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length, (void)nth;
     char byte;
-    say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n");
+    wire_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n");
     while (recv(fd, &byte, 1, 0) > 0) /* until the client gives up */
         ;
     return false;
@@ -542,12 +415,12 @@ static bool silent(int fd, const char *request, size_t length, int nth)
 static bool dripping(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length, (void)nth;
-    say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+    wire_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
     struct timeval patience = {.tv_usec = 20000};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     char byte;
     while (recv(fd, &byte, 1, 0) != 0) /* one byte every 20 ms, until the client gives up */
-        say(fd, "x");
+        wire_say(fd, "x");
     return false;
 }
 
@@ -570,7 +443,7 @@ static bool endless(int fd, const char *request, size_t length, int nth)
     (void)request, (void)length, (void)nth;
     char block[1024];
     memset(block, 'x', sizeof block);
-    say(fd, "HTTP/1.1 200 OK\r\n\r\n");
+    wire_say(fd, "HTTP/1.1 200 OK\r\n\r\n");
     while (send(fd, block, sizeof block, MSG_NOSIGNAL) > 0)
         ;
     return false;
@@ -579,9 +452,9 @@ static bool endless(int fd, const char *request, size_t length, int nth)
 static bool endless_headers(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length, (void)nth;
-    say(fd, "HTTP/1.1 200 OK\r\n");
+    wire_say(fd, "HTTP/1.1 200 OK\r\n");
     for (int i = 0; i < 20000; i++)
-        say(fd, "X-Filler: 0123456789012345678901234567890123456789\r\n");
+        wire_say(fd, "X-Filler: 0123456789012345678901234567890123456789\r\n");
     return false;
 }
 
