@@ -9,8 +9,6 @@
 
 #include "adapters/local/queue_sqlite.h"
 #include "adapters/local/secrets_file.h"
-#include "adapters/local/store_folder.h"
-#include "adapters/local/store_shared.h"
 #include "commands/app_aws.h"
 #include "commands/app_keys.h"
 #include "commands/app_parts.h"
@@ -159,7 +157,7 @@ int app_require_data(struct app *app)
         config_data_directory(app->config));
 }
 
-static int make_data_directory(const struct app *app)
+int app_make_data_directory(const struct app *app)
 {
     const char *data = config_data_directory(app->config);
     umask(077); /* what is in it is nobody else's business, whatever the directory's own mode */
@@ -175,7 +173,7 @@ int app_database(struct app *app)
     if (!rc && *url)
         return app_postgres_database(app, url);
     if (!rc)
-        rc = make_data_directory(app);
+        rc = app_make_data_directory(app);
     if (rc)
         return rc;
     struct sqlite_database_options options = {.directory = config_data_directory(app->config)};
@@ -191,7 +189,7 @@ int app_queue(struct app *app)
     if (!rc && *url)
         return app_postgres_queue(app, url);
     if (!rc)
-        rc = make_data_directory(app);
+        rc = app_make_data_directory(app);
     if (rc)
         return rc;
     struct sqlite_queue_options options = {
@@ -199,24 +197,6 @@ int app_queue(struct app *app)
         .max_receives = (int)config_int(app->config, "queue.max_receives"),
     };
     return options.path ? sqlite_queue_open(&options, &app->queue) : ERR_NO_MEMORY;
-}
-
-int app_store(struct app *app)
-{
-    if (app->store.ops)
-        return OK;
-    int rc = make_data_directory(app);
-    if (rc)
-        return rc;
-    const char *shared = config_string(app->config, "store.directory");
-    if (*shared) {
-        struct shared_store_options options = {.directory = shared,
-                                               .reserve = (int64_t)CAP_DISK_RESERVE};
-        return shared_store_open(&options, &app->store);
-    }
-    struct folder_store_options options = {.data = config_data_directory(app->config),
-                                           .reserve = (int64_t)CAP_DISK_RESERVE};
-    return folder_store_open(&options, &app->store);
 }
 
 /* ---- processing ---- */

@@ -42,7 +42,7 @@ struct app {
     struct secret_source secrets; /* "secrets" in the data directory */
     struct app_keys *keys;
     struct http_engine *http;
-    struct app_aws *aws; /* NULL as long as nothing on AWS is used (app_aws.h) */
+    struct app_aws *aws;                   /* NULL as long as nothing on AWS is used (app_aws.h) */
     struct model_provider offline, openai; /* opened, whichever operations they serve */
     struct app_embedders *embedders;       /* of other models than the set one (app_embedders.h) */
 };
@@ -57,8 +57,9 @@ int app_read_config(const struct arguments *arguments, struct config **out);
 int app_require_data(struct app *app);
 
 /* Each opens its part if it is not open; the data directory is made (0700) if need be. Database and
- * queue are in PostgreSQL where its URL is set, else in the data directory; objects are in the
- * folder of the setting store.directory, else in the data directory. */
+ * queue are in PostgreSQL where its URL is set, else in the data directory; objects are in
+ * S3 where the setting `store` says so, else in the folder of store.directory, else in the data
+ * directory. */
 int app_database(struct app *app);
 int app_queue(struct app *app);
 int app_store(struct app *app);

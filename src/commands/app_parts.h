@@ -18,6 +18,12 @@ void app_embedders_close(struct app *app);
 int app_embedder(void *app, const char *provider, const char *model, int dimension,
                  struct model_provider *out);
 
+/* Makes it, with mode 0700, if it is not there. */
+int app_make_data_directory(const struct app *app);
+
+/* Where objects are, for people, in the app's arena; then whether they can be reached there. */
+int app_store_check(struct app *app, const char **where);
+
 int app_postgres_database(struct app *app, const char *url);
 int app_postgres_queue(struct app *app, const char *url);
 

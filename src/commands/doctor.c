@@ -75,6 +75,7 @@ static int run(struct app *app)
     check_configuration(&all);
     check_data_directory(&all);
     check_databases(&all, arguments_has(app->arguments, "deep"));
+    check_objects(&all);
     check_queue(&all);
     check_providers(&all, !arguments_has(app->arguments, "offline"));
     check_spaces(&all);
@@ -99,7 +100,8 @@ const struct command command_doctor = {
     .operands = "",
     .description =
         "Checks libraries, helper programs, the parsers' sandbox, the configuration, the data "
-        "directory (writable, room, file system), the databases, the queue, a pause, whether the "
+        "directory (writable, room, file system), the databases, shared objects, the queue, a "
+        "pause, whether the "
         "providers can be reached and take the key, and which embeddings serve. Each finding is "
         "ok, warn or FAIL and says "
         "what to do. Exits 1 if one is FAIL.",

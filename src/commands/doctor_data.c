@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "commands/app_parts.h"
 #include "commands/doctor_checks.h"
 #include "commands/embed_model.h"
 #include "database/sqlite.h"
@@ -184,6 +185,19 @@ void check_databases(struct findings *all, bool deep)
     if (totals.jobs[JOB_DEAD] > 0)
         finding_add(all, "dead letters", FINDING_WARN, "`aegis dead` lists them with their reasons",
                     "%" PRId64, totals.jobs[JOB_DEAD]);
+}
+
+/* Of one machine alone they belong to the data directory. */
+void check_objects(struct findings *all)
+{
+    const struct config *c = all->app->config;
+    const char *where;
+    if (strcmp(config_string(c, "store"), "s3") != 0 && !*config_string(c, "store.directory"))
+        return;
+    if (app_store_check(all->app, &where))
+        finding_add(all, "objects", FINDING_FAIL, NULL, "%s", error_last()->message);
+    else
+        finding_add(all, "objects", FINDING_OK, NULL, "%s", where);
 }
 
 void check_queue(struct findings *all)

@@ -53,9 +53,17 @@ static const struct setting table[] = {
     INT("database.connections", "0", "AEGIS_DATABASE_CONNECTIONS", 0, 1000,
         "connections to PostgreSQL at a time, the queue's four not counted; 0: by the workers"),
 
+    CHOICE("store", "folder", "AEGIS_STORE", "folder|s3",
+           "where objects are: in a folder, or in S3 (the buckets must exist)"),
     STRING("store.directory", "", "AEGIS_STORE_DIRECTORY",
            "folder for objects that several machines share; empty: in the data directory, for one "
            "machine"),
+
+    CHOICE("s3.addressing", "auto", "AEGIS_S3_ADDRESSING", "auto|path|virtual",
+           "path: https://host/bucket/key, virtual: https://bucket.host/key; auto: path where an "
+           "endpoint is set"),
+    STRING("s3.bucket_owner", "", "AEGIS_S3_BUCKET_OWNER",
+           "number of the account that the buckets must belong to; empty: any"),
 
     STRING("aws.region", "", "AWS_REGION",
            "region of AWS services; empty: AWS_DEFAULT_REGION, else that of the profile"),

@@ -255,6 +255,19 @@ static int s3_head(void *ctx, const char *bucket, const char *key, struct object
     return rc;
 }
 
+int s3_store_check(const struct object_store *store, const char *bucket)
+{
+    struct http_response response;
+    struct aws_fault fault;
+    struct s3_request request = {.method = "HEAD", .bucket = bucket};
+    int rc = s3_perform(store->ctx, &request, NULL, &response, &fault);
+    http_response_free(&response);
+    if (rc == ERR_NOT_FOUND)
+        rc = error_set(ERR_SYSTEMIC, "aws_no_such_resource",
+                       "there is no bucket '%s': make it, or set `bucket`", bucket);
+    return rc;
+}
+
 /* ---- opening ---- */
 
 static void s3_close(void *ctx)

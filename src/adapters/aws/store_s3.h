@@ -58,4 +58,7 @@ struct s3_store_options {
 /* Asks nothing of the service. ERR_NO_MEMORY. Close it with out->ops->close(out->ctx). */
 int s3_store_open(const struct s3_store_options *options, struct object_store *out);
 
+/* Is the bucket there, and may it be listed? ERR_SYSTEMIC if not, and what aws_perform returns. */
+int s3_store_check(const struct object_store *store, const char *bucket);
+
 #endif
