@@ -130,9 +130,11 @@ int s3_list(void *ctx, const char *bucket, const char *prefix, const char *after
     if (!l.items)
         return ERR_NO_MEMORY;
     while (!rc && l.more && l.count < limit) {
-        size_t left = limit - l.count, page = left < PAGE ? left : PAGE;
-        l.capacity = l.count + page;
-        rc = list_page(&l, prefix, l.count ? l.items[l.count - 1].key : after, page);
+        size_t before = l.count, left = limit - before, page = left < PAGE ? left : PAGE;
+        l.capacity = before + page;
+        rc = list_page(&l, prefix, before ? l.items[before - 1].key : after, page);
+        if (!rc && l.more && l.count == before)
+            rc = bad_listing("end");
     }
     *out = l.items;
     *count = l.count;
@@ -236,6 +238,18 @@ static bool is_past(const struct versions *v)
     return !v->more || strcmp(v->next_key, v->key) > 0;
 }
 
+/* The next page, which must be another one. */
+static int next_page(struct s3_store *s, const char *bucket, struct versions *v)
+{
+    struct version last;
+    snprintf(last.key, sizeof last.key, "%s", v->next_key);
+    snprintf(last.id, sizeof last.id, "%s", v->next_id);
+    int rc = versions_page(s, bucket, v);
+    if (!rc && v->more && !strcmp(last.key, v->next_key) && !strcmp(last.id, v->next_id))
+        rc = bad_listing("end");
+    return rc;
+}
+
 static int delete_all(struct s3_store *s, const char *bucket, const char *key, bool marks)
 {
     struct versions v = {.key = key, .marks = marks};
@@ -244,7 +258,7 @@ static int delete_all(struct s3_store *s, const char *bucket, const char *key, b
     if (!v.items)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for the versions of '%s'", key);
     do {
-        rc = versions_page(s, bucket, &v);
+        rc = next_page(s, bucket, &v);
         for (size_t i = 0; !rc && i < v.count; i++)
             rc = delete_one(s, bucket, key, v.items[i].id);
     } while (!rc && !is_past(&v));
