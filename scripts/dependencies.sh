@@ -10,7 +10,7 @@ run="libavformat59 libavcodec59 libavutil57 libswresample4 poppler-utils libpock
      libexttextcat-data"
 demo="espeak-ng"
 test="$demo libcmocka-dev libmicrohttpd-dev ffmpeg jq qpdf sqlite3 curl openssl python3 procps bsdutils man-db mount"
-bench="redis-server postgresql-client gnuplot-nox hyperfine bsdextrautils"
+bench="awscli redis-server postgresql-client gnuplot-nox hyperfine bsdextrautils"
 # A Node.js from elsewhere brings an npm, beside which Debian's cannot be installed.
 npm --version >/dev/null 2>&1 || test="$test npm"
 lint="clang clang-format clang-tidy cppcheck libclang-rt-14-dev"

@@ -1,12 +1,15 @@
-#include <stdlib.h>
-
+#include "support/aws_fixture.h"
 #include "support/s3_place.h"
 #include "support/store_conformance.h"
 
 int main(void)
 {
+    struct aws_fixture server;
     struct s3_place place;
-    s3_place_open(&place, getenv("AWS_ENDPOINT_URL"));
+    int skip = aws_fixture_moto(&server);
+    if (skip)
+        return skip;
+    s3_place_open(&place, &server);
     int failed = store_conformance_run(&(struct store_conformance){.name = "object_store: S3, moto",
                                                                    .open = s3_place_store,
                                                                    .discard = s3_place_empty,

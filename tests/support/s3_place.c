@@ -15,9 +15,10 @@ static void must(int rc, const char *what)
     exit(1);
 }
 
-void s3_place_open(struct s3_place *p, const char *endpoint)
+void s3_place_open(struct s3_place *p, const struct aws_fixture *server)
 {
-    *p = (struct s3_place){.endpoint = endpoint, .spool = "/tmp/aegis-s3-XXXXXX"};
+    *p = (struct s3_place){.spool = "/tmp/aegis-s3-XXXXXX"};
+    aws_fixture_setenv(server);
     struct http_options http = {0};
     must(http_engine_open(&http, &p->http), "HTTP engine");
     struct aws_credentials_options credentials = {.http = p->http, .clock = clock_system()};
@@ -26,8 +27,8 @@ void s3_place_open(struct s3_place *p, const char *endpoint)
                                         .credentials = p->credentials,
                                         .clock = clock_system(),
                                         .service = "s3",
-                                        .region = "us-east-1",
-                                        .endpoint = endpoint};
+                                        .region = server->region,
+                                        .endpoint = server->endpoint};
     must(aws_client_open(&client, &p->client), "client");
     if (!mkdtemp(p->spool))
         must(error_set_errno(1, "cannot make '%s'", p->spool), "spool");
@@ -71,6 +72,23 @@ void s3_place_bucket(struct s3_place *p, const char *bucket, bool versioned)
                           "<VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/"
                           "2006-03-01/\"><Status>Enabled</Status></VersioningConfiguration>"),
              bucket);
+}
+
+size_t s3_place_uploads(struct s3_place *p, const char *bucket)
+{
+    char path[80];
+    struct http_response response;
+    size_t count = 0;
+    snprintf(path, sizeof path, "/%s", bucket);
+    struct aws_request request = {.method = "GET", .path = path, .query = "uploads="};
+    must(aws_perform(p->client, &request, NULL, &response, NULL), "uploads");
+    const char *at = buffer_string(&response.body);
+    while ((at = strstr(at, "<UploadId>"))) {
+        at++;
+        count++;
+    }
+    http_response_free(&response);
+    return count;
 }
 
 int s3_place_store(void *ctx, struct object_store *out)
