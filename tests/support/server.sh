@@ -41,12 +41,17 @@ watch() {
     disown
 }
 
+# Not one that has ended and waits for its parent, which may be a slow init: that has no arguments.
+alive() {
+    grep -qa . "/proc/$1/cmdline" 2>/dev/null
+}
+
 # end PID SIGNAL: returns when it has ended
 end() {
     kill "-$2" "$1" 2>/dev/null || return 0
-    for _ in $(seq 300); do
-        kill -0 "$1" 2>/dev/null || return 0
-        sleep 0.1
+    for _ in $(seq 600); do
+        alive "$1" || return 0
+        sleep 0.05
     done
 }
 
