@@ -5,13 +5,18 @@
 
 The user is made in this process, not by moto's own bootstrap of unchecked first requests: nobody can get in
 before, and no secret is on a command line.
+
+Where moto 5.1 is not like AWS it is mended here: paths whose encoding it would not sign as they were sent, requests
+without a signature (500), keys in notifications (not encoded). Presigned URLs are refused: it cannot check them.
 """
 import json
 import os
 import sys
+import urllib.parse
 
 os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "0"
 
+import flask
 import moto.events.urls
 import moto.iam.urls
 import moto.kms.urls
@@ -19,10 +24,10 @@ import moto.s3.urls
 import moto.secretsmanager.urls
 import moto.sqs.urls
 import moto.sts.urls
-from flask import request
 from moto.core import DEFAULT_ACCOUNT_ID
-from moto.iam import access_control
+from moto.iam.access_control import IAMRequestBase
 from moto.iam.models import iam_backends
+from moto.s3 import notifications
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -33,15 +38,41 @@ class Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
 
-def check_what_was_sent():
-    """moto checks the signature of a query it has decoded and encoded again, in which %2F and what is not ASCII
-    come out otherwise: it refuses boto3's own listing of a prefix with a slash."""
-    made = access_control.IAMRequestBase.__init__
+class Signed:
+    """Refuses what has no signature, as S3 does, before moto looks for one."""
 
-    def make(self, path, **others):
-        made(self, path=request.environ.get("RAW_URI", path), **others)
+    def __init__(self, application):
+        self.application = application
 
-    access_control.IAMRequestBase.__init__ = make
+    def __call__(self, environ, start_response):
+        if environ.get("HTTP_AUTHORIZATION", "").startswith("AWS4-HMAC-SHA256 "):
+            return self.application(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "application/xml")])
+        return [b"<Error><Code>AccessDenied</Code><Message>no signature in a header</Message></Error>"]
+
+
+def mend_signed_path():
+    make = IAMRequestBase._create_aws_request
+
+    def make_of_raw(self):
+        request = make(self)
+        request.url = flask.request.environ["RAW_URI"]
+        return request
+
+    IAMRequestBase._create_aws_request = make_of_raw
+
+
+def mend_notified_key():
+    make = notifications._get_s3_event
+
+    def make_encoded(*arguments):
+        event = make(*arguments)
+        for record in event["Records"]:
+            thing = record["s3"]["object"]
+            thing["key"] = urllib.parse.quote_plus(thing["key"], safe="/")
+        return event
+
+    notifications._get_s3_event = make_encoded
 
 
 def make_key():
@@ -65,10 +96,11 @@ def write_env(directory, port, key):
 
 
 def main(directory):
-    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True,
+    mend_signed_path()
+    mend_notified_key()
+    server = make_server("127.0.0.1", 0, Signed(DomainDispatcherApplication(create_backend_app)), threaded=True,
                          request_handler=Handler)
     os.environ["MOTO_PORT"] = str(server.port)
-    check_what_was_sent()
     write_env(directory, server.port, make_key())
     server.serve_forever()
 
