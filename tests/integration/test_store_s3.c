@@ -61,7 +61,8 @@ static void large_objects_come_back_as_they_were(void **state)
         fail_msg("%s", error_last()->message);
     assert_int_equal(info.size, LARGE);
     assert_true(digest_equal(&info.content, &digest));
-    assert_string_equal(strchr(info.etag, '-'), "-3"); /* of three parts */
+    if (!strstr(info.etag, "-3")) /* of three parts */
+        fail_msg("an ETag of three parts: %s", info.etag);
     assert_int_equal(s.ops->head(s.ctx, bucket, "long.mp3", &head), OK);
     assert_string_equal(head.sequencer, info.sequencer);
     assert_string_equal(head.version_id, info.version_id);

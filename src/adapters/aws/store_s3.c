@@ -241,7 +241,7 @@ int s3_describe(const struct http_response *response, const char *bucket, const 
     return read_size(response, &out->size);
 }
 
-static int s3_head(void *ctx, const char *bucket, const char *key, struct object_info *out)
+int s3_head(void *ctx, const char *bucket, const char *key, struct object_info *out)
 {
     struct http_response response;
     struct aws_fault fault;

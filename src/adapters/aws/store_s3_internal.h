@@ -68,6 +68,7 @@ int s3_put(void *ctx, const char *bucket, const char *key, const char *content_t
            const struct object_source *source, struct object_info *out);
 int s3_open(void *ctx, const char *bucket, const char *key, const char *version_id,
             const char *etag, const struct cancel *cancel, struct object *out);
+int s3_head(void *ctx, const char *bucket, const char *key, struct object_info *out);
 int s3_remove(void *ctx, const char *bucket, const char *key, struct object_info *out);
 int s3_list(void *ctx, const char *bucket, const char *prefix, const char *after, size_t limit,
             struct arena *arena, struct object_info **out, size_t *count);
