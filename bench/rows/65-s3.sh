@@ -9,7 +9,7 @@ row() {
     set +a
     export AWS_ENDPOINT_URL_S3=${AWS_ENDPOINT_URL_S3:-$AWS_ENDPOINT_URL}
     url="$AWS_ENDPOINT_URL_S3/bench/object"
-    openssl enc -aes-128-ctr -pass pass:aegis -nosalt </dev/zero 2>/dev/null | head -c "$((mb * 1000000))" >"$file"
+    head -c "$((mb * 1000000))" /dev/urandom >"$file"
     "$BUILD/bench/bench_s3" bucket bench
     "$BUILD/bench/bench_s3" put bench object "$file"
     rm "$file"
@@ -21,7 +21,7 @@ row() {
         note_s3 aws "$mb"
         rm "$work/s3/object"
         measured curl -fsS --aws-sigv4 "aws:amz:us-east-1:s3" -K <(printf 'user = "%s:%s"\n' "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY") \
-            -o "$work/s3/object" "$url"
+            -H "x-amz-content-sha256: UNSIGNED-PAYLOAD" -o "$work/s3/object" "$url"
         note_s3 curl "$mb"
         rm "$work/s3/object"
     done
