@@ -22,8 +22,11 @@ export interface Deployment extends Parts {
   monitoring: MonitoringStack;
 }
 
+/** By Fn::ImportValue: then CloudFormation refuses to remove what another stack still uses. */
+const FLAGS = { "@aws-cdk/core:defaultCrossStackReferences": "strong" };
+
 export function deployment(app: App): Deployment {
-  for (const [flag, value] of Object.entries(flags)) app.node.setContext(flag, value);
+  for (const [flag, value] of Object.entries({ ...flags, ...FLAGS })) app.node.setContext(flag, value);
   const settings = readSettings(app);
   const id = (stack: string) => `${settings.name}-${stack}`;
   const network = new NetworkStack(app, id("network"), settings);
@@ -37,8 +40,8 @@ export function deployment(app: App): Deployment {
   const migration = new MigrationStack(app, id("migration"), settings, network, parts.database);
   const functions = new FunctionsStack(app, id("functions"), settings, parts);
   const worker = new WorkerStack(app, id("worker"), settings, parts);
-  functions.addDependency(migration, "the schema is there before the functions are");
-  worker.addDependency(migration, "the schema is there before the workers are");
+  functions.addStackDependency(migration);
+  worker.addStackDependency(migration);
   const monitoring = new MonitoringStack(app, id("monitoring"), settings, { ...parts, functions, worker });
   Tags.of(app).add("application", settings.name);
   return { ...parts, settings, migration, functions, worker, monitoring };

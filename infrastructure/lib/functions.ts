@@ -29,11 +29,11 @@ const BATCH = 10;
 export class FunctionsStack extends Stack {
   readonly ingestion: lambda.Function;
   readonly processor: lambda.Function;
-  private readonly environment_: Record<string, string>;
+  private readonly common: Record<string, string>;
 
   constructor(scope: Construct, id: string, private readonly settings: Settings, private readonly parts: Parts, props?: StackProps) {
     super(scope, id, props);
-    this.environment_ = {
+    this.common = {
       ...queueEnvironment(parts.queues),
       ...programEnvironment(parts.database),
       AEGIS_OPENAI_SECRET: parts.secrets.openai.secretArn,
@@ -56,7 +56,7 @@ export class FunctionsStack extends Stack {
         ...send(queues.jobs.queue, queues.long.queue, queues.lostEvents),
         ...readSecrets(database.secret),
       ],
-      environment: this.environment_,
+      environment: this.common,
       memoryMiB: 512,
       timeout: Duration.minutes(1),
     });
@@ -73,7 +73,7 @@ export class FunctionsStack extends Stack {
         ...send(queues.jobs.dead, queues.long.queue),
         ...readSecrets(database.secret, secrets.openai),
       ],
-      environment: { ...this.environment_, AEGIS_WORKERS: String(BATCH) },
+      environment: { ...this.common, AEGIS_WORKERS: String(BATCH) },
       memoryMiB: this.settings.processorMemoryMiB,
       diskMiB: this.settings.processorDiskMiB,
       timeout: PROCESSOR_TIMEOUT,
@@ -83,8 +83,7 @@ export class FunctionsStack extends Stack {
 
   private program(part: Parameters<typeof programFunction>[3]): lambda.Function {
     const made = programFunction(this, this.settings, this.parts.network, part);
-    const objects = `${logicalArn(this, this.parts.storage.media)}/*`;
-    accept(made.role!, `IAM5[Resource::${objects}]`, "Every object of the one bucket of media");
+    accept(made.role!, `IAM5[Resource::${this.parts.storage.exportedArn}/*]`, "Every object of the one bucket of media");
     return made;
   }
 
@@ -130,9 +129,4 @@ export class FunctionsStack extends Stack {
       maxConcurrency: this.settings.processorConcurrency,
     });
   }
-}
-
-/** As cdk-nag writes a reference to another stack in a finding. */
-function logicalArn(stack: Stack, bucket: s3.IBucket): string {
-  return JSON.stringify(stack.resolve(bucket.bucketArn));
 }

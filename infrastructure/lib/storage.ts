@@ -22,6 +22,8 @@ const PRIVATE: s3.BucketProps = {
 
 export class StorageStack extends Stack {
   readonly media: s3.Bucket;
+  /** The name under which the bucket's ARN is exported: cdk-nag calls it by that in its findings. */
+  readonly exportedArn: string;
 
   constructor(scope: Construct, id: string, settings: Settings, props?: StackProps) {
     super(scope, id, props);
@@ -44,5 +46,6 @@ export class StorageStack extends Stack {
         },
       ],
     });
+    this.exportedArn = this.resolve(this.exportValue(this.media.bucketArn))["Fn::ImportValue"];
   }
 }

@@ -57,7 +57,7 @@ export class WorkerStack extends Stack {
     const container = task.addContainer("Worker", {
       image: this.image(),
       command: ["worker"],
-      environment: this.environment_(),
+      environment: this.variables(),
       readonlyRootFilesystem: true,
       user: "10001:10001", // as in the image, said again so that an image that forgets it does not run as root
       privileged: false,
@@ -76,7 +76,7 @@ export class WorkerStack extends Stack {
   }
 
   /** Its queue is the long one: to the worker that is simply the queue. */
-  private environment_(): Record<string, string> {
+  private variables(): Record<string, string> {
     const { long } = this.parts.queues;
     return {
       AEGIS_STORE: "s3",
@@ -98,7 +98,7 @@ export class WorkerStack extends Stack {
       ...readSecrets(database.secret, secrets.openai),
     ];
     for (const statement of rights) task.addToTaskRolePolicy(statement);
-    accept(task.taskRole, `IAM5[Resource::${JSON.stringify(this.resolve(storage.media.bucketArn))}/*]`, "Every object of the one bucket of media");
+    accept(task.taskRole, `IAM5[Resource::${storage.exportedArn}/*]`, "Every object of the one bucket of media");
     accept(task.obtainExecutionRole(), "IAM5[Resource::*]", "ecr:GetAuthorizationToken has no resource to name");
   }
 
