@@ -1,5 +1,7 @@
 // Ingestion: S3 tells of an object, a job is recorded and sent. Processor: takes jobs from the queue.
 import { Duration, Stack, type StackProps } from "aws-cdk-lib";
+import { Rule, Schedule } from "aws-cdk-lib/aws-events";
+import { LambdaFunction } from "aws-cdk-lib/aws-events-targets";
 import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import * as lambda from "aws-cdk-lib/aws-lambda";
 import * as s3 from "aws-cdk-lib/aws-s3";
@@ -26,6 +28,9 @@ export interface Parts {
 /** Jobs a processor is handed at once; SQS's most without a waiting window. */
 const BATCH = 10;
 
+/** Calls at a time that do not come from the queue: the upkeep. */
+const UPKEEP = 1;
+
 export class FunctionsStack extends Stack {
   readonly ingestion: lambda.Function;
   readonly processor: lambda.Function;
@@ -43,6 +48,7 @@ export class FunctionsStack extends Stack {
     this.listenToBucket();
     this.processor = this.makeProcessor();
     this.takeJobs();
+    this.keepUp();
   }
 
   /** It is told where the key for OpenAI is, as the processor, but may not read it. */
@@ -70,14 +76,14 @@ export class FunctionsStack extends Stack {
       rights: [
         ...readMedia(storage.media),
         ...consume(queues.jobs.queue),
-        ...send(queues.jobs.dead, queues.long.queue),
+        ...send(queues.jobs.queue, queues.jobs.dead, queues.long.queue), // its own: upkeep sends lost messages again
         ...readSecrets(database.secret, secrets.openai),
       ],
       environment: { ...this.common, AEGIS_WORKERS: String(BATCH) },
       memoryMiB: this.settings.processorMemoryMiB,
       diskMiB: this.settings.processorDiskMiB,
       timeout: PROCESSOR_TIMEOUT,
-      concurrency: this.settings.reserveConcurrency ? this.settings.processorConcurrency : undefined,
+      concurrency: this.settings.reserveConcurrency ? this.settings.processorConcurrency + UPKEEP : undefined,
     });
   }
 
@@ -127,6 +133,19 @@ export class FunctionsStack extends Stack {
       reportBatchItemFailures: true, // one bad job does not send nine good ones round again
       // Together with the reservation: what would be throttled is not received, which would count as an attempt.
       maxConcurrency: this.settings.processorConcurrency,
+    });
+  }
+
+  /**
+   * What a process that always runs does in the background: jobs that lost their message get another, what
+   * nothing points to is removed. One that fails is made up for by the next.
+   */
+  private keepUp(): void {
+    this.processor.configureAsyncInvoke({ retryAttempts: 0, maxEventAge: Duration.minutes(5) });
+    new Rule(this, "Upkeep", {
+      description: "Aegis: upkeep of jobs and indexes",
+      schedule: Schedule.rate(Duration.minutes(10)),
+      targets: [new LambdaFunction(this.processor, { retryAttempts: 0 })],
     });
   }
 }

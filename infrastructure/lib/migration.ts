@@ -19,8 +19,7 @@ export class MigrationStack extends Stack {
       handler: "migrate",
       description: "Aegis: brings the database's schema up to date",
       rights: readSecrets(database.secret),
-      // Not through the proxy: a migration holds one session for long.
-      environment: { ...programEnvironment(database), AEGIS_DATABASE_HOST: database.instance.dbInstanceEndpointAddress },
+      environment: programEnvironment(database),
       memoryMiB: 512,
       timeout,
     });

@@ -1,5 +1,5 @@
 // Who should be woken, and one page that shows why.
-import { Duration, Stack, type StackProps } from "aws-cdk-lib";
+import { Duration, RemovalPolicy, Stack, type StackProps } from "aws-cdk-lib";
 import * as cw from "aws-cdk-lib/aws-cloudwatch";
 import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
 import { PolicyStatement, ServicePrincipal } from "aws-cdk-lib/aws-iam";
@@ -41,8 +41,15 @@ export class MonitoringStack extends Stack {
 
   /** A key of our own: CloudWatch cannot publish to a topic that is encrypted with AWS's key for SNS. */
   private makeTopic(): sns.Topic {
-    const cloudwatch = new ServicePrincipal("cloudwatch.amazonaws.com", { conditions: { StringEquals: { "aws:SourceAccount": this.account } } });
-    const masterKey = new Key(this, "Key", { enableKeyRotation: true, description: "Alarms of Aegis", alias: `${this.stackName}-alarms` });
+    const cloudwatch = new ServicePrincipal("cloudwatch.amazonaws.com", {
+      conditions: { StringEquals: { "aws:SourceAccount": this.account } },
+    });
+    const masterKey = new Key(this, "Key", {
+      enableKeyRotation: true,
+      description: "Alarms of Aegis",
+      alias: `${this.stackName}-alarms`,
+      removalPolicy: RemovalPolicy.DESTROY, // nothing is kept under it
+    });
     masterKey.addToResourcePolicy(
       new PolicyStatement({ principals: [cloudwatch], actions: ["kms:Decrypt", "kms:GenerateDataKey"], resources: ["*"] }),
     );

@@ -27,14 +27,14 @@ export interface Part {
 export function programFunction(stack: Stack, settings: Settings, network: NetworkStack, of: Part): lambda.Function {
   const id = of.handler[0].toUpperCase() + of.handler.slice(1);
   const logGroup = new LogGroup(stack, `${id}Log`, { retention: settings.logDays, removalPolicy: RemovalPolicy.DESTROY });
-  const made = new lambda.Function(stack, id, {
+  return new lambda.Function(stack, id, {
     description: of.description,
     runtime: lambda.Runtime.PROVIDED_AL2023,
     architecture: settings.architecture === "arm64" ? lambda.Architecture.ARM_64 : lambda.Architecture.X86_64,
     handler: of.handler,
     code: programCode(stack, settings),
     role: functionRole(stack, `${id}Role`, logGroup, of.rights),
-    environment: of.environment,
+    environment: { AEGIS_DATA: "/tmp/aegis", ...of.environment }, // the one place a function can write to
     memorySize: of.memoryMiB,
     ephemeralStorageSize: of.diskMiB === undefined ? undefined : Size.mebibytes(of.diskMiB),
     timeout: of.timeout,
@@ -45,7 +45,6 @@ export function programFunction(stack: Stack, settings: Settings, network: Netwo
     securityGroups: [network.callers],
     logGroup,
   });
-  return made;
 }
 
 /** What every process of the program is told; the rest depends on its role. */

@@ -14,8 +14,17 @@ import { built, refuseDeployment, REPOSITORY } from "./refuse.ts";
 import { consume, readMedia, readSecrets, send } from "./rights.ts";
 import type { Settings } from "./settings.ts";
 
-/** Where the image keeps its data; the only place it can write to besides /tmp. */
+/**
+ * The only place it can write to. Fargate gives a volume to root unless the image declares the path with
+ * VOLUME and gives it to its user: the Dockerfile does.
+ */
 const DATA = "/var/lib/aegis";
+
+/** As in the image; said again here so that an image that forgets it does not run as root. */
+const USER = "10001:10001";
+
+/** Asked from inside the container only. */
+const HEALTH = "127.0.0.1:9464";
 
 /** Not sent to the image by Docker, and not part of what decides whether it changed. */
 const NOT_IN_IMAGE = [".git", "build", "build-*", "dist", "demo-data", "bench/results", "**/node_modules", "**/cdk.out"];
@@ -46,7 +55,7 @@ export class WorkerStack extends Stack {
         operatingSystemFamily: ecs.OperatingSystemFamily.LINUX,
         cpuArchitecture: this.arm() ? ecs.CpuArchitecture.ARM64 : ecs.CpuArchitecture.X86_64,
       },
-      volumes: [{ name: "data" }, { name: "tmp" }],
+      volumes: [{ name: "data" }],
     });
   }
 
@@ -59,19 +68,18 @@ export class WorkerStack extends Stack {
       command: ["worker"],
       environment: this.variables(),
       readonlyRootFilesystem: true,
-      user: "10001:10001", // as in the image, said again so that an image that forgets it does not run as root
+      user: USER,
       privileged: false,
       linuxParameters,
       stopTimeout: Duration.seconds(120), // Fargate's longest; AEGIS_DRAIN is below it
-      // Whether the program can start in there. One that hangs is not found so, but loses its job to another
-      // worker when the heartbeats stop.
-      healthCheck: { command: ["CMD", "aegis", "version"], startPeriod: Duration.seconds(30) },
+      healthCheck: {
+        command: ["CMD", "aegis", "health"],
+        startPeriod: Duration.seconds(60),
+        timeout: Duration.seconds(10),
+      },
       logging: ecs.LogDrivers.awsLogs({ logGroup, streamPrefix: "worker", mode: ecs.AwsLogDriverMode.NON_BLOCKING }),
     });
-    container.addMountPoints(
-      { sourceVolume: "data", containerPath: DATA, readOnly: false },
-      { sourceVolume: "tmp", containerPath: "/tmp", readOnly: false },
-    );
+    container.addMountPoints({ sourceVolume: "data", containerPath: DATA, readOnly: false });
     accept(task, "ECS2", "Names and addresses only: the program reads secrets itself, by name");
   }
 
@@ -84,6 +92,8 @@ export class WorkerStack extends Stack {
       AEGIS_DEAD_LETTER_URL: long.dead.queueUrl,
       ...programEnvironment(this.parts.database),
       AEGIS_OPENAI_SECRET: this.parts.secrets.openai.secretArn,
+      AEGIS_DATA: DATA,
+      AEGIS_METRICS_LISTEN: HEALTH,
       AEGIS_DRAIN: "100s",
       AWS_REGION: this.region,
     };
