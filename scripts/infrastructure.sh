@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The CDK app in infrastructure/: infrastructure.sh types|test|synth|deploy [OPTION...]
+# The CDK app in infrastructure/: infrastructure.sh types|test|synth|deploy|cdk [OPTION...]
 # Options go to the CDK command line: `infrastructure.sh synth -c natGateways=2`. npm's packages are
 # installed when they are missing or out of date.
 set -euo pipefail
@@ -12,6 +12,8 @@ fail() {
 
 install() {
     local installed=node_modules/.package-lock.json
+    exec 9<package-lock.json
+    flock 9 # tests of several build directories share the packages
     [ package-lock.json -nt $installed ] || return 0
     command -v npm >/dev/null || fail "the infrastructure needs npm: apt-get install npm"
     echo "Installing the infrastructure's packages (npm)" >&2
@@ -29,9 +31,13 @@ own_node() {
     export CDK_DISABLE_CLI_TELEMETRY=true CDK_DISABLE_VERSION_CHECK=true
 }
 
+# Without --output the templates are printed.
 synth() {
     cdk synth --quiet --no-notices "$@" >&2
-    cat cdk.out/*.template.json
+    case " $* " in
+    *" --output "*) ;;
+    *) cat cdk.out/*.template.json ;;
+    esac
 }
 
 deploy() {
@@ -48,5 +54,6 @@ types) tsc -p . ;;
 test) node --import tsx --test --test-isolation=none "$@" test/*.test.ts ;;
 synth) synth "$@" ;;
 deploy) deploy "$@" ;;
-*) fail "usage: scripts/infrastructure.sh types|test|synth|deploy [OPTION...]" ;;
+cdk) cdk "$@" ;;
+*) fail "usage: scripts/infrastructure.sh types|test|synth|deploy|cdk [OPTION...]" ;;
 esac

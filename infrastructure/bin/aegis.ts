@@ -2,7 +2,14 @@
 import { App, Validations } from "aws-cdk-lib";
 import { AwsSolutionsChecks } from "cdk-nag";
 import { deployment } from "../lib/deployment.ts";
+import { SettingError } from "../lib/settings.ts";
 
 const app = new App();
 Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
-deployment(app);
+try {
+  deployment(app);
+} catch (error) {
+  if (!(error instanceof SettingError)) throw error;
+  console.error(`aegis: ${error.message}`);
+  process.exitCode = 1;
+}

@@ -1,5 +1,5 @@
 // PostgreSQL 17 with pgvector, which RDS brings; the migrations create the extension.
-import { Duration, RemovalPolicy, Stack, type StackProps } from "aws-cdk-lib";
+import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps } from "aws-cdk-lib";
 import * as ec2 from "aws-cdk-lib/aws-ec2";
 import * as rds from "aws-cdk-lib/aws-rds";
 import type { ISecret } from "aws-cdk-lib/aws-secretsmanager";
@@ -20,6 +20,8 @@ export class DatabaseStack extends Stack {
     this.instance = this.makeInstance(settings, network);
     this.secret = this.instance.secret!;
     this.rotate(network);
+    new CfnOutput(this, "InstanceId", { value: this.instance.instanceIdentifier });
+    new CfnOutput(this, "SecretArn", { value: this.secret.secretArn });
     if (settings.databaseProxy) this.host = this.makeProxy(network).endpoint;
   }
 

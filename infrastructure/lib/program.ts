@@ -1,7 +1,7 @@
 // One program, three functions: the zip is the same, and the handler's name (_HANDLER) says which role it
 // plays.
 import { join } from "node:path";
-import { Aws, Duration, RemovalPolicy, Size, type Stack } from "aws-cdk-lib";
+import { Aws, CfnOutput, Duration, RemovalPolicy, Size, type Stack } from "aws-cdk-lib";
 import { Effect, PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import * as lambda from "aws-cdk-lib/aws-lambda";
 import { LogGroup } from "aws-cdk-lib/aws-logs";
@@ -27,6 +27,7 @@ export interface Part {
 export function programFunction(stack: Stack, settings: Settings, network: NetworkStack, of: Part): lambda.Function {
   const id = of.handler[0].toUpperCase() + of.handler.slice(1);
   const logGroup = new LogGroup(stack, `${id}Log`, { retention: settings.logDays, removalPolicy: RemovalPolicy.DESTROY });
+  new CfnOutput(stack, `${id}LogName`, { value: logGroup.logGroupName });
   return new lambda.Function(stack, id, {
     description: of.description,
     runtime: lambda.Runtime.PROVIDED_AL2023,

@@ -1,6 +1,6 @@
 // Jobs wait in two queues: those that fit into a function's 15 minutes, and long ones for the workers. What
 // was received five times without success goes to the dead letters of its queue.
-import { Duration, Stack, type StackProps } from "aws-cdk-lib";
+import { CfnOutput, Duration, Stack, type StackProps } from "aws-cdk-lib";
 import * as sqs from "aws-cdk-lib/aws-sqs";
 import type { Construct } from "constructs";
 import { accept } from "./findings.ts";
@@ -40,6 +40,11 @@ export class QueuesStack extends Stack {
     this.jobs = this.pair("Jobs", JOBS_VISIBILITY);
     this.long = this.pair("LongJobs", LONG_VISIBILITY);
     this.lostEvents = this.deadLetters("LostEvents");
+    new CfnOutput(this, "JobsUrl", { value: this.jobs.queue.queueUrl });
+    new CfnOutput(this, "JobsDeadUrl", { value: this.jobs.dead.queueUrl });
+    new CfnOutput(this, "LongJobsUrl", { value: this.long.queue.queueUrl });
+    new CfnOutput(this, "LongJobsDeadUrl", { value: this.long.dead.queueUrl });
+    new CfnOutput(this, "LostEventsUrl", { value: this.lostEvents.queueUrl });
   }
 
   private pair(id: string, visibilityTimeout: Duration): QueuePair {

@@ -61,6 +61,9 @@ export interface Settings {
   alarmEmail: string;
 }
 
+/** A setting that cannot be used: the message says which and what to give. */
+export class SettingError extends Error {}
+
 export const ENDPOINTS = ["sqs", "secretsmanager", "logs", "ecr"] as const;
 export type Endpoint = (typeof ENDPOINTS)[number];
 
@@ -96,7 +99,7 @@ export function readSettings(app: App): Settings {
   };
   from.refuseUnknown();
   if (settings.databaseMaxGiB < settings.databaseGiB * 1.1)
-    throw new Error(`"databaseMaxGiB" is ${settings.databaseMaxGiB}: RDS wants at least a tenth more than "databaseGiB", ${settings.databaseGiB}`);
+    throw new SettingError(`"databaseMaxGiB" is ${settings.databaseMaxGiB}: RDS wants at least a tenth more than "databaseGiB", ${settings.databaseGiB}`);
   return settings;
 }
 
@@ -113,14 +116,14 @@ class Reader {
 
   text(key: string, standard: string, pattern = /./): string {
     const given = this.value(key) ?? standard;
-    if (!pattern.test(given)) throw new Error(`"${key}" is "${given}", which is not of the form ${pattern}`);
+    if (!pattern.test(given)) throw new SettingError(`"${key}" is "${given}", which is not of the form ${pattern}`);
     return given;
   }
 
   choice<T extends string>(key: string, standard: T, of: readonly T[]): T {
     const given = this.value(key) ?? standard;
     const found = of.find((one) => one === given);
-    if (found === undefined) throw new Error(`"${key}" is "${given}": give one of ${of.join(", ")}`);
+    if (found === undefined) throw new SettingError(`"${key}" is "${given}": give one of ${of.join(", ")}`);
     return found;
   }
 
@@ -132,7 +135,7 @@ class Reader {
     const given = this.value(key) ?? String(standard);
     const number = Number(given);
     if (given.trim() === "" || !Number.isInteger(number) || number < least || number > most)
-      throw new Error(`"${key}" is "${given}": give a whole number from ${least} to ${most}`);
+      throw new SettingError(`"${key}" is "${given}": give a whole number from ${least} to ${most}`);
     return number;
   }
 
@@ -140,7 +143,7 @@ class Reader {
     const given = this.value(key) ?? standard.join(",");
     const words = given.split(",").filter((word) => word !== "");
     const wrong = words.find((word) => !(of as readonly string[]).includes(word));
-    if (wrong !== undefined) throw new Error(`"${key}" has "${wrong}": give some of ${of.join(",")}`);
+    if (wrong !== undefined) throw new SettingError(`"${key}" has "${wrong}": give some of ${of.join(",")}`);
     return words as T[];
   }
 
@@ -148,6 +151,6 @@ class Reader {
   refuseUnknown(): void {
     const keys = Object.keys(this.app.node.getAllContext());
     const unknown = keys.find((key) => !this.known.has(key) && !/[@:]/.test(key) && !/^(tree|cli)/.test(key));
-    if (unknown !== undefined) throw new Error(`there is no setting "${unknown}"; docs/aws.md lists them`);
+    if (unknown !== undefined) throw new SettingError(`there is no setting "${unknown}"; docs/aws.md lists them`);
   }
 }

@@ -4,7 +4,7 @@
 // policy and theirs decide; a key of ours would add a second set of rights to every reader and uploader
 // (kms:GenerateDataKey for whoever uploads) and a call to KMS, and guard against nobody else. Choose
 // SSE-KMS if other accounts upload, or if keys have to be revocable apart from the bucket.
-import { Duration, RemovalPolicy, Stack, type StackProps } from "aws-cdk-lib";
+import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps } from "aws-cdk-lib";
 import * as s3 from "aws-cdk-lib/aws-s3";
 import type { Construct } from "constructs";
 import { accept } from "./findings.ts";
@@ -46,6 +46,7 @@ export class StorageStack extends Stack {
         },
       ],
     });
+    new CfnOutput(this, "MediaBucket", { value: this.media.bucketName, description: "Where to upload to" });
     this.exportedArn = this.resolve(this.exportValue(this.media.bucketArn))["Fn::ImportValue"];
   }
 }

@@ -1,5 +1,5 @@
 // Long jobs: containers on Fargate, as many as the long queue asks for, none when it is empty.
-import { Duration, RemovalPolicy, Stack, type StackProps } from "aws-cdk-lib";
+import { CfnOutput, Duration, RemovalPolicy, Stack, type StackProps } from "aws-cdk-lib";
 import * as scaling from "aws-cdk-lib/aws-applicationautoscaling";
 import { MathExpression } from "aws-cdk-lib/aws-cloudwatch";
 import { Platform } from "aws-cdk-lib/aws-ecr-assets";
@@ -44,6 +44,8 @@ export class WorkerStack extends Stack {
     this.addRights(task);
     this.service = this.makeService(task);
     this.scale();
+    new CfnOutput(this, "ClusterName", { value: this.cluster.clusterName });
+    new CfnOutput(this, "ServiceName", { value: this.service.serviceName });
   }
 
   private makeTask(): ecs.FargateTaskDefinition {
@@ -61,6 +63,7 @@ export class WorkerStack extends Stack {
 
   private addContainer(task: ecs.FargateTaskDefinition): void {
     const logGroup = new LogGroup(this, "Log", { retention: this.settings.logDays, removalPolicy: RemovalPolicy.DESTROY });
+    new CfnOutput(this, "WorkerLog", { value: logGroup.logGroupName });
     const linuxParameters = new ecs.LinuxParameters(this, "Linux", { initProcessEnabled: true });
     linuxParameters.dropCapabilities(ecs.Capability.ALL);
     const container = task.addContainer("Worker", {

@@ -14,6 +14,10 @@ const BUILT = {
   "aws:cdk:enable-path-metadata": true, // as the command line does; tests find resources by it
 };
 
+const outputs = mkdtempSync(join(tmpdir(), "aegis-cdk-"));
+process.on("exit", () => rmSync(outputs, { recursive: true, force: true }));
+const newOutput = (): string => mkdtempSync(join(outputs, "out-"));
+
 export interface Resource {
   Type: string;
   Properties: Record<string, any>;
@@ -26,7 +30,7 @@ export class Synthesized {
   private readonly app: App;
 
   constructor(context: Record<string, unknown> = {}) {
-    this.app = new App({ context: { ...BUILT, ...context } });
+    this.app = new App({ outdir: newOutput(), context: { ...BUILT, ...context } });
     this.deployed = deployment(this.app);
   }
 
@@ -82,20 +86,16 @@ export const closed = (): Synthesized => synthesized({ natGateways: 0, reserveCo
 
 /** "rule: construct" of every finding of cdk-nag that is not accepted; CDK writes them to a report. */
 export function findings(build: (app: App) => void, context: Record<string, unknown> = {}): string[] {
-  const outdir = mkdtempSync(join(tmpdir(), "aegis-nag-"));
+  const outdir = newOutput();
+  const app = new App({ outdir, context: { ...BUILT, ...context } });
+  Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+  build(app);
   try {
-    const app = new App({ outdir, context: { ...BUILT, ...context } });
-    Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
-    build(app);
-    try {
-      app.synth();
-    } catch (error) {
-      if ((error as Error).name !== "ValidationFailed") throw error;
-    }
-    return readFindings(join(outdir, "validation-report.json"));
-  } finally {
-    rmSync(outdir, { recursive: true, force: true });
+    app.synth();
+  } catch (error) {
+    if ((error as Error).name !== "ValidationFailed") throw error;
   }
+  return readFindings(join(outdir, "validation-report.json"));
 }
 
 function readFindings(path: string): string[] {
