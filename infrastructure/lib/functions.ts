@@ -144,7 +144,7 @@ export class FunctionsStack extends Stack {
     this.processor.configureAsyncInvoke({ retryAttempts: 0, maxEventAge: Duration.minutes(5) });
     new Rule(this, "Upkeep", {
       description: "Aegis: upkeep of jobs and indexes",
-      schedule: Schedule.rate(Duration.minutes(10)),
+      schedule: Schedule.rate(Duration.minutes(5)),
       targets: [new LambdaFunction(this.processor, { retryAttempts: 0 })],
     });
   }

@@ -5,6 +5,7 @@ import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
 import { PolicyStatement, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import { Key } from "aws-cdk-lib/aws-kms";
 import type * as lambda from "aws-cdk-lib/aws-lambda";
+import { FilterPattern, MetricFilter } from "aws-cdk-lib/aws-logs";
 import * as sns from "aws-cdk-lib/aws-sns";
 import { EmailSubscription } from "aws-cdk-lib/aws-sns-subscriptions";
 import type * as sqs from "aws-cdk-lib/aws-sqs";
@@ -34,6 +35,7 @@ export class MonitoringStack extends Stack {
     this.dashboard = new cw.Dashboard(this, "Dashboard", { defaultInterval: Duration.days(1) });
     this.watchQueues(watched.queues);
     this.watchFunction("Ingestion", watched.functions.ingestion);
+    this.watchUnreadable(watched.functions.ingestion);
     this.watchFunction("Processor", watched.functions.processor);
     this.watchDatabase(watched.database);
     this.showWorkers(watched.worker);
@@ -102,6 +104,18 @@ export class MonitoringStack extends Stack {
       this.graph(`${name}: duration (ms)`, [made.metricDuration({ period: FIVE, statistic: "p50" }), duration]),
       this.graph(`${name}: at a time`, [made.metric("ConcurrentExecutions", { period: FIVE, statistic: "Maximum" })]),
     );
+  }
+
+  /** Events that are no better when they come again: ingestion logs them and succeeds, so nothing else tells. */
+  private watchUnreadable(ingestion: lambda.Function): void {
+    const filter = new MetricFilter(this, "Unreadable", {
+      logGroup: ingestion.logGroup,
+      filterPattern: FilterPattern.stringValue("$.event", "=", "ingest.unreadable"),
+      metricNamespace: this.stackName,
+      metricName: "UnreadableEvents",
+    });
+    const unreadable = filter.metric({ period: FIVE, statistic: "Sum" });
+    this.alarm("UnreadableEvents", unreadable, 0, "Ingestion: events that cannot be read; its log has them as ingest.unreadable");
   }
 
   private watchDatabase({ instance }: DatabaseStack): void {

@@ -8,7 +8,7 @@ import { LogGroup } from "aws-cdk-lib/aws-logs";
 import type { DatabaseStack } from "./database.ts";
 import { accept } from "./findings.ts";
 import { PROGRAM_SUBNETS, type NetworkStack } from "./network.ts";
-import type { QueuesStack } from "./queues.ts";
+import { MAX_RECEIVES, type QueuesStack } from "./queues.ts";
 import { built, refuseDeployment, REPOSITORY } from "./refuse.ts";
 import type { Settings } from "./settings.ts";
 
@@ -55,6 +55,7 @@ export function programEnvironment(database: DatabaseStack): Record<string, stri
     AEGIS_DATABASE_SECRET: database.secret.secretArn,
     ...(database.host === undefined ? {} : { AEGIS_DATABASE_HOST: database.host }),
     AEGIS_LOG_FORMAT: "json",
+    AEGIS_RETRY_MAX_ATTEMPTS: String(MAX_RECEIVES),
   };
 }
 

@@ -7,7 +7,8 @@ import { accept } from "./findings.ts";
 
 /** Lambda's longest. */
 export const PROCESSOR_TIMEOUT = Duration.minutes(15);
-const MAX_RECEIVES = 5;
+/** The program gives up by itself at the last of them, so that the dead letter has a reason with it. */
+export const MAX_RECEIVES = 5;
 
 /**
  * Six times the function's timeout, as

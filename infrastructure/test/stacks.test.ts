@@ -91,6 +91,19 @@ test("queues: a message stays hidden for six times what the processor may take",
   assert.ok(VisibilityTimeout <= 43200, "SQS's longest");
 });
 
+test("queues: the program gives up, with a reason, before the queue does without one", () => {
+  const { RedrivePolicy } = made.one("AWS::SQS::Queue", "queues/Jobs/").Properties;
+  const { AEGIS_RETRY_MAX_ATTEMPTS } = made.one("AWS::Lambda::Function", "/Processor/").Properties.Environment.Variables;
+  assert.ok(Number(AEGIS_RETRY_MAX_ATTEMPTS) <= RedrivePolicy.maxReceiveCount);
+});
+
+test("functions: the upkeep runs on a schedule", () => {
+  made.template(functions).hasResourceProperties("AWS::Events::Rule", {
+    ScheduleExpression: "rate(5 minutes)",
+    Targets: [Match.objectLike({ Arn: { "Fn::GetAtt": [Match.stringLikeRegexp("^Processor"), "Arn"] } })],
+  });
+});
+
 test("functions: the processor reports which messages of a batch failed", () => {
   made.template(functions).resourceCountIs("AWS::Lambda::EventSourceMapping", 1);
   made.template(functions).hasResourceProperties("AWS::Lambda::EventSourceMapping", {
@@ -121,7 +134,7 @@ test("functions: the handler's name is the role of the program, on Amazon Linux 
 
 test("functions: the environment says where things are, and has no secret in it", () => {
   const expected = ["AEGIS_DATABASE_SECRET", "AEGIS_DATA", "AEGIS_DEAD_LETTER_URL", "AEGIS_LOG_FORMAT", "AEGIS_LONG_QUEUE_URL",
-    "AEGIS_OPENAI_SECRET", "AEGIS_QUEUE_URL", "AEGIS_SECRETS", "AEGIS_STORE"].sort();
+    "AEGIS_OPENAI_SECRET", "AEGIS_QUEUE_URL", "AEGIS_RETRY_MAX_ATTEMPTS", "AEGIS_SECRETS", "AEGIS_STORE"].sort();
   const ingestion = made.one("AWS::Lambda::Function", "/Ingestion/").Properties.Environment.Variables;
   const processor = made.one("AWS::Lambda::Function", "/Processor/").Properties.Environment.Variables;
   assert.deepEqual(Object.keys(ingestion).sort(), expected);
@@ -235,7 +248,8 @@ test("monitoring: every alarm tells the topic, which is encrypted", () => {
   const alarms = made.all("AWS::CloudWatch::Alarm").filter(([stack]) => stack === monitoring);
   const ids = alarms.map(([, id]) => id.replace(/[0-9A-F]{8}$/, "")).sort();
   assert.deepEqual(ids, ["DatabaseConnections", "DatabaseCpu", "DatabaseStorage", "IngestionDuration", "IngestionErrors", "IngestionThrottles",
-    "JobsAge", "JobsDead", "LongJobsAge", "LongJobsDead", "LostEventsDead", "ProcessorDuration", "ProcessorErrors", "ProcessorThrottles"]);
+    "JobsAge", "JobsDead", "LongJobsAge", "LongJobsDead", "LostEventsDead", "ProcessorDuration", "ProcessorErrors", "ProcessorThrottles",
+    "UnreadableEvents"]);
   for (const [, id, alarm] of alarms) assert.equal(alarm.Properties.AlarmActions.length, 1, id);
   assert.ok(made.one("AWS::SNS::Topic").Properties.KmsMasterKeyId);
   made.template(monitoring).resourceCountIs("AWS::SNS::Subscription", 0);
