@@ -6,10 +6,11 @@ DEMO    ?= demo-data
 JOBS    ?= $(shell nproc)
 CTEST_ARGS ?=
 ONLY    ?=
+CDK_ARGS ?=
 FUZZ_SECONDS ?= 60
 CMAKE   = cmake -G Ninja -DCMAKE_INSTALL_PREFIX=$(PREFIX)
 
-.PHONY: all help demo serve test check asan tsan fuzz bench lint format docs install clean
+.PHONY: all help demo serve test check asan tsan fuzz bench lint format docs synth deploy install clean
 
 all: deps-build ## build the release binary, build/aegis
 	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=$(TYPE) -DBUILD_TESTING=OFF >/dev/null
@@ -66,6 +67,12 @@ format: deps-lint ## reformat the C sources
 
 docs: all ## write docs/cli.md and docs/configuration.md anew, as the program prints them
 	@cmake --build $(BUILD) --target docs
+
+synth: ## print the CloudFormation templates of docs/aws.md; CDK_ARGS="-c natGateways=2"
+	@scripts/infrastructure.sh synth $(CDK_ARGS)
+
+deploy: ## deploy these stacks to the AWS account of the environment
+	@scripts/infrastructure.sh deploy $(CDK_ARGS)
 
 install: all ## install the binary, man pages and completion under PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)
