@@ -115,37 +115,27 @@ static int serve(struct server *s)
     return rc;
 }
 
-static int start(struct server *s)
+static int fail(const struct app *app)
 {
-    struct error why;
-    if (!s->role)
-        why = *error_last();
-    int rc = open_runtime(s);
-    if (rc)
-        return rc;
-    rc = s->role ? s->role->open(s->app) : error_restore(&why);
-    if (rc)
-        app_lambda_fail_init();
-    return rc;
+    app_fail(app);
+    return STATUS_FAILED;
 }
 
 int app_lambda_serve(struct app *app, const struct lambda_role *role)
 {
     struct server s = {.app = app, .role = role};
     app_catch_signals();
-    int rc = start(&s);
+    if (!role || role->open(app))
+        return app_lambda_cannot_start(app);
+    int rc = open_runtime(&s);
     if (!rc)
         rc = serve(&s);
-    int status = STATUS_OK;
-    if (rc) {
-        app_fail(app);
-        status = STATUS_FAILED;
-    }
+    int status = rc ? fail(app) : STATUS_OK;
     close_runtime(&s);
     return status;
 }
 
-void app_lambda_fail_init(void)
+int app_lambda_cannot_start(const struct app *app)
 {
     struct error why = *error_last();
     struct server s = {0};
@@ -157,6 +147,7 @@ void app_lambda_fail_init(void)
                   LOG_END);
     close_runtime(&s);
     error_restore(&why);
+    return fail(app);
 }
 
 /* ---- for roles ---- */

@@ -29,8 +29,9 @@ struct lambda_role {
  */
 int app_lambda_serve(struct app *app, const struct lambda_role *role);
 
-/* Reports the last error to Lambda as what keeps the program from starting. Keeps it. */
-void app_lambda_fail_init(void);
+/* Reports the last error to Lambda, and as app_fail, as what keeps the program from starting.
+ * Returns STATUS_FAILED. */
+int app_lambda_cannot_start(const struct app *app);
 
 /* ---- for roles ---- */
 

@@ -36,10 +36,8 @@ static int run_command(const struct arguments *arguments)
 {
     struct app app;
     int status = app_init(&app, arguments);
-    if (status && arguments->command->lambda)
-        app_lambda_fail_init();
     if (status)
-        status = app_fail(&app);
+        status = arguments->command->lambda ? app_lambda_cannot_start(&app) : app_fail(&app);
     else
         status = arguments->command->run(&app);
     app_close(&app);
