@@ -10,6 +10,15 @@
 
 enum { LOOK_MS = 100 }; /* how soon a signal is noticed */
 
+/* Nothing else is logged of a job: who reads the function's log should find those that died. */
+static int bury(void *ctx, const struct queue_message *m, const char *reason, const char *detail)
+{
+    const struct job_queue *queue = ctx;
+    log_write(LOG_ERROR, "message.dead", LOG_STR("id", m->id), LOG_STR("reason", reason),
+              LOG_STR("message", detail), LOG_STR("body", m->body), LOG_END);
+    return queue->ops->bury(queue->ctx, m->receipt, reason, detail);
+}
+
 static int prepare(struct app *app, struct processor_ports *ports,
                    struct processor_settings *settings)
 {
@@ -64,7 +73,8 @@ static int answer_for(const struct job_queue *queue, size_t messages, struct buf
 
 int app_lambda_process(struct app *app, const struct lambda_call *call, struct buffer *answer)
 {
-    struct invocation_queue_options options = {.inner = app->queue};
+    struct invocation_queue_options options = {
+        .inner = app->queue, .bury = bury, .bury_ctx = &app->queue};
     struct sqs_event event;
     struct job_queue queue;
     int rc = sqs_event_parse(call->payload, call->length, call->arena, &event);
