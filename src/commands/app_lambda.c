@@ -121,33 +121,41 @@ static int fail(const struct app *app)
     return STATUS_FAILED;
 }
 
+static int report(struct server *s, const struct error *why)
+{
+    if (lambda_runtime_fail_init(s->runtime, why))
+        log_write(LOG_WARN, "lambda.unreported", LOG_STR("message", error_last()->message),
+                  LOG_END);
+    error_restore(why);
+    return fail(s->app);
+}
+
 int app_lambda_serve(struct app *app, const struct lambda_role *role)
 {
     struct server s = {.app = app, .role = role};
+    struct error why = *error_last();
+    int status;
     app_catch_signals();
-    if (!role || role->open(app))
-        return app_lambda_cannot_start(app);
-    int rc = open_runtime(&s);
-    if (!rc)
-        rc = serve(&s);
-    int status = rc ? fail(app) : STATUS_OK;
+    if (open_runtime(&s)) {
+        status = fail(app);
+    } else if (!role || role->open(app)) {
+        if (role)
+            why = *error_last();
+        status = report(&s, &why);
+    } else {
+        status = serve(&s) ? fail(app) : STATUS_OK;
+    }
     close_runtime(&s);
     return status;
 }
 
-int app_lambda_cannot_start(const struct app *app)
+int app_lambda_cannot_start(struct app *app)
 {
+    struct server s = {.app = app};
     struct error why = *error_last();
-    struct server s = {0};
-    int rc = open_runtime(&s);
-    if (!rc)
-        rc = lambda_runtime_fail_init(s.runtime, &why);
-    if (rc)
-        log_write(LOG_WARN, "lambda.unreported", LOG_STR("message", error_last()->message),
-                  LOG_END);
+    int status = open_runtime(&s) ? fail(app) : report(&s, &why);
     close_runtime(&s);
-    error_restore(&why);
-    return fail(app);
+    return status;
 }
 
 /* ---- for roles ---- */

@@ -31,7 +31,7 @@ int app_lambda_serve(struct app *app, const struct lambda_role *role);
 
 /* Reports the last error to Lambda, and as app_fail, as what keeps the program from starting.
  * Returns STATUS_FAILED. */
-int app_lambda_cannot_start(const struct app *app);
+int app_lambda_cannot_start(struct app *app);
 
 /* ---- for roles ---- */
 

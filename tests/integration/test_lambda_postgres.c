@@ -486,6 +486,14 @@ static void what_keeps_it_from_starting_is_told(void **state)
     fails_to_start("ingestion", "AEGIS_WORKERS");
 }
 
+static void elsewhere_it_says_so(void **state)
+{
+    (void)state;
+    char *output = lambda_aegis_fails(&lambda, "lambda", 1);
+    says(output, "AWS_LAMBDA_RUNTIME_API");
+    free(output);
+}
+
 #define TEST(name)       cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define TEST_EMPTY(name) cmocka_unit_test_setup_teardown(name, set_up_empty, tear_down)
 #define TEST_PROVIDER(name)                                                                        \
@@ -511,6 +519,7 @@ int main(void)
         TEST(a_schedule_does_what_a_service_does_in_the_background),
         TEST_EMPTY(the_schema_is_migrated),
         TEST_EMPTY(what_keeps_it_from_starting_is_told),
+        TEST_EMPTY(elsewhere_it_says_so),
     };
     int status = pg_fixture_start();
     return status ? status : cmocka_run_group_tests_name("lambda_postgres", tests, NULL, NULL);

@@ -237,6 +237,11 @@ size_t lambda_settle(struct lambda *l, const char *answer)
 
 char *lambda_aegis(struct lambda *l, const char *arguments)
 {
+    return lambda_aegis_fails(l, arguments, 0);
+}
+
+char *lambda_aegis_fails(struct lambda *l, const char *arguments, int expected)
+{
     char command[4096];
     size_t used = (size_t)snprintf(command, sizeof command, "env");
     for (size_t i = 0; l->environment[i]; i++)
@@ -249,7 +254,9 @@ char *lambda_aegis(struct lambda *l, const char *arguments)
     assert_non_null(output);
     size_t n = fread(output, 1, (1 << 20) - 1, pipe);
     output[n] = '\0';
-    assert_int_equal(pclose(pipe), 0);
+    int status = pclose(pipe);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != expected)
+        fail_msg("`aegis %s` ended with %x:\n%s", arguments, (unsigned)status, output);
     return output;
 }
 

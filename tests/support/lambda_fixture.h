@@ -67,6 +67,7 @@ size_t lambda_settle(struct lambda *l, const char *answer);
 
 /* `aegis` with these arguments on the fixture's database; its output, the caller's. */
 char *lambda_aegis(struct lambda *l, const char *arguments);
+char *lambda_aegis_fails(struct lambda *l, const char *arguments, int status);
 /* A number from the database. */
 int64_t lambda_number(struct lambda *l, const char *sql);
 

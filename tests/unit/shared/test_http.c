@@ -580,8 +580,8 @@ static void test_no_timeouts(void **state)
 {
     (void)state;
     struct http_response r;
-    assert_int_equal(
-        get(late, (struct http_request){.idle_timeout_ms = -1, .timeout_ms = -1}, &r), OK);
+    assert_int_equal(get(late, (struct http_request){.idle_timeout_ms = -1, .timeout_ms = -1}, &r),
+                     OK);
     assert_string_equal(buffer_string(&r.body), "ok");
     http_response_free(&r);
 }
