@@ -47,7 +47,9 @@ static int set_flags(const struct arguments *a, struct config *config)
 
 int app_read_config(const struct arguments *a, struct config **out)
 {
-    int rc = config_open(arguments_value(a, "data", NULL), arguments_value(a, "config", NULL), out);
+    bool in_tmp = a->command && a->command->lambda && !getenv("AEGIS_DATA");
+    int rc = config_open(arguments_value(a, "data", in_tmp ? "/tmp/aegis" : NULL),
+                         arguments_value(a, "config", NULL), out);
     if (!rc)
         rc = set_flags(a, *out);
     if (rc) {
@@ -228,10 +230,8 @@ int app_processor_settings(struct app *app, struct processor_settings *out)
     return out->worker_name ? OK : ERR_NO_MEMORY;
 }
 
-int app_processor_start(struct app *app, const struct processor_observer *observer,
-                        struct processor **out)
+int app_processor_ports(struct app *app, struct processor_ports *out)
 {
-    struct processor_settings settings;
     int rc = app_store(app);
     if (!rc)
         rc = app_database(app);
@@ -239,16 +239,23 @@ int app_processor_start(struct app *app, const struct processor_observer *observ
         rc = app_queue(app);
     if (!rc)
         rc = app_providers(app);
-    if (!rc)
-        rc = app_processor_settings(app, &settings);
-    if (rc)
-        return rc;
-    struct processor_ports ports = {.store = app->store,
+    *out = (struct processor_ports){.store = app->store,
                                     .queue = app->queue,
                                     .database = app->database,
                                     .providers = app->providers,
                                     .clock = clock_system()};
-    return processor_start(&ports, &settings, observer, out);
+    return rc;
+}
+
+int app_processor_start(struct app *app, const struct processor_observer *observer,
+                        struct processor **out)
+{
+    struct processor_settings settings;
+    struct processor_ports ports;
+    int rc = app_processor_ports(app, &ports);
+    if (!rc)
+        rc = app_processor_settings(app, &settings);
+    return rc ? rc : processor_start(&ports, &settings, observer, out);
 }
 
 int app_send_jobs(struct app *app, const struct job_row *jobs, size_t count)

@@ -75,9 +75,17 @@ const char *app_provider_name(const struct app *app, enum model_operation operat
 /* The processor's settings by the configuration. Strings live in the app's arena. */
 int app_processor_settings(struct app *app, struct processor_settings *out);
 
-/* Starts a processor on the app's store, queue, database and providers, all opened for it. */
+/* Opens the app's store, queue, database and providers for a processor. */
+int app_processor_ports(struct app *app, struct processor_ports *out);
+
+/* Starts a processor on the app's ports. */
 int app_processor_start(struct app *app, const struct processor_observer *observer,
                         struct processor **out);
+
+/* For a process without a background thread, on PostgreSQL (on SQLite they do nothing): what that
+ * thread would do, until `until_ms` (clock_monotonic_ms), and what is due after standing still. */
+int app_tend(struct app *app, int64_t until_ms, bool *more);
+int app_thaw(struct app *app);
 
 /* Sends the messages of these jobs, in batches the queue takes. */
 int app_send_jobs(struct app *app, const struct job_row *jobs, size_t count);

@@ -2,6 +2,8 @@
  * app_postgres.c - database and queue on PostgreSQL. The queue has a pool of its own: its
  * connection that listens would else take one from the database's.
  */
+#include <string.h>
+
 #include "commands/app_parts.h"
 
 #include "adapters/postgres/queue_postgres.h"
@@ -28,7 +30,8 @@ int app_postgres_database(struct app *app, const char *url)
     struct postgres_database_options options = {.url = url,
                                                 .clock = clock_system(),
                                                 .connections = connections(app),
-                                                .no_background = !app->arguments->command->works};
+                                                .no_background = !app->arguments->command->works ||
+                                                                 app->arguments->command->lambda};
     return postgres_database_open(&options, &app->database);
 }
 
@@ -42,4 +45,20 @@ int app_postgres_queue(struct app *app, const char *url)
         .max_receives = (int)config_int(app->config, "queue.max_receives"),
     };
     return rc ? rc : postgres_queue_open(&options, &app->queue);
+}
+
+static bool on_postgres(const struct app *app)
+{
+    return app->database.ops && strcmp(app->database.ops->name, "postgres") == 0;
+}
+
+int app_tend(struct app *app, int64_t until_ms, bool *more)
+{
+    *more = false;
+    return on_postgres(app) ? postgres_database_tend(&app->database, until_ms, more) : OK;
+}
+
+int app_thaw(struct app *app)
+{
+    return on_postgres(app) ? postgres_database_thaw(&app->database) : OK;
 }

@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "commands/app.h"
+#include "commands/app_lambda.h"
+#include "commands/commands.h"
 #include "commands/help.h"
 #include "shared/error.h"
 
@@ -34,7 +37,7 @@ static int run_command(const struct arguments *arguments)
     struct app app;
     int status = app_init(&app, arguments);
     if (status)
-        status = app_fail(&app);
+        status = arguments->command->lambda ? app_lambda_cannot_start(&app) : app_fail(&app);
     else
         status = arguments->command->run(&app);
     app_close(&app);
@@ -60,11 +63,26 @@ static int dispatch(const struct arguments *arguments)
     return STATUS_USAGE;
 }
 
+/* AWS Lambda starts the file "bootstrap" of a function's package. */
+static bool started_by_lambda(const char *program)
+{
+    const char *slash = strrchr(program, '/');
+    return getenv("AWS_LAMBDA_RUNTIME_API") || !strcmp(slash ? slash + 1 : program, "bootstrap");
+}
+
+static void choose_command(const char *program, struct arguments *a)
+{
+    if (!a->command && !arguments_has(a, "help") && !arguments_has(a, "version") &&
+        started_by_lambda(program))
+        a->command = &command_lambda;
+}
+
 int cli_main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
     struct arguments arguments;
     int status = arguments_parse(argc, argv, &arguments);
+    choose_command(argc > 0 ? argv[0] : "", &arguments);
     if (status)
         status = app_fail(NULL);
     else

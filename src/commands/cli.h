@@ -61,6 +61,7 @@ struct command {
     const char *json; /* what --json prints, NULL if it changes nothing */
     bool service; /* runs until stopped, and logs as log.level says; others only what is wrong */
     bool works;   /* may work on jobs itself, and look after the database in the background */
+    bool lambda;  /* on AWS Lambda: data in /tmp, no background, what keeps it from starting told */
     int (*run)(struct app *app); /* an exit_status */
 };
 

@@ -224,6 +224,15 @@ int db_postgres_migrate(struct app *app, const char *url, bool dry_run)
     return STATUS_OK;
 }
 
+int db_postgres_apply(const char *url, int *applied)
+{
+    struct postgres_migrate_options options = {.cancel = app_stop()};
+    struct postgres_migrated done;
+    int rc = postgres_migrate(url, OWN, &options, &done);
+    *applied = rc ? 0 : done.to - done.from;
+    return rc;
+}
+
 /* ---- roles ---- */
 
 static void print_roles(struct app *app)

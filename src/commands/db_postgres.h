@@ -7,6 +7,8 @@
 /* Each prints what it found or did and returns an exit status. */
 int db_postgres_status(struct app *app, const char *url);
 int db_postgres_migrate(struct app *app, const char *url, bool dry_run);
+/* Migrates and prints nothing: how many migrations were applied, or an error. */
+int db_postgres_apply(const char *url, int *applied);
 int db_postgres_roles(struct app *app, const char *url, bool dry_run);
 
 #endif

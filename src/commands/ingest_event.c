@@ -4,9 +4,8 @@
 #include <unistd.h>
 
 #include "commands/commands.h"
+#include "commands/event_intake.h"
 #include "commands/work.h"
-#include "ingestion/event.h"
-#include "ingestion/ingest.h"
 #include "shared/clock.h"
 #include "shared/error.h"
 #include "shared/file.h"
@@ -28,18 +27,6 @@ static int read_document(struct app *app, struct buffer *text)
                              : file_read_fd(STDIN_FILENO, "standard input", text);
 }
 
-static const char *result_name(enum event_result result)
-{
-    static const char *const names[] = {
-        [EVENT_JOB_QUEUED] = "queued",
-        [EVENT_DUPLICATE] = "duplicate",
-        [EVENT_STALE] = "stale",
-        [EVENT_MEDIA_REMOVED] = "removed",
-        [EVENT_NOTHING_TO_REMOVE] = "nothing to remove",
-    };
-    return names[result];
-}
-
 static yyjson_mut_val *event_json(yyjson_mut_doc *doc, const struct media_event *e,
                                   const struct event_outcome *o)
 {
@@ -48,7 +35,7 @@ static yyjson_mut_val *event_json(yyjson_mut_doc *doc, const struct media_event 
     yyjson_mut_obj_add_val(doc, event, "key", js(doc, e->key));
     yyjson_mut_obj_add_val(doc, event, "event",
                            js(doc, e->kind == EVENT_CREATED ? "created" : "removed"));
-    yyjson_mut_obj_add_val(doc, event, "result", js(doc, result_name(o->result)));
+    yyjson_mut_obj_add_val(doc, event, "result", js(doc, event_result_name(o->result)));
     yyjson_mut_obj_add_val(doc, event, "media",
                            o->media_id ? yyjson_mut_sint(doc, o->media_id) : yyjson_mut_null(doc));
     yyjson_mut_obj_add_val(doc, event, "job",
@@ -83,7 +70,8 @@ static void print_text(struct app *app, const struct event_document *d,
 {
     for (size_t i = 0; i < d->count; i++) {
         const struct event_outcome *o = &outcomes[i];
-        printf("%-17s  %s/%s", result_name(o->result), text_clean(&app->arena, d->events[i].bucket),
+        printf("%-17s  %s/%s", event_result_name(o->result),
+               text_clean(&app->arena, d->events[i].bucket),
                text_clean(&app->arena, d->events[i].key));
         if (o->job_id)
             printf("  (job %" PRId64 ")", o->job_id);
@@ -98,26 +86,6 @@ static void print_text(struct app *app, const struct event_document *d,
                  text_clean(&app->arena, d->problems[i].reason));
 }
 
-static int ingest(struct app *app, struct event_document *d, struct event_outcome **outcomes)
-{
-    const char *collection = config_string(app->config, "collection");
-    for (size_t i = 0; i < d->count && *collection; i++)
-        d->events[i].collection = collection;
-    *outcomes = arena_array(&app->arena, d->count + 1, sizeof **outcomes);
-    if (!*outcomes)
-        return ERR_NO_MEMORY;
-    if (d->count == 0)
-        return OK;
-    int rc = app_database(app);
-    if (!rc)
-        rc = app_queue(app);
-    if (rc)
-        return rc;
-    struct ingestion_ports ports = {
-        .queue = app->queue, .database = app->database, .clock = clock_system()};
-    return ingest_events(&ports, d->events, d->count, *outcomes);
-}
-
 static int run(struct app *app)
 {
     struct buffer text;
@@ -128,7 +96,7 @@ static int run(struct app *app)
         rc = event_parse(buffer_string(&text), text.length, clock_now(clock_system()), &app->arena,
                          &document);
     if (!rc)
-        rc = ingest(app, &document, &outcomes);
+        rc = event_intake(app, &document, &app->arena, &outcomes);
     buffer_free(&text);
     if (rc)
         return app_fail(app);

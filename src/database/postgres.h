@@ -39,4 +39,12 @@ int postgres_database_open(const struct postgres_database_options *options, stru
  * benchmarks and before a backup. */
 int postgres_database_settle(struct database *database);
 
+/* The same until `until_ms` (clock_monotonic_ms), for a process without a background thread. *more:
+ * some is left. */
+int postgres_database_tend(struct database *database, int64_t until_ms, bool *more);
+
+/* For a process without a background thread that may have stood still: measures the server's clock
+ * anew, and replaces connections that were lost meanwhile as it meets them. Errors of pg.h. */
+int postgres_database_thaw(struct database *database);
+
 #endif

@@ -203,3 +203,13 @@ int postgres_database_settle(struct database *database)
 {
     return background_settle(database->ctx);
 }
+
+int postgres_database_tend(struct database *database, int64_t until_ms, bool *more)
+{
+    return background_tend(database->ctx, until_ms, more);
+}
+
+int postgres_database_thaw(struct database *database)
+{
+    return background_thaw(database->ctx);
+}

@@ -1,6 +1,7 @@
 #include "database/postgres_keeper.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "shared/condition.h"
 #include "shared/log.h"
@@ -180,16 +181,50 @@ void background_notify(struct store *s)
     pthread_mutex_unlock(&k->lock);
 }
 
+static int collect_waiting(struct store *s, bool *more)
+{
+    return garbage_collect(s, true, more);
+}
+
+static int trim_waiting(struct store *s, bool *more)
+{
+    return garbage_trim(s, true, more);
+}
+
+static int index_waiting(struct store *s, bool *more)
+{
+    return index_step(s, NULL, more);
+}
+
+int background_tend(struct store *s, int64_t until_ms, bool *more)
+{
+    static int (*const steps[])(struct store *, bool *) = {collect_waiting, trim_waiting,
+                                                           index_waiting};
+    int rc = OK;
+    *more = true;
+    for (size_t i = 0; !rc && i < sizeof steps / sizeof steps[0]; i++) {
+        for (*more = true; !rc && *more && clock_monotonic_ms() < until_ms;)
+            rc = steps[i](s, more);
+        if (*more)
+            break;
+    }
+    return rc;
+}
+
 /* The thread may be at it: its lock is waited for, so that nothing is left when this returns. */
 int background_settle(struct store *s)
 {
-    bool more = true;
-    int rc = OK;
-    while (!rc && more)
-        rc = garbage_collect(s, true, &more);
-    for (more = true; !rc && more;)
-        rc = garbage_trim(s, true, &more);
-    for (more = true; !rc && more;)
-        rc = index_step(s, NULL, &more);
+    bool more;
+    return background_tend(s, INT64_MAX, &more);
+}
+
+/* A connection that was lost is replaced once its use has shown it. */
+int background_thaw(struct store *s)
+{
+    enum { TRIES = 10 };
+    int rc, tries = 0;
+    do
+        rc = measure(s);
+    while (rc && !strcmp(error_last()->reason, "database_unreachable") && ++tries < TRIES);
     return rc;
 }

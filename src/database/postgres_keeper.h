@@ -12,6 +12,8 @@ int background_start(struct store *s);
 void background_stop(struct store *s);   /* nothing if it does not run */
 void background_notify(struct store *s); /* there is garbage; thread-safe */
 int background_settle(struct store *s);
+int background_tend(struct store *s, int64_t until_ms, bool *more);
+int background_thaw(struct store *s);
 
 /* One step each; *more: there is more to do. While another process is at it: `wait` for it, or
  * nothing is done and *more is false. */

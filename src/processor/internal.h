@@ -125,6 +125,7 @@ struct processor {
 
     pthread_mutex_t lock;
     pthread_cond_t worker_freed;
+    pthread_cond_t settled; /* nothing is in flight */
     struct delivery *in_flight;
     int busy;    /* workers with a job, or about to get one */
     int spawned; /* worker threads started so far */
@@ -153,6 +154,8 @@ void *dispatcher_run(void *processor);
 
 /* keeper.c: settles finished messages in batches, heartbeats, rescues stranded jobs. */
 void *keeper_run(void *processor);
+/* One round of the rescue. */
+void keeper_rescue(struct processor *p);
 
 /* delivery list, under the lock */
 void delivery_link(struct processor *p, struct delivery *d);

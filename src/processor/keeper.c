@@ -69,6 +69,8 @@ static void settle(struct processor *p, struct delivery **items, size_t count)
     pthread_mutex_lock(&p->lock);
     for (size_t i = 0; i < count; i++)
         delivery_unlink_and_free(p, items[i]);
+    if (!p->in_flight)
+        pthread_cond_broadcast(&p->settled);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -241,6 +243,13 @@ static bool rescue(struct processor *p, struct given_up *g)
     bool more = bury_given_up(p, g, &arena);
     arena_free(&arena);
     return more;
+}
+
+void keeper_rescue(struct processor *p)
+{
+    struct given_up given_up = {0};
+    while (rescue(p, &given_up))
+        ;
 }
 
 /* ---- the thread ---- */

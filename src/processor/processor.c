@@ -68,6 +68,7 @@ static int init(struct processor *p, const struct processor_ports *ports,
         ports->queue.ops->limits(ports->queue.ctx, &p->limits);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->worker_freed, NULL);
+    pthread_cond_init(&p->settled, NULL);
     pause_init(&p->pause);
     pthread_mutex_init(&p->serving.lock, NULL);
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -94,6 +95,7 @@ void processor_free(struct processor *p)
     pause_fini(&p->pause);
     pthread_mutex_destroy(&p->serving.lock);
     pthread_cond_destroy(&p->worker_freed);
+    pthread_cond_destroy(&p->settled);
     pthread_mutex_destroy(&p->lock);
     free(p->workers);
     free(p);
@@ -212,4 +214,25 @@ void processor_stop(struct processor *p)
     pthread_join(p->keeper, NULL);
     pending_stop(p);
     processor_free(p);
+}
+
+bool processor_wait_settled(struct processor *p, int64_t ms)
+{
+    int64_t deadline = clock_monotonic_ms() + ms;
+    pthread_mutex_lock(&p->lock);
+    while (p->in_flight && condition_wait_until(&p->settled, &p->lock, deadline))
+        ;
+    bool settled = !p->in_flight;
+    pthread_mutex_unlock(&p->lock);
+    return settled;
+}
+
+int processor_rescue(const struct processor_ports *ports, const struct processor_settings *settings)
+{
+    struct processor *p;
+    int rc = processor_make(ports, settings, NULL, &p);
+    if (!rc)
+        keeper_rescue(p);
+    processor_free(p);
+    return rc;
 }

@@ -86,4 +86,14 @@ int processor_start(const struct processor_ports *ports, const struct processor_
  * joins all threads and frees. NULL is fine. */
 void processor_stop(struct processor *processor);
 
+/* Blocks at most `ms` while any message is held that was received and is not yet settled with the
+ * queue; true if none is. */
+bool processor_wait_settled(struct processor *processor, int64_t ms);
+
+/* What a running processor does every rescue_ms, once, without one: sends a message again for jobs
+ * that seem to have lost theirs, and marks as dead those that the queue gave up on. Blocks. Fails
+ * only for want of memory; what else goes wrong is logged, and left for the next time. */
+int processor_rescue(const struct processor_ports *ports,
+                     const struct processor_settings *settings);
+
 #endif

@@ -66,6 +66,11 @@
 #define CAP_AWS_REQUEST KIB(128) /* a request for a role: a token percent-encoded */
 #define CAP_AWS_ANSWER  KIB(64)  /* of an endpoint that gives credentials */
 
+/* AWS Lambda: 6 MB of a synchronous request or response, 1 MB of an asynchronous one
+ * (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html) */
+#define CAP_LAMBDA_PAYLOAD  ((size_t)6291556)
+#define CAP_LAMBDA_RESPONSE ((size_t)6291556)
+
 /* search */
 #define CAP_QUERY   KIB(8)
 #define CAP_RESULTS 1000

@@ -50,8 +50,8 @@ struct http_request {
     const struct http_part *parts;
     size_t part_count;
     int64_t connect_timeout_ms; /* 0: 10 s */
-    int64_t idle_timeout_ms;    /* no byte for so long is ERR_TIMEOUT; 0: 120 s */
-    int64_t timeout_ms;         /* the whole request; 0: 600 s */
+    int64_t idle_timeout_ms;    /* no byte for so long is ERR_TIMEOUT; 0: 120 s; -1: none */
+    int64_t timeout_ms;         /* the whole request; 0: 600 s; -1: none */
     size_t max_response;        /* 0: CAP_HTTP_RESPONSE; more is ERR_TOO_LARGE */
     bool as_is; /* dot segments of the path stay; a content coding of the response is not undone */
 };

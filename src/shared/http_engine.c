@@ -167,19 +167,24 @@ static int64_t bytes_moved(const struct http_call *call)
     return call->received + (int64_t)uploaded;
 }
 
+static bool too_long(int64_t ms, int64_t timeout_ms, int64_t standard_ms)
+{
+    return timeout_ms >= 0 && ms >= (timeout_ms ? timeout_ms : standard_ms);
+}
+
 static enum http_stop reason_to_stop(struct http_call *call, int64_t now)
 {
     const struct http_request *r = call->request;
     if (cancel_requested(call->cancel))
         return HTTP_STOP_CANCELLED;
-    if (now - call->started_ms >= (r->timeout_ms ? r->timeout_ms : 600000))
+    if (too_long(now - call->started_ms, r->timeout_ms, 600000))
         return HTTP_STOP_TIMEOUT;
     int64_t moved = bytes_moved(call);
     if (moved != call->moved || !call->sent) {
         call->moved = moved;
         call->active_ms = now;
     }
-    if (now - call->active_ms >= (r->idle_timeout_ms ? r->idle_timeout_ms : 120000))
+    if (too_long(now - call->active_ms, r->idle_timeout_ms, 120000))
         return HTTP_STOP_IDLE;
     return HTTP_RAN;
 }

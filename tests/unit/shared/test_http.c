@@ -438,6 +438,27 @@ static void test_timeouts(void **state)
     http_response_free(&r);
 }
 
+static bool late(int fd, const char *request, size_t length, int nth)
+{
+    (void)request, (void)length, (void)nth;
+    struct timeval patience = {.tv_usec = 300000}; /* longer than the engine's own rhythm */
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    char byte;
+    if (recv(fd, &byte, 1, 0) != 0)
+        say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    return false;
+}
+
+static void test_no_timeouts(void **state)
+{
+    (void)state;
+    struct http_response r;
+    assert_int_equal(get(late, (struct http_request){.idle_timeout_ms = -1, .timeout_ms = -1}, &r),
+                     OK);
+    assert_string_equal(buffer_string(&r.body), "ok");
+    http_response_free(&r);
+}
+
 static bool endless(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length, (void)nth;
@@ -567,6 +588,7 @@ int main(void)
         cmocka_unit_test(test_unusable_urls),
         cmocka_unit_test(test_broken_replies),
         cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_no_timeouts),
         cmocka_unit_test(test_response_caps),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_close_cancels),

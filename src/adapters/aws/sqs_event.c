@@ -1,0 +1,89 @@
+#include "adapters/aws/sqs_event.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/caps.h"
+#include "shared/error.h"
+#include "shared/json.h"
+
+static int not_ours(const char *why)
+{
+    return error_set(ERR_INVALID, "invalid_event", "the invocation is no event of SQS: %s", why);
+}
+
+/* Numbers come as strings. */
+static int64_t number_at(yyjson_val *record, const char *path, int64_t most, int64_t fallback)
+{
+    const char *text = json_string_at(record, path, "");
+    char *end;
+    long long value = strtoll(text, &end, 10);
+    return *text && !*end && value > 0 && value <= most ? value : fallback;
+}
+
+static int copy_record(yyjson_val *from, struct arena *arena, struct sqs_record *out)
+{
+    const char *id = json_string_at(from, "messageId", ""), *body,
+               *handle = json_string_at(from, "receiptHandle", "");
+    if (strcmp(json_string_at(from, "eventSource", ""), "aws:sqs") != 0)
+        return not_ours("a record's eventSource is not 'aws:sqs'");
+    if (!*id || !*handle)
+        return not_ours("a record has no messageId or no receiptHandle");
+    body = json_string_at(from, "body", "");
+    *out = (struct sqs_record){
+        .message_id = arena_strdup(arena, id),
+        .receipt_handle = arena_strdup(arena, handle),
+        .body = arena_strdup(arena, body),
+        .length = strlen(body),
+        .receive_count = (int)number_at(from, "attributes.ApproximateReceiveCount", INT32_MAX, 1),
+        .sent_ms = number_at(from, "attributes.SentTimestamp", INT64_MAX, 0),
+    };
+    return out->message_id && out->receipt_handle && out->body ? OK : ERR_NO_MEMORY;
+}
+
+static int copy_records(yyjson_val *records, struct arena *arena, struct sqs_event *out)
+{
+    size_t i, count = yyjson_arr_size(records);
+    yyjson_val *record;
+    if (!count)
+        return not_ours("it has no member 'Records' with messages");
+    if (count > CAP_EVENT_RECORDS)
+        return error_set(ERR_TOO_LARGE, NULL, "%zu messages in one invocation; the cap is %d",
+                         count, CAP_EVENT_RECORDS);
+    out->records = arena_array(arena, count, sizeof *out->records);
+    if (!out->records)
+        return ERR_NO_MEMORY;
+    yyjson_arr_foreach(records, i, count, record)
+    {
+        int rc = copy_record(record, arena, &out->records[i]);
+        if (rc)
+            return rc;
+    }
+    out->count = count;
+    return OK;
+}
+
+int sqs_event_parse(const char *text, size_t length, struct arena *arena, struct sqs_event *out)
+{
+    yyjson_doc *doc;
+    *out = (struct sqs_event){0};
+    if (json_parse(text, length, "the invocation", &doc))
+        return error_last()->code == ERR_NO_MEMORY ? ERR_NO_MEMORY
+                                                   : not_ours("it is not valid JSON");
+    int rc = copy_records(json_at(yyjson_doc_get_root(doc), "Records"), arena, out);
+    yyjson_doc_free(doc);
+    return rc;
+}
+
+int sqs_event_answer(const char *const *failed_ids, size_t count, struct buffer *out)
+{
+    int rc = buffer_append_string(out, "{\"batchItemFailures\":[");
+    for (size_t i = 0; !rc && i < count; i++) {
+        rc = buffer_append_string(out, i ? ",{\"itemIdentifier\":" : "{\"itemIdentifier\":");
+        if (!rc)
+            rc = json_append_string(out, failed_ids[i], strlen(failed_ids[i]));
+        if (!rc)
+            rc = buffer_append_char(out, '}');
+    }
+    return rc ? rc : buffer_append_string(out, "]}");
+}

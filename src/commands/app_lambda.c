@@ -1,0 +1,174 @@
+#include "commands/app_lambda.h"
+
+#include <unistd.h>
+
+#include "adapters/aws/lambda_runtime.h"
+#include "commands/app_parts.h"
+#include "shared/caps.h"
+#include "shared/clock.h"
+#include "shared/http.h"
+#include "shared/log.h"
+
+enum { MARGIN_MS = 10000 }; /* before the deadline, for giving back and answering */
+
+struct server {
+    struct app *app;
+    const struct lambda_role *role;
+    struct http_engine *http;
+    struct lambda_runtime *runtime;
+};
+
+static int open_runtime(struct server *s)
+{
+    struct http_options options = {0};
+    int rc = http_engine_open(&options, &s->http);
+    return rc ? rc : lambda_runtime_open(s->http, NULL, &s->runtime);
+}
+
+static void close_runtime(struct server *s)
+{
+    lambda_runtime_close(s->runtime);
+    http_engine_close(s->http);
+}
+
+/* ---- one invocation ---- */
+
+/* A tenth of the time that is left, and not more than MARGIN_MS, is kept for the end. */
+static int64_t give_back_at(const struct lambda_invocation *i)
+{
+    int64_t left = i->deadline_ms - clock_now(clock_system());
+    int64_t margin = left / 10 < MARGIN_MS ? left / 10 : MARGIN_MS;
+    return clock_monotonic_ms() + left - margin;
+}
+
+static int handle(struct server *s, const struct lambda_invocation *i, struct buffer *answer)
+{
+    struct arena arena;
+    arena_init(&arena, CAP_JOB_ARENA);
+    struct lambda_call call = {.payload = buffer_string(&i->response.body),
+                               .length = i->response.body.length,
+                               .arena = &arena,
+                               .until_ms = give_back_at(i)};
+    int rc = app_thaw(s->app);
+    if (!rc)
+        rc = s->role->handle(s->app, &call, answer);
+    arena_free(&arena);
+    return rc;
+}
+
+static int respond(struct server *s, const struct lambda_invocation *i, int rc,
+                   const struct buffer *answer)
+{
+    if (!rc)
+        rc = lambda_runtime_respond(s->runtime, i, buffer_string(answer), answer->length);
+    if (!rc || rc == ERR_CONFLICT)
+        return rc;
+    struct error why = *error_last();
+    log_write(LOG_ERROR, "lambda.failed", LOG_STR("request_id", i->request_id),
+              LOG_STR("reason", why.reason), LOG_STR("message", why.message), LOG_END);
+    return lambda_runtime_fail(s->runtime, i, &why);
+}
+
+static int serve_invocation(struct server *s, const struct lambda_invocation *i, int rc)
+{
+    struct buffer answer;
+    int64_t began = clock_monotonic_ms();
+    buffer_init(&answer, CAP_LAMBDA_RESPONSE);
+    if (!rc)
+        rc = handle(s, i, &answer);
+    rc = respond(s, i, rc, &answer);
+    buffer_free(&answer);
+    if (rc == ERR_CONFLICT) {
+        log_write(LOG_WARN, "lambda.refused", LOG_STR("request_id", i->request_id),
+                  LOG_STR("message", error_last()->message), LOG_END);
+        rc = OK;
+    }
+    log_write(LOG_INFO, "lambda.invocation", LOG_STR("request_id", i->request_id),
+              LOG_STR("trace", i->trace), LOG_STR("function", i->function_arn),
+              LOG_INT("duration_ms", clock_monotonic_ms() - began), LOG_END);
+    return rc;
+}
+
+static int serve_next(struct server *s)
+{
+    struct lambda_invocation i;
+    int rc = lambda_runtime_next(s->runtime, app_stop(), &i);
+    if (!rc || rc == ERR_TOO_LARGE)
+        rc = serve_invocation(s, &i, rc);
+    lambda_invocation_free(&i);
+    return rc;
+}
+
+/* ---- the process ---- */
+
+static int serve(struct server *s)
+{
+    int rc = OK;
+    log_write(LOG_INFO, "lambda.ready", LOG_STR("role", s->role->name), LOG_INT("pid", getpid()),
+              LOG_END);
+    while (!rc && !app_stopped())
+        rc = serve_next(s);
+    if (rc == ERR_CANCELLED)
+        rc = OK;
+    if (!rc)
+        log_write(LOG_INFO, "lambda.stopped", LOG_END);
+    return rc;
+}
+
+static int fail(const struct app *app)
+{
+    app_fail(app);
+    return STATUS_FAILED;
+}
+
+static int report(struct server *s, const struct error *why)
+{
+    if (lambda_runtime_fail_init(s->runtime, why))
+        log_write(LOG_WARN, "lambda.unreported", LOG_STR("message", error_last()->message),
+                  LOG_END);
+    error_restore(why);
+    return fail(s->app);
+}
+
+int app_lambda_serve(struct app *app, const struct lambda_role *role)
+{
+    struct server s = {.app = app, .role = role};
+    struct error why = *error_last();
+    int status;
+    app_catch_signals();
+    if (open_runtime(&s)) {
+        status = fail(app);
+    } else if (!role || role->open(app)) {
+        if (role)
+            why = *error_last();
+        status = report(&s, &why);
+    } else {
+        status = serve(&s) ? fail(app) : STATUS_OK;
+    }
+    close_runtime(&s);
+    return status;
+}
+
+int app_lambda_cannot_start(struct app *app)
+{
+    struct server s = {.app = app};
+    struct error why = *error_last();
+    int status = open_runtime(&s) ? fail(app) : report(&s, &why);
+    close_runtime(&s);
+    return status;
+}
+
+/* ---- for roles ---- */
+
+int app_lambda_data(struct app *app)
+{
+    const char *url;
+    int rc = app_database_url(app, &url);
+    if (!rc && !*url)
+        rc = error_set(ERR_INVALID, "no_database",
+                       "there is no database: a function's own disk is gone with it, so set "
+                       "DATABASE_URL to a PostgreSQL");
+    if (!rc)
+        rc = app_database(app);
+    return rc ? rc : app_queue(app);
+}

@@ -1,0 +1,100 @@
+/*
+ * The messages of one invocation through the processor. It is started for them and stopped before
+ * the answer, so that none of its threads has anything under way while the process stands still.
+ */
+#include "adapters/aws/queue_invocation.h"
+#include "commands/app_lambda.h"
+#include "commands/app_parts.h"
+#include "shared/clock.h"
+#include "shared/log.h"
+
+enum { LOOK_MS = 100 }; /* how soon a signal is noticed */
+
+/* Nothing else is logged of a job: who reads the function's log should find those that died. */
+static int bury(void *ctx, const struct queue_message *m, const char *reason, const char *detail)
+{
+    const struct job_queue *queue = ctx;
+    log_write(LOG_ERROR, "message.dead", LOG_STR("id", m->id), LOG_STR("reason", reason),
+              LOG_STR("message", detail), LOG_STR("body", m->body), LOG_END);
+    return queue->ops->bury(queue->ctx, m->receipt, reason, detail);
+}
+
+static int prepare(struct app *app, struct processor_ports *ports,
+                   struct processor_settings *settings)
+{
+    int rc = app_processor_ports(app, ports);
+    if (!rc)
+        rc = app_processor_settings(app, settings);
+    if (!rc)
+        settings->drain_ms = 0; /* its time is up when it is stopped before all is done */
+    return rc;
+}
+
+/* All may have been touched by heartbeats alone: then they are still held. */
+static void wait_for_end(const struct job_queue *queue, struct processor *processor,
+                         int64_t until_ms)
+{
+    int64_t now;
+    while (!app_stopped() && (now = clock_monotonic_ms()) < until_ms) {
+        int64_t step = until_ms - now < LOOK_MS ? until_ms - now : LOOK_MS;
+        if (invocation_queue_wait_touched(queue, step) && processor_wait_settled(processor, step))
+            return;
+    }
+}
+
+static int work(struct app *app, const struct job_queue *queue, int64_t until_ms)
+{
+    struct processor_ports ports;
+    struct processor_settings settings;
+    struct processor *processor;
+    int rc = prepare(app, &ports, &settings);
+    ports.queue = *queue;
+    if (!rc)
+        rc = processor_start(&ports, &settings, NULL, &processor);
+    if (rc)
+        return rc;
+    wait_for_end(queue, processor, until_ms);
+    invocation_queue_shut(queue);
+    processor_stop(processor);
+    return OK;
+}
+
+static int answer_for(const struct job_queue *queue, size_t messages, struct buffer *answer)
+{
+    size_t again;
+    if (invocation_queue_give_back(queue))
+        log_write(LOG_WARN, "queue.failed", LOG_STR("message", error_last()->message), LOG_END);
+    int rc = invocation_queue_answer(queue, answer, &again);
+    if (!rc)
+        log_write(LOG_INFO, "lambda.processed", LOG_INT("messages", (int64_t)messages),
+                  LOG_INT("again", (int64_t)again), LOG_END);
+    return rc;
+}
+
+int app_lambda_process(struct app *app, const struct lambda_call *call, struct buffer *answer)
+{
+    struct invocation_queue_options options = {
+        .inner = app->queue, .bury = bury, .bury_ctx = &app->queue};
+    struct sqs_event event;
+    struct job_queue queue;
+    int rc = sqs_event_parse(call->payload, call->length, call->arena, &event);
+    if (!rc)
+        rc = invocation_queue_open(&options, &event, &queue);
+    if (rc)
+        return rc;
+    rc = work(app, &queue, call->until_ms);
+    if (!rc)
+        rc = answer_for(&queue, event.count, answer);
+    queue.ops->close(queue.ctx);
+    return rc;
+}
+
+int app_lambda_upkeep(struct app *app, const struct lambda_call *call, bool *more)
+{
+    struct processor_ports ports;
+    struct processor_settings settings;
+    int rc = prepare(app, &ports, &settings);
+    if (!rc)
+        rc = processor_rescue(&ports, &settings);
+    return rc ? rc : app_tend(app, call->until_ms, more);
+}
