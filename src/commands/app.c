@@ -11,6 +11,7 @@
 #include "adapters/local/secrets_file.h"
 #include "adapters/local/store_folder.h"
 #include "adapters/local/store_shared.h"
+#include "commands/app_aws.h"
 #include "commands/app_keys.h"
 #include "commands/app_parts.h"
 #include "database/sqlite.h"
@@ -129,8 +130,9 @@ void app_close(struct app *app)
     app_keys_close(app->keys);
     if (app->secrets.ops)
         app->secrets.ops->close(app->secrets.ctx);
-    http_engine_close(app->http);
     close_data(app);
+    app_aws_close(app);
+    http_engine_close(app->http);
     config_close(app->config);
     arena_free(&app->arena);
 }

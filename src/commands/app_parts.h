@@ -4,6 +4,9 @@
 
 #include "commands/app.h"
 
+/* The HTTP engine that all share; opened once. */
+int app_http(struct app *app);
+
 /* Providers for one operation of one model; opened once. */
 int app_offline(struct app *app);
 /* `model` and `dimension` instead of those set for embeddings. NULL and 0: as set. */

@@ -83,14 +83,15 @@ static const char *price(void *ctx, const char *model)
     return config_price(ctx, model);
 }
 
-static int open_http(struct app *app)
+int app_http(struct app *app)
 {
+    if (app->http)
+        return OK;
     struct http_options http = {
         .user_agent = "aegis/" AEGIS_VERSION,
         .max_connections_per_host = (int)config_int(app->config, "openai.max_connections"),
     };
-    int rc = app->keys ? OK : app_keys_open(app, &app->keys);
-    return rc || app->http ? rc : http_engine_open(&http, &app->http);
+    return http_engine_open(&http, &app->http);
 }
 
 int app_openai(struct app *app, const char *model, int dimension, struct model_provider *out)
@@ -112,7 +113,9 @@ int app_openai(struct app *app, const char *model, int dimension, struct model_p
         options.operations[o] = o == MODEL_ANSWER ? answer_options(app) : operation_options(app, o);
     if (model)
         options.operations[MODEL_EMBED].model = model;
-    int rc = open_http(app);
+    int rc = app_http(app);
+    if (!rc && !app->keys)
+        rc = app_keys_open(app, &app->keys);
     if (rc)
         return rc;
     options.keys = app_keys_getter(app->keys);

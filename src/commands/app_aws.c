@@ -1,0 +1,157 @@
+#include "commands/app_aws.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands/app_parts.h"
+
+static const struct {
+    const char *service, *setting;
+} endpoints[] = {
+    {"s3", "aws.endpoint_url_s3"},
+    {"sqs", "aws.endpoint_url_sqs"},
+    {"secretsmanager", "aws.endpoint_url_secrets_manager"},
+};
+
+enum { SERVICES = sizeof endpoints / sizeof endpoints[0] };
+
+struct app_aws {
+    char region[AWS_REGION_TEXT]; /* "" if it is said nowhere */
+    struct aws_credentials *credentials;
+    struct aws_client *clients[SERVICES];
+};
+
+/* ---- opening ---- */
+
+static int find_region(const struct app *app, char out[AWS_REGION_TEXT])
+{
+    const char *set = config_string(app->config, "aws.region");
+    if (*set) {
+        snprintf(out, AWS_REGION_TEXT, "%s", set);
+        return OK;
+    }
+    int rc = aws_region(config_string(app->config, "aws.profile"), out);
+    if (rc == ERR_NOT_FOUND)
+        out[0] = '\0'; /* a place may know it; else the client says what to set */
+    return rc == ERR_NOT_FOUND ? OK : rc;
+}
+
+static int open_credentials(const struct app *app, struct app_aws *aws)
+{
+    int rc = find_region(app, aws->region);
+    struct aws_credentials_options options = {
+        .http = app->http,
+        .clock = clock_system(),
+        .profile = config_string(app->config, "aws.profile"),
+        .region = aws->region,
+    };
+    return rc ? rc : aws_credentials_open(&options, &aws->credentials);
+}
+
+static int open_aws(struct app *app)
+{
+    if (app->aws)
+        return OK;
+    int rc = app_http(app);
+    if (rc)
+        return rc;
+    struct app_aws *aws = calloc(1, sizeof *aws);
+    if (!aws)
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory for the AWS clients");
+    rc = open_credentials(app, aws);
+    if (rc)
+        free(aws);
+    else
+        app->aws = aws;
+    return rc;
+}
+
+void app_aws_close(struct app *app)
+{
+    if (!app->aws)
+        return;
+    for (int i = 0; i < SERVICES; i++)
+        aws_client_close(app->aws->clients[i]);
+    aws_credentials_close(app->aws->credentials);
+    free(app->aws);
+    app->aws = NULL;
+}
+
+int app_aws_credentials(struct app *app, struct aws_credentials **out)
+{
+    int rc = open_aws(app);
+    *out = rc ? NULL : app->aws->credentials;
+    return rc;
+}
+
+/* ---- clients ---- */
+
+static const char *first_set(const char *a, const char *b, const char *c)
+{
+    return *a ? a : *b ? b : c;
+}
+
+static int open_client(const struct app *app, int i, const struct app_aws_place *place)
+{
+    struct app_aws *aws = app->aws;
+    struct aws_client_options options = {
+        .http = app->http,
+        .credentials = aws->credentials,
+        .clock = clock_system(),
+        .service = endpoints[i].service,
+        .region = first_set(place->region, aws->region, ""),
+        .endpoint = first_set(config_string(app->config, endpoints[i].setting),
+                              config_string(app->config, "aws.endpoint_url"), place->endpoint),
+    };
+    return aws_client_open(&options, &aws->clients[i]);
+}
+
+int app_aws_client_at(struct app *app, const char *service, const struct app_aws_place *place,
+                      struct aws_client **out)
+{
+    int i = 0, rc = open_aws(app);
+    *out = NULL;
+    while (i < SERVICES && strcmp(endpoints[i].service, service) != 0)
+        i++;
+    if (!rc && i == SERVICES)
+        rc = error_set(ERR_INVALID, NULL, "no setting names the address of AWS's '%s'", service);
+    if (!rc && !app->aws->clients[i])
+        rc = open_client(app, i, place);
+    if (!rc)
+        *out = app->aws->clients[i];
+    return rc;
+}
+
+int app_aws_client(struct app *app, const char *service, struct aws_client **out)
+{
+    return app_aws_client_at(app, service, &(struct app_aws_place){0}, out);
+}
+
+/* ---- places ---- */
+
+/* "sqs.REGION.amazonaws.com", or as it was once: "REGION.queue.amazonaws.com". */
+static void region_of_host(const char *host, size_t length, char out[AWS_REGION_TEXT])
+{
+    const char *label = !strncmp(host, "sqs.", 4) ? host + 4 : host;
+    const char *dot = memchr(label, '.', (size_t)(host + length - label));
+    size_t n = dot ? (size_t)(dot - label) : 0;
+    const char *rest = label == host ? ".queue.amazonaws.com" : ".amazonaws.com";
+    if (dot && n < AWS_REGION_TEXT && !strncmp(dot, rest, strlen(rest)))
+        snprintf(out, AWS_REGION_TEXT, "%.*s", (int)n, label);
+}
+
+void app_aws_queue_place(const char *queue_url, struct app_aws_place *out)
+{
+    const char *scheme = strstr(queue_url, "://");
+    *out = (struct app_aws_place){0};
+    if (!scheme)
+        return;
+    const char *host = scheme + 3;
+    size_t length = strcspn(host, "/?#");
+    size_t all = (size_t)(host - queue_url) + length;
+    if (length == 0 || all >= sizeof out->endpoint)
+        return;
+    snprintf(out->endpoint, sizeof out->endpoint, "%.*s", (int)all, queue_url);
+    region_of_host(host, length, out->region);
+}
