@@ -61,6 +61,9 @@
 /* What AWS signs: headers as they are, path and query up to three times as long once encoded. */
 #define CAP_SIGNED_REQUEST KIB(256)
 
+/* an answer of Secrets Manager: a secret of 64 KiB, each byte escaped */
+#define CAP_SECRET_RESPONSE KIB(512)
+
 /* search */
 #define CAP_QUERY   KIB(8)
 #define CAP_RESULTS 1000
