@@ -61,8 +61,11 @@
 /* What AWS signs: headers as they are, path and query up to three times as long once encoded. */
 #define CAP_SIGNED_REQUEST KIB(256)
 
-/* an answer of Secrets Manager: a secret of 64 KiB, each byte escaped */
-#define CAP_SECRET_RESPONSE KIB(512)
+/* AWS */
+#define CAP_AWS_TOKEN   KIB(32)  /* a file with a token; STS takes 20,000 characters */
+#define CAP_AWS_REQUEST KIB(128) /* a request for a role: a token percent-encoded */
+#define CAP_AWS_ANSWER  KIB(64)  /* of an endpoint that gives credentials */
+#define CAP_AWS_SECRET  KIB(512) /* an answer with a secret of 64 KiB, each byte escaped */
 
 /* search */
 #define CAP_QUERY   KIB(8)

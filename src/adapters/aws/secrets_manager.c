@@ -129,14 +129,14 @@ static int call(const struct manager *m, const struct secret *s, struct http_res
         {"X-Amz-Target", "secretsmanager.GetSecretValue"},
     };
     struct buffer body;
-    buffer_init(&body, CAP_SECRET_RESPONSE);
+    buffer_init(&body, CAP_AWS_SECRET);
     int rc = write_request(m, s, &body);
     struct aws_request request = {.method = "POST",
                                   .headers = headers,
                                   .header_count = 2,
                                   .body = body.data,
                                   .length = body.length,
-                                  .max_response = CAP_SECRET_RESPONSE,
+                                  .max_response = CAP_AWS_SECRET,
                                   .timeout_ms =
                                       s->has_value ? REFRESH_TIMEOUT_MS : FIRST_TIMEOUT_MS,
                                   .no_retry = s->has_value};
