@@ -3,6 +3,7 @@
 #define AEGIS_COMMANDS_APP_PARTS_H
 
 #include "commands/app.h"
+#include "shared/pg.h"
 
 /* The HTTP engine that all share; opened once. */
 int app_http(struct app *app);
@@ -17,6 +18,12 @@ int app_embedders_open(struct app *app);
 void app_embedders_close(struct app *app);
 int app_embedder(void *app, const char *provider, const char *model, int dimension,
                  struct model_provider *out);
+
+/* app_secrets.c: app->secrets, by the setting `secrets`. Reads and connects to nothing yet. */
+int app_secrets_open(struct app *app);
+
+/* app_url.c: where the pools look when a login is refused. */
+struct pg_url_source app_database_source(struct app *app);
 
 int app_postgres_database(struct app *app, const char *url);
 int app_postgres_queue(struct app *app, const char *url);

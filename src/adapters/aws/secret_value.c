@@ -46,10 +46,10 @@ static void object_free(struct object *o)
 /* The parser's own text may quote a part. */
 static int object_read(const char *text, size_t length, struct object *o)
 {
-    enum { PADDING = 16 };
+    enum { ROOM = 64 }; /* the parser's, so that the copy never moves and leaves another behind */
     *o = (struct object){0};
-    buffer_init(&o->copy, length + PADDING);
-    int rc = buffer_reserve(&o->copy, length); /* so that it never moves and leaves a copy */
+    buffer_init(&o->copy, length + 2 * ROOM);
+    int rc = buffer_reserve(&o->copy, length + ROOM);
     if (!rc)
         rc = buffer_append(&o->copy, text, length);
     if (!rc)
