@@ -144,16 +144,28 @@ static const char *colon_of(const char *host)
     return port ? last : NULL;
 }
 
+static bool is_address(const char *host) /* IPv6, without brackets */
+{
+    const char *colon = strchr(host, ':');
+    return colon && strchr(colon + 1, ':') && !strpbrk(host, "[]");
+}
+
 /* It stands in the URL as it is, so it must be nothing but a host. */
+static bool is_host(const char *host, size_t length, bool bare)
+{
+    bool bracketed = length > 2 && *host == '[' && host[length - 1] == ']';
+    for (size_t i = bracketed; i < length - bracketed; i++)
+        if (!isalnum((unsigned char)host[i]) && !strchr(bare || bracketed ? ":." : ".-_", host[i]))
+            return false;
+    return length && length + 2 < HOST_TEXT;
+}
+
 static int put_host(const char *host, char *out, char port[PORT_TEXT])
 {
     const char *colon = colon_of(host);
     size_t length = colon ? (size_t)(colon - host) : strlen(host);
-    bool bare = !colon && *host != '[' && strchr(host, ':'); /* an IPv6 address */
-    for (const char *p = host; *p; p++)
-        if (!isalnum((unsigned char)*p) && !strchr(".-_:[]", *p))
-            length = 0;
-    if (!length || length + 2 >= HOST_TEXT)
+    bool bare = is_address(host);
+    if (!is_host(host, length, bare) || (colon && !colon[1]))
         return error_set(ERR_INVALID, NULL, "its host is no name or address");
     if (colon)
         snprintf(port, PORT_TEXT, "%s", colon + 1);
