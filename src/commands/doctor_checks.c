@@ -203,11 +203,14 @@ static void check_provider(struct findings *all, enum model_operation operation,
 /* No key is no finding: then the providers say that they are offline. */
 static void check_key(struct findings *all)
 {
+    error_clear();
     const char *origin = app_key_origin(all->app);
     if (!origin)
         finding_add(all, "key", FINDING_FAIL, NULL, "%s", error_last()->message);
     else if (*origin)
         finding_add(all, "key", FINDING_OK, NULL, "for OpenAI's API, from %s", origin);
+    else if (!strcmp(error_last()->reason, "secret_missing"))
+        finding_add(all, "key", FINDING_WARN, NULL, "%s", error_last()->message);
 }
 
 void check_providers(struct findings *all, bool call)

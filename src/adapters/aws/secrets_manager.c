@@ -218,10 +218,10 @@ static void failed(const struct manager *m, struct secret *s, int64_t now)
         s->has_value = false;
     }
     s->next_read_ms = now + (s->has_value && !s->refused ? LATER_MS : m->floor_ms);
-    if (!s->told)
-        log_write(LOG_WARN, s->has_value ? "secret.kept" : "secret.unread",
-                  LOG_STR("secret", s->id), LOG_STR("reason", s->failure.reason),
-                  LOG_STR("error", s->failure.message), LOG_END);
+    if (!s->has_value || s->told) /* then the caller gets the error */
+        return;
+    log_write(LOG_WARN, "secret.kept", LOG_STR("secret", s->id),
+              LOG_STR("reason", s->failure.reason), LOG_STR("error", s->failure.message), LOG_END);
     s->told = true;
 }
 
