@@ -187,8 +187,8 @@ static void set_sizes(struct sqs_queue *q, int64_t longest, size_t max_inline)
     q->max_inline = most - ATTRIBUTES_RESERVE;
     if (max_inline && max_inline < q->max_inline)
         q->max_inline = max_inline;
-    q->max_body = q->payloads || q->max_inline > CAP_MESSAGE_BODY ? CAP_MESSAGE_BODY
-                                                                  : q->max_inline;
+    q->max_body =
+        q->payloads || q->max_inline > CAP_MESSAGE_BODY ? CAP_MESSAGE_BODY : q->max_inline;
 }
 
 static int look_up(struct sqs_queue *q, const struct sqs_queue_options *o)

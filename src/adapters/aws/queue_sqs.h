@@ -36,8 +36,9 @@
  * most 10,000, and makes it visible again afterwards. So: listings of two processes at once each
  * see a part; a process that dies over it hides what it saw for two minutes; the order is that of
  * sending only among those seen; one call for every ten letters. They are as bounded in memory as
- * the page asked for, and a receipt for each that was looked at. The time of death of what SQS
- * itself moved is not known: dead_ms is then the time of looking.
+ * the page asked for, and a receipt for each that was looked at. `after` is understood if it is one
+ * of the last 1,024 letters that this queue object handed out, else it is the start. The time of
+ * death of what SQS itself moved is not known: dead_ms is then the time of looking.
  *
  * Redriving and dropping are done by hand, ten at a time: StartMessageMoveTask would make new ids
  * and keep the reasons of an earlier death, PurgeQueue does not count, takes what arrives
@@ -71,7 +72,7 @@ struct sqs_queue_options {
     const char *payload_bucket;
     const struct clock *clock; /* NULL: the system's */
     /* For tests. */
-    size_t max_inline;   /* longest body that stays in the message; 0: by the queue */
+    size_t max_inline;    /* longest body that stays in the message; 0: by the queue */
     bool short_dead_poll; /* the server's short polls miss nothing */
 };
 

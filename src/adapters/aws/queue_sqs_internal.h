@@ -16,11 +16,11 @@ enum {
     SQS_VERSION = 1, /* of the aegis.* attributes */
     SQS_URL = 512,
     SQS_ARN = 256,
-    SQS_DEAD_ENDS = 32,
+    SQS_DEAD_SEEN = 1024,
 };
 
-/* Ends of pages that were handed out, so that the next page is found if that letter is gone. */
-struct sqs_dead_end {
+/* Where a dead letter that was handed out stands, for the page after it. */
+struct sqs_dead_position {
     char id[QUEUE_ID_TEXT];
     int64_t sent_ms;
 };
@@ -34,10 +34,10 @@ struct sqs_queue {
     bool fifo, dead_fifo, fair, short_dead_poll;
     bool redrives; /* SQS itself buries what was received too often */
     int max_receives;
-    size_t max_body, max_inline, max_request; /* bytes; of all bodies of a request */
-    pthread_mutex_t dead_lock; /* one look at the dead letters at a time */
-    struct sqs_dead_end dead_ends[SQS_DEAD_ENDS];
-    size_t dead_end_next;
+    size_t max_body, max_inline, max_request;          /* bytes; of all bodies of a request */
+    pthread_mutex_t dead_lock;                         /* one look at the dead letters at a time */
+    struct sqs_dead_position dead_seen[SQS_DEAD_SEEN]; /* a ring */
+    size_t dead_seen_next;
 };
 
 /* ---- queue_sqs_call.c: requests ---- */
@@ -78,14 +78,14 @@ struct sqs_message {
     size_t length;
     char id[QUEUE_ID_TEXT];
     int receive_count;
-    int64_t sent_ms;              /* the first time */
-    int64_t arrived_ms;           /* in this queue */
-    int64_t not_before_ms;        /* 0: at once */
-    const char *group, *trace;    /* "" if none */
-    bool payload;                 /* the body says where the body is */
-    bool newer;                   /* written by a version that is not known here */
-    const char *reason, *detail;  /* of a dead letter; reason "": SQS itself moved it */
-    int dead_count;               /* receives of a buried one */
+    int64_t sent_ms;             /* the first time */
+    int64_t arrived_ms;          /* in this queue */
+    int64_t not_before_ms;       /* 0: at once */
+    const char *group, *trace;   /* "" if none */
+    bool payload;                /* the body says where the body is */
+    bool newer;                  /* written by a version that is not known here */
+    const char *reason, *detail; /* of a dead letter; reason "": SQS itself moved it */
+    int dead_count;              /* receives of a buried one */
 };
 
 /* The messages of a reply of ReceiveMessage, at most SQS_BATCH; what has no receipt or id is left
@@ -161,8 +161,8 @@ int sqs_queue_receive(void *ctx, size_t max, int64_t visibility_ms, int64_t wait
 int sqs_payload_put(struct sqs_queue *q, const char *body, size_t length, char **reference);
 /* Reads it into the arena. ERR_NOT_FOUND, ERR_INVALID (that is no reference, or no place for
  * payloads is set). */
-int sqs_payload_get(struct sqs_queue *q, const char *reference, size_t length,
-                    struct arena *arena, const char **body, size_t *body_length);
+int sqs_payload_get(struct sqs_queue *q, const char *reference, size_t length, struct arena *arena,
+                    const char **body, size_t *body_length);
 /* Best effort: what is left is garbage that nobody names. Keeps the last error. */
 void sqs_payload_remove(struct sqs_queue *q, const struct sqs_message *m);
 

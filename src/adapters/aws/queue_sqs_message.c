@@ -52,6 +52,9 @@ static void read_attributes(yyjson_val *v, struct sqs_message *m)
     m->not_before_ms = number(attribute(v, "aegis.not_before_ms"));
     m->payload = *attribute(v, "aegis.payload");
     m->newer = number(attribute(v, "aegis.version")) > SQS_VERSION;
+    const char *group = one_line(attribute(v, "aegis.group"));
+    if (*group)
+        m->group = group;
     m->reason = attribute(v, "aegis.reason");
     m->detail = attribute(v, "aegis.detail");
     m->dead_count = small(number(attribute(v, "aegis.receive_count")));

@@ -10,7 +10,7 @@
 #include "shared/sigv4.h"
 
 enum {
-    GROUP_TEXT = 128, /* longest MessageGroupId */
+    GROUP_TEXT = 128,   /* longest MessageGroupId */
     ENTRY_EXTRA = 4096, /* of one entry in a request besides its body */
     ESCAPED = 6,        /* bytes of one escaped in JSON */
     MAX_DELAY_MS = 7 * 24 * 60 * 60 * 1000,
@@ -44,8 +44,8 @@ static int put_attribute(struct buffer *out, const char *name, const char *value
     if (length == 0) /* SQS takes no empty ones */
         return OK;
     bool first = out->data[out->length - 1] == '{';
-    int rc = buffer_printf(out, "%s\"aegis.%s\":{\"DataType\":\"String\",\"StringValue\":",
-                           first ? "" : ",", name);
+    int rc = buffer_printf(
+        out, "%s\"aegis.%s\":{\"DataType\":\"String\",\"StringValue\":", first ? "" : ",", name);
     if (!rc)
         rc = json_append_string(out, value, length);
     return rc ? rc : buffer_append_char(out, '}');
@@ -79,16 +79,20 @@ static int put_attributes(struct buffer *out, const struct sqs_outgoing *e)
         rc = put_attribute(out, "detail", e->detail, strlen(e->detail));
     if (!rc && e->reason)
         rc = put_number(out, "receive_count", e->dead_count);
+    if (!rc && e->reason)
+        rc = put_attribute(out, "group", e->group, strlen(e->group));
     return rc ? rc : buffer_append_char(out, '}');
 }
 
+/* Dead letters of a FIFO queue have a group each: who looks at them would else see ten of a group.
+ */
 static int put_group(const struct sqs_queue *q, struct buffer *out, const struct sqs_outgoing *e,
                      bool fifo, const char *key)
 {
     char group[GROUP_TEXT + 1];
     if (!fifo && !(q->fair && *e->group))
         return OK;
-    group_id(*e->group ? e->group : key, group);
+    group_id(*e->group && !e->reason ? e->group : key, group);
     int rc = sqs_put(out, "MessageGroupId", group);
     return rc || !fifo ? rc : sqs_put(out, "MessageDeduplicationId", key);
 }
@@ -322,16 +326,16 @@ static void free_references(struct sqs_queue *q, const struct sqs_outgoing *entr
     }
 }
 
-int sqs_send(void *ctx, const struct queue_send *messages, size_t count,
-             char (*ids)[QUEUE_ID_TEXT])
+int sqs_send(void *ctx, const struct queue_send *messages, size_t count, char (*ids)[QUEUE_ID_TEXT])
 {
     struct sqs_queue *q = ctx;
     struct sqs_outgoing entries[SQS_BATCH];
     char *references[SQS_BATCH] = {0};
     size_t sent = 0;
-    int rc = count > SQS_BATCH ? error_set(ERR_INVALID, NULL, "%zu messages in a batch of at most %d",
-                                           count, SQS_BATCH)
-                               : OK;
+    int rc = count > SQS_BATCH
+                 ? error_set(ERR_INVALID, NULL, "%zu messages in a batch of at most %d", count,
+                             SQS_BATCH)
+                 : OK;
     for (size_t i = 0; !rc && i < count; i++) {
         rc = check_message(q, &messages[i]);
         if (!rc)
