@@ -61,6 +61,11 @@
 /* What AWS signs: headers as they are, path and query up to three times as long once encoded. */
 #define CAP_SIGNED_REQUEST KIB(256)
 
+/* AWS */
+#define CAP_AWS_TOKEN   KIB(32)  /* a file with a token; STS takes 20,000 characters */
+#define CAP_AWS_REQUEST KIB(128) /* a request for a role: a token percent-encoded */
+#define CAP_AWS_ANSWER  KIB(64)  /* of an endpoint that gives credentials */
+
 /* search */
 #define CAP_QUERY   KIB(8)
 #define CAP_RESULTS 1000

@@ -352,6 +352,9 @@ static void only_s3_takes_the_path_as_it_is(void **state)
     (void)state;
     assert_string_equal(sign("/a%20b", "", true), sign("/a b", "", false));
     assert_string_not_equal(sign("/a%20b", "", true), sign("/a%20b", "", false));
+    /* get-slashes-unnormalized */
+    assert_non_null(strstr(sign("//example//", "", true),
+                           "87cca117541a147f6df867677d98a7d80dff226d2bfca9e4ffa899665623c7e5"));
     assert_string_not_equal(sign("/a//b", "", true), sign("/a/b", "", true));
     assert_string_not_equal(sign("/a/../b", "", true), sign("/b", "", true));
     assert_string_equal(sign("/a/../b", "", false), sign("/b", "", false));
