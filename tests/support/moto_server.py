@@ -1,0 +1,63 @@
+"""moto with signature checks on from the first request, for one user who may do everything.
+
+    moto_server.py DIRECTORY   serves on a free port of 127.0.0.1; writes DIRECTORY/env once it accepts connections
+    moto_server.py             only imports what a server imports, so that Python keeps its bytecode
+
+The user is made in this process, not by moto's own bootstrap of unchecked first requests: nobody can get in
+before, and no secret is on a command line.
+"""
+import json
+import os
+import sys
+
+os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "0"
+
+import moto.events.urls
+import moto.iam.urls
+import moto.kms.urls
+import moto.s3.urls
+import moto.secretsmanager.urls
+import moto.sqs.urls
+import moto.sts.urls
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.iam.models import iam_backends
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+
+class Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+
+def make_key():
+    iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    iam.create_user("us-east-1", "aegis")
+    iam.put_user_policy("aegis", "all", json.dumps(ALL))
+    return iam.create_access_key("aegis")
+
+
+def write_env(directory, port, key):
+    lines = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
+        "AWS_REGION": "us-east-1",
+    }
+    new = os.path.join(directory, "env.new")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.writelines(f"{name}={value}\n" for name, value in lines.items())
+    os.rename(new, os.path.join(directory, "env"))
+
+
+def main(directory):
+    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True,
+                         request_handler=Handler)
+    os.environ["MOTO_PORT"] = str(server.port)
+    write_env(directory, server.port, make_key())
+    server.serve_forever()
+
+
+if len(sys.argv) > 1:
+    main(sys.argv[1])
