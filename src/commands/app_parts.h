@@ -20,5 +20,6 @@ int app_embedder(void *app, const char *provider, const char *model, int dimensi
 
 int app_postgres_database(struct app *app, const char *url);
 int app_postgres_queue(struct app *app, const char *url);
+int app_sqs_queue(struct app *app);
 
 #endif
