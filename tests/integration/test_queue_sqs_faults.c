@@ -109,10 +109,24 @@ static void play(struct place *p, const struct step *steps)
     memset(p->used, 0, sizeof p->used);
 }
 
+static void open_queue(struct place *p, bool fair)
+{
+    char url[128], dead[128];
+    snprintf(url, sizeof url, "%s/1/q", http_stub_url(p->stub));
+    snprintf(dead, sizeof dead, "%s/1/d", http_stub_url(p->stub));
+    struct sqs_queue_options options = {.client = p->client,
+                                        .url = url,
+                                        .dead_letter_url = dead,
+                                        .fair = fair,
+                                        .short_dead_poll = true};
+    if (sqs_queue_open(&options, &p->queue))
+        fail_msg("%s", error_last()->message);
+    play(p, NULL);
+}
+
 static int open_place(void **state)
 {
     struct place *p = calloc(1, sizeof *p);
-    char url[128], dead[128];
     assert_non_null(p);
     p->stub = http_stub_open(answer, p);
     struct http_options http = {.user_agent = "aegis-test"};
@@ -127,14 +141,8 @@ static int open_place(void **state)
                                         .endpoint = http_stub_url(p->stub),
                                         .retry_base_ms = 1};
     assert_int_equal(aws_client_open(&client, &p->client), OK);
-    snprintf(url, sizeof url, "%s/1/q", http_stub_url(p->stub));
-    snprintf(dead, sizeof dead, "%s/1/d", http_stub_url(p->stub));
-    struct sqs_queue_options options = {
-        .client = p->client, .url = url, .dead_letter_url = dead, .short_dead_poll = true};
-    if (sqs_queue_open(&options, &p->queue))
-        fail_msg("%s", error_last()->message);
+    open_queue(p, false);
     arena_init(&p->arena, MIB(4));
-    play(p, NULL);
     *state = p;
     return 0;
 }
@@ -438,6 +446,28 @@ static void test_bury_of_a_void_receipt_sends_nothing(void **state)
     assert_int_equal(asked(p, "SendMessageBatch"), 0);
 }
 
+/* moto does not take groups on standard queues, as SQS did not before 2025. */
+static void test_groups_are_sent_where_that_is_wanted(void **state)
+{
+    struct place *p = *state;
+    struct queue_send s[] = {{.body = "a", .length = 1, .group = "talks"},
+                             {.body = "b", .length = 1, .group = "with a space"},
+                             {.body = "c", .length = 1}};
+    assert_int_not_equal(p->queue.ops->send(p->queue.ctx, s, 1, NULL), OK); /* "{}" is no answer */
+    assert_null(strstr(p->asked[0], "MessageGroupId"));
+    p->queue.ops->close(p->queue.ctx);
+    open_queue(p, true);
+    const struct step steps[] = {{"SendMessageBatch", 200,
+                                  "{\"Successful\":[{\"Id\":\"0\"},{\"Id\":\"1\"},{\"Id\":\"2\"}]}",
+                                  0},
+                                 {0}};
+    play(p, steps);
+    assert_int_equal(p->queue.ops->send(p->queue.ctx, s, 3, NULL), OK);
+    assert_non_null(strstr(p->asked[0], "\"MessageBody\":\"a\",\"MessageGroupId\":\"talks\"}"));
+    assert_non_null(strstr(p->asked[0], "\"MessageBody\":\"b\",\"MessageGroupId\":\"group-"));
+    assert_non_null(strstr(p->asked[0], "\"MessageBody\":\"c\"}"));
+}
+
 /* ---- dead letters ---- */
 
 /* The one that was sent is deleted, the other stays and is shown again by its timeout. */
@@ -498,6 +528,7 @@ int main(void)
         FAULT_TEST(test_settling_fails_in_part),
         FAULT_TEST(test_bury_that_cannot_be_sent_deletes_nothing),
         FAULT_TEST(test_bury_of_a_void_receipt_sends_nothing),
+        FAULT_TEST(test_groups_are_sent_where_that_is_wanted),
         FAULT_TEST(test_redrive_fails_in_part),
         FAULT_TEST(test_listing_shows_what_it_saw_even_if_it_fails),
     };
