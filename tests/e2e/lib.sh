@@ -83,9 +83,11 @@ requests() {
     curl -fsS "$url/__control/stats" | jq --arg path "$1" --arg what "${2:-requests}" '.endpoints[$path][$what] // 0'
 }
 
-# without WHY: the test cannot run here; that is a failure where PostgreSQL is required (CTest reads 77 as skipped)
+# without WHY [VARIABLE]: the test cannot run here (CTest reads 77 as skipped); that is a failure where what is missing
+# is required: by AEGIS_REQUIRE_POSTGRES, or another variable, or CI
 without() {
-    [ "${AEGIS_REQUIRE_POSTGRES:-0}" = 0 ] && case "${CI:-0}" in 0 | false) true ;; *) false ;; esac && {
+    local required_by=${2:-AEGIS_REQUIRE_POSTGRES}
+    [ "${!required_by:-0}" = 0 ] && case "${CI:-0}" in 0 | false) true ;; *) false ;; esac && {
         echo "1..0 # SKIP $1"
         exit 77
     }
@@ -111,6 +113,18 @@ postgres_database() {
 }
 # sql URL STATEMENT: what it gives, fields separated by |
 sql() { "$client/psql" -qXAt -v ON_ERROR_STOP=1 "$1" -c "$2"; }
+
+# aws_start moto|radosgw: exports the endpoint and the key of that server (of all tests, else one of our own)
+aws_start() {
+    local env="$AEGIS_BUILD/$1/env"
+    [ -s "$env" ] || [ ! -s "$AEGIS_BUILD/$1/why" ] || without "$(cat "$AEGIS_BUILD/$1/why")" AEGIS_REQUIRE_AWS
+    [ -s "$env" ] || env=$(AEGIS_AWS_FOR=$$ "$AEGIS_SOURCE/tests/support/$1.sh" start "$(mktemp -d)") ||
+        without "$1 cannot be had" AEGIS_REQUIRE_AWS
+    unset AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3 AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_REGION
+    set -a
+    . "$env"
+    set +a
+}
 
 # page_block PAGE NAME: the block of commands behind "<!-- test: NAME -->" in docs/PAGE
 page_block() {

@@ -8,6 +8,8 @@ nobody=65534
 [ "$(id -u)" != 0 ] || cache=/var/cache/aegis-test
 instead="" # what to do where there is no mirror, for the error
 
+shopt -s inherit_errexit # root=$(fetch) ends where the fetching failed
+
 fail() {
     echo "${0##*/}: $*" >&2
     exit 1
@@ -18,7 +20,7 @@ mirror() {
     [ -f "$list" ] && uri=$(awk '$1 == "URIs:" { print $2; exit }' "$list")
     [ -z "$uri" ] && [ -f /etc/apt/sources.list ] &&
         uri=$(awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; exit } }' /etc/apt/sources.list)
-    [ -n "$uri" ] || fail "no Debian mirror is named in /etc/apt: ${instead:-add one}"
+    [ -n "$uri" ] || fail "no Debian mirror is named in /etc/apt: ${instead:-name one there}"
     echo "$uri"
 }
 
@@ -37,6 +39,7 @@ Dir::State::lists "$state/lists";
 Dir::State::status "$state/status";
 Dir::Cache "$state/cache";
 APT::Sandbox::User "root";
+APT::Update::Error-Mode "any";
 CONF
     APT_CONFIG="$state/apt.conf" apt-get -qq update
 }
@@ -68,22 +71,28 @@ unpack() {
 # fetch_once NAME PROGRAM MAKER...: prints $cache/NAME. Where it has no PROGRAM, `MAKER... WORK` makes WORK/root,
 # which takes its place; of several who ask at once one makes it.
 fetch_once() {
-    local root="$cache/$1" program=$2 work
+    local root="$cache/$1" program=$2
     shift 2
     if [ ! -x "$root/$program" ]; then
         mkdir -p "$cache"
         exec 9>"$root.lock"
         flock 9
     fi
-    if [ ! -x "$root/$program" ]; then
-        echo "fetching ${root##*/} (once)" >&2
-        work=$(mktemp -d "$cache/fetch-XXXXXX")
-        "$@" "$work" >&2
-        chmod -R a+rX "$work/root"
-        rm -rf "$root"
-        mv "$work/root" "$root"
-        rm -rf "$work"
-    fi
+    [ -x "$root/$program" ] || (make_once "$root" "$@") >&2
     exec 9>&-
     echo "$root"
+}
+
+make_once() {
+    local root=$1
+    shift
+    echo "fetching ${root##*/} (once)"
+    work=$(mktemp -d "$cache/fetch-XXXXXX")
+    trap 'rm -rf "$work"; fail "${root##*/} could not be fetched from $(mirror): is it reachable? ${instead:+Or $instead}"' EXIT
+    "$@" "$work"
+    chmod -R a+rX "$work/root"
+    rm -rf "$root"
+    mv "$work/root" "$root"
+    trap - EXIT
+    rm -rf "$work"
 }

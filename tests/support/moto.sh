@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # moto, a pretended AWS with S3, SQS and Secrets Manager, for tests: a relocatable folder with a Python of its own
-# (apt.sh). It checks signatures in headers. It does not know presigned URLs as soon as it checks; radosgw.sh does.
+# (apt.sh). It checks signatures in headers; presigned URLs are refused, for them there is radosgw.sh.
 #
 #   moto.sh fetch               makes the folder if it is not there; prints its path
 #   moto.sh start DIRECTORY     starts one on a free port of 127.0.0.1; prints DIRECTORY/env, a file for its owner's
@@ -96,7 +96,8 @@ start() {
 }
 
 share_start() {
-    cat "$(start "$1")"
+    start "$1" >/dev/null
+    cat "$1/env"
 }
 
 stop() {

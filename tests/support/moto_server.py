@@ -5,13 +5,18 @@
 
 The user is made in this process, not by moto's own bootstrap of unchecked first requests: nobody can get in
 before, and no secret is on a command line.
+
+Where moto 5.1 is not like AWS it is mended here: paths whose encoding it would not sign as they were sent, requests
+without a signature (500), keys in notifications (not encoded). Presigned URLs are refused: it cannot check them.
 """
 import json
 import os
 import sys
+import urllib.parse
 
 os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "0"
 
+import flask
 import moto.events.urls
 import moto.iam.urls
 import moto.kms.urls
@@ -20,7 +25,9 @@ import moto.secretsmanager.urls
 import moto.sqs.urls
 import moto.sts.urls
 from moto.core import DEFAULT_ACCOUNT_ID
+from moto.iam.access_control import IAMRequestBase
 from moto.iam.models import iam_backends
+from moto.s3 import notifications
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -29,6 +36,43 @@ ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*",
 
 class Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
+
+
+class Signed:
+    """Refuses what has no signature, as S3 does, before moto looks for one."""
+
+    def __init__(self, application):
+        self.application = application
+
+    def __call__(self, environ, start_response):
+        if environ.get("HTTP_AUTHORIZATION", "").startswith("AWS4-HMAC-SHA256 "):
+            return self.application(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "application/xml")])
+        return [b"<Error><Code>AccessDenied</Code><Message>no signature in a header</Message></Error>"]
+
+
+def mend_signed_path():
+    make = IAMRequestBase._create_aws_request
+
+    def make_of_raw(self):
+        request = make(self)
+        request.url = flask.request.environ["RAW_URI"]
+        return request
+
+    IAMRequestBase._create_aws_request = make_of_raw
+
+
+def mend_notified_key():
+    make = notifications._get_s3_event
+
+    def make_encoded(*arguments):
+        event = make(*arguments)
+        for record in event["Records"]:
+            thing = record["s3"]["object"]
+            thing["key"] = urllib.parse.quote_plus(thing["key"], safe="/")
+        return event
+
+    notifications._get_s3_event = make_encoded
 
 
 def make_key():
@@ -52,7 +96,9 @@ def write_env(directory, port, key):
 
 
 def main(directory):
-    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True,
+    mend_signed_path()
+    mend_notified_key()
+    server = make_server("127.0.0.1", 0, Signed(DomainDispatcherApplication(create_backend_app)), threaded=True,
                          request_handler=Handler)
     os.environ["MOTO_PORT"] = str(server.port)
     write_env(directory, server.port, make_key())

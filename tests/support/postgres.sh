@@ -26,7 +26,11 @@
 # AEGIS_POSTGRES_FOR=PID: what `start` made is stopped and removed when that process is no more.
 # Further arguments of `start` are passed to postgres (such as -c shared_buffers=256MB).
 set -euo pipefail
+. "$(dirname "$0")/apt.sh"
+. "$(dirname "$0")/server.sh"
 
+kind=postgres answer=url required_by=AEGIS_REQUIRE_POSTGRES
+instead="set AEGIS_TEST_DATABASE_URL to the URL of a PostgreSQL with pgvector"
 version=${AEGIS_TEST_POSTGRES:-17}
 vector_suite=trixie # whose source of pgvector is built where there is no package
 case $version in
@@ -36,49 +40,6 @@ case $version in
 18) suite=forky vector=postgresql-18-pgvector ;;
 *) echo "postgres.sh: AEGIS_TEST_POSTGRES is 13, 15, 17 or 18, not '$version'" >&2 && exit 1 ;;
 esac
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/aegis-test"
-nobody=65534
-# Root runs it as nobody, who does not get into root's home.
-[ "$(id -u)" != 0 ] || cache=/var/cache/aegis-test
-
-fail() {
-    echo "postgres.sh: $*" >&2
-    exit 1
-}
-
-mirror() {
-    local list=/etc/apt/sources.list.d/debian.sources uri=""
-    [ -f "$list" ] && uri=$(awk '$1 == "URIs:" { print $2; exit }' "$list")
-    [ -z "$uri" ] && [ -f /etc/apt/sources.list ] &&
-        uri=$(awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /:\/\//) { print $i; exit } }' /etc/apt/sources.list)
-    [ -n "$uri" ] || fail "no Debian mirror is named in /etc/apt: set AEGIS_TEST_DATABASE_URL to the URL of a PostgreSQL with pgvector"
-    echo "$uri"
-}
-
-# An apt of its own: other lists, other state, an empty status file, the same mirror, proxies and keys.
-# private_apt STATE SUITE
-private_apt() {
-    local state=$1 key=/usr/share/keyrings/debian-archive-keyring.gpg
-    mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
-    : >"$state/status"
-    printf "%s [signed-by=$key] $(mirror) $2 main\n" deb deb-src >"$state/sources.list"
-    cat >"$state/apt.conf" <<CONF
-Dir::Etc::sourcelist "$state/sources.list";
-Dir::Etc::sourceparts "-";
-Dir::State "$state";
-Dir::State::lists "$state/lists";
-Dir::State::status "$state/status";
-Dir::Cache "$state/cache";
-APT::Sandbox::User "root";
-CONF
-    APT_CONFIG="$state/apt.conf" apt-get -qq update
-}
-
-# The packages given and the libraries that they need.
-closure() {
-    apt-get -s install --no-install-recommends "$@" |
-        awk '$1 == "Inst" && $2 ~ /^(lib|zlib1g$|postgresql-)/ && $2 !~ /^lib(perl|llvm|z3|gdbm|pam-modules)|-common$/ { print $2 }'
-}
 
 # pgvector's own makefile wants the server's; this is what it comes to.
 build_vector() {
@@ -117,37 +78,18 @@ WRAPPER
     chmod 755 "$program"
 }
 
-# fetch_folder NAME "PACKAGE..." PROGRAM...: $cache/NAME with these packages in it, made if it is not there
+# fetch_folder NAME "PACKAGE..." PROGRAM...: $cache/NAME with these packages in it
 fetch_folder() {
-    local root="$cache/$1" packages=$2 bin=usr/lib/postgresql/$version/bin
-    shift 2
-    if [ ! -x "$root/$bin/$1" ]; then
-        mkdir -p "$cache"
-        exec 9>"$cache/lock"
-        flock 9
-    fi
-    if [ ! -x "$root/$bin/$1" ]; then
-        echo "fetching ${root##*/} (once)" >&2
-        local work
-        work=$(mktemp -d "$cache/fetch-XXXXXX")
-        private_apt "$work/apt" "$suite" >&2
-        mkdir "$work/debs" "$work/root"
-        (
-            cd "$work/debs"
-            export APT_CONFIG="$work/apt/apt.conf"
-            apt-get -qq download $(closure $packages)
-        ) >&2
-        for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
-        rm -rf "$work"/root/usr/lib/postgresql/"$version"/lib/{bitcode,llvmjit*} "$work"/root/usr/share/{doc,man,locale}
-        [ "$1" != postgres ] || [ -n "$vector" ] || build_vector "$work" "$work/root" >&2
-        for p in "$@"; do wrap "$work/root/$bin/$p"; done
-        chmod -R a+rX "$work/root"
-        rm -rf "$root"
-        mv "$work/root" "$root"
-        rm -rf "$work"
-    fi
-    exec 9>&-
-    echo "$root"
+    fetch_once "$1" "usr/lib/postgresql/$version/bin/$3" make_folder "${@:2}"
+}
+
+# make_folder "PACKAGE..." PROGRAM... WORK
+make_folder() {
+    local packages=$1 work=${*: -1} p
+    unpack "$work" "$suite" '^(lib|zlib1g$|postgresql-)' '^lib(perl|llvm|z3|gdbm|pam-modules)|-common$' $packages
+    rm -rf "$work"/root/usr/lib/postgresql/"$version"/lib/{bitcode,llvmjit*}
+    [ "$2" != postgres ] || [ -n "$vector" ] || build_vector "$work" "$work/root"
+    for p in "${@:2:$#-2}"; do wrap "$work/root/usr/lib/postgresql/$version/bin/$p"; done
 }
 
 fetch() {
@@ -179,23 +121,6 @@ client() {
     echo "$(fetch_folder "postgresql-client-$version" "postgresql-client-$version" psql pg_dump pg_restore)/usr/lib/postgresql/$version/bin"
 }
 
-unprivileged() {
-    if [ "$(id -u)" = 0 ]; then
-        setpriv --reuid=$nobody --regid=$nobody --clear-groups "$@"
-    else
-        "$@"
-    fi
-}
-
-free_port() {
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 20000))
-        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
-}
-
 start() {
     if [ -n "${AEGIS_TEST_DATABASE_URL:-}" ]; then
         echo "$AEGIS_TEST_DATABASE_URL"
@@ -205,9 +130,7 @@ start() {
     shift
     root=$(fetch)
     bin="$root/usr/lib/postgresql/$version/bin"
-    mkdir -p "$directory"
-    [ "$(id -u)" != 0 ] || chown $nobody:$nobody "$directory"
-    unprivileged test -w "$directory" || fail "nobody cannot reach '$directory': put it where others may enter"
+    own_directory "$directory"
     cd "$directory"
     export LC_ALL=C.UTF-8 TZ=UTC
     if [ ! -f "$directory/data/PG_VERSION" ]; then
@@ -237,32 +160,17 @@ start() {
     fail "PostgreSQL did not start: $(tail -n 3 "$directory/log")"
 }
 
-# The pid of the directory's server, if it runs (the file outlives one that was killed).
-postmaster() {
+# The file outlives one that was killed.
+server_pid() {
     local pid
     pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null || true)
     [ -z "$pid" ] || ! grep -qaF "$1/data" "/proc/$pid/cmdline" 2>/dev/null || echo "$pid"
 }
 
-# In the background, until the server itself has ended.
-watch() {
-    (
-        while kill -0 "$3" && kill -0 "$2"; do sleep 1; done
-        kill -0 "$2" || stop "$1"
-    ) >/dev/null 2>&1 9>&- </dev/null &
-    disown
-}
-
 halt() {
-    local directory=$1 pid
-    pid=$(postmaster "$directory")
-    if [ -n "$pid" ]; then
-        kill -INT "$pid" 2>/dev/null || true
-        for _ in $(seq 300); do
-            kill -0 "$pid" 2>/dev/null || break
-            sleep 0.1
-        done
-    fi
+    local pid
+    pid=$(server_pid "$1")
+    [ -z "$pid" ] || end "$pid" INT
 }
 
 stop() {
@@ -271,42 +179,14 @@ stop() {
     rm -rf "$1"
 }
 
-required() {
-    [ "${AEGIS_REQUIRE_POSTGRES:-0}" != 0 ] || { [ -n "${CI:-}" ] && [ "$CI" != 0 ] && [ "$CI" != false ]; }
-}
-
 # No test needs what survives a power cut: without fsync a database is made in a tenth of the time.
-share() {
-    local place="$1/postgres" directory
-    mkdir -p "$place"
-    directory=$(cat "$place/directory" 2>/dev/null || true)
-    if [ -s "$place/url" ] && [ -n "$directory" ] && [ -n "$(postmaster "$directory")" ]; then return; fi
-    rm -f "$place/url" "$place/why"
-    if [ -z "${AEGIS_TEST_DATABASE_URL:-}" ]; then
-        directory=$(mktemp -d "${TMPDIR:-/tmp}/aegis-postgres-XXXXXX")
-        echo "$directory" >"$place/directory"
-    fi
-    if ! "$0" start "$directory" -c fsync=off -c full_page_writes=off -c max_connections=300 \
-        -c log_min_messages=log >"$place/url.new" 2>"$place/why"; then
-        rm -rf "$directory" "$place/url.new" "$place/directory"
-        cat "$place/why" >&2
-        required && exit 1
-        return 0
-    fi
-    mv "$place/url.new" "$place/url"
-    rm -f "$place/why"
-}
-
-unshare() {
-    local directory
-    directory=$(cat "$1/postgres/directory" 2>/dev/null || true)
-    [ -z "$directory" ] || stop "$directory"
-    rm -rf "$1/postgres"
+share_start() {
+    start "$1" -c fsync=off -c full_page_writes=off -c max_connections=300 -c log_min_messages=log
 }
 
 case "${1:-}" in
 fetch | client) "$1" ;;
-start | halt | stop | share | unshare)
+start | halt | stop | share | share_start | unshare)
     [ $# -ge 2 ] || fail "usage: postgres.sh $1 DIRECTORY"
     "$@"
     ;;

@@ -207,7 +207,8 @@ end_all() {
 }
 
 share_start() {
-    cat "$(start "$1")"
+    start "$1" >/dev/null
+    cat "$1/env"
 }
 
 stop() {

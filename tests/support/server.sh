@@ -69,15 +69,16 @@ share() {
     rm -f "$place/$answer" "$place/why"
     directory=$(mktemp -d "${TMPDIR:-/tmp}/aegis-$kind-XXXXXX")
     echo "$directory" >"$place/directory"
+    (umask 077 && : >"$place/$answer.new") # it may hold a key
     # A process of its own: `set -e` does not hold in a condition.
-    if ! (umask 077 && "$0" share_start "$directory" >"$place/$answer.new") 2>"$place/why"; then
+    if ! "$0" share_start "$directory" >"$place/$answer.new" 2>"$place/log"; then
         rm -rf "$directory" "$place/$answer.new" "$place/directory"
-        cat "$place/why" >&2
+        cat "$place/log" >&2
+        tail -n 1 "$place/log" >"$place/why"
         required && exit 1
         return 0
     fi
     mv "$place/$answer.new" "$place/$answer"
-    rm -f "$place/why"
 }
 
 # unshare BUILD: stops and removes it
@@ -85,5 +86,6 @@ unshare() {
     local directory
     directory=$(cat "$1/$kind/directory" 2>/dev/null || true)
     [ -z "$directory" ] || stop "$directory"
+    rmdir "$directory" 2>/dev/null || true # of a server that is not ours
     rm -rf "$1/$kind"
 }
