@@ -180,6 +180,8 @@ int app_queue(struct app *app)
     const char *url;
     if (app->queue.ops)
         return OK;
+    if (*config_string(app->config, "queue.url"))
+        return app_sqs_queue(app);
     int rc = app_database_url(app, &url);
     if (!rc && *url)
         return app_postgres_queue(app, url);

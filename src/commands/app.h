@@ -57,8 +57,9 @@ int app_read_config(const struct arguments *arguments, struct config **out);
 int app_require_data(struct app *app);
 
 /* Each opens its part if it is not open; the data directory is made (0700) if need be. Database and
- * queue are in PostgreSQL where its URL is set, else in the data directory; objects are in the
- * folder of the setting store.directory, else in the data directory. */
+ * queue are in PostgreSQL where its URL is set, else in the data directory, but the queue is on
+ * Amazon SQS where queue.url is set; objects are in the folder of the setting store.directory, else
+ * in the data directory. */
 int app_database(struct app *app);
 int app_queue(struct app *app);
 int app_store(struct app *app);

@@ -27,5 +27,6 @@ struct pg_url_source app_database_source(struct app *app);
 
 int app_postgres_database(struct app *app, const char *url);
 int app_postgres_queue(struct app *app, const char *url);
+int app_sqs_queue(struct app *app);
 
 #endif

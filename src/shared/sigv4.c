@@ -18,20 +18,16 @@
 #include "shared/digest.h"
 #include "shared/error.h"
 #include "shared/http.h"
+#include "shared/sigv4_internal.h"
 
 #define ALGORITHM  "AWS4-HMAC-SHA256"
 #define TERMINATOR "aws4_request"
 
-enum { SECRET_CAP = 512, SCOPE_TEXT = 256, NAME_CAP = 64 };
+enum { SCOPE_TEXT = 256 };
 
 static int out_of_memory(void)
 {
     return error_set(ERR_NO_MEMORY, NULL, "out of memory for the signature of a request to AWS");
-}
-
-static int invalid(const char *what)
-{
-    return error_set(ERR_INVALID, NULL, "a request to AWS cannot be signed: %s", what);
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -151,9 +147,9 @@ static int append_reencoded(struct buffer *out, const char *text, size_t length)
         unsigned char c = (unsigned char)text[i];
         if (c == '%') {
             if (length - i < 3 || !hex_decode(text + i + 1, 1, &c))
-                return invalid("its query has a '%' that no two hex digits follow");
+                return sigv4_invalid("its query has a '%' that no two hex digits follow");
             if (!c)
-                return invalid("its query has a '%00'");
+                return sigv4_invalid("its query has a '%00'");
             i += 2;
         }
         char bytes[3];
@@ -296,87 +292,6 @@ static int append_canonical(struct buffer *out, struct buffer *names, const stru
     return rc ? rc : buffer_printf(out, "\n%s\n%s", buffer_string(names), r->payload_hash);
 }
 
-/* ---- what is refused --------------------------------------------------------------------------
- */
-
-/* All of it is put between the "/" and "," of the header. */
-static bool is_word(const char *text)
-{
-    size_t n = text ? strlen(text) : 0;
-    for (size_t i = 0; i < n; i++)
-        if (!isgraph((unsigned char)text[i]) || strchr("/,", text[i]))
-            return false;
-    return n > 0 && n <= NAME_CAP;
-}
-
-static int check_scope(const struct sigv4_scope *s)
-{
-    if (!is_word(s->region))
-        return invalid("no region, or not one word; set AWS_REGION");
-    if (!is_word(s->service))
-        return invalid("no service, or not one word");
-    size_t n = s->access_key_id ? strlen(s->access_key_id) : 0;
-    for (size_t i = 0; i < n; i++)
-        if (!isgraph((unsigned char)s->access_key_id[i]) || s->access_key_id[i] == ',')
-            return invalid("the access key id has a character that none has");
-    if (n == 0 || n > SECRET_CAP)
-        return invalid("no access key id, or too long");
-    n = s->secret_access_key ? strlen(s->secret_access_key) : 0;
-    if (n == 0 || n > SECRET_CAP)
-        return invalid("no secret access key, or too long");
-    return OK;
-}
-
-/* RFC 9110, 5.6.2 */
-static bool is_token(const char *name)
-{
-    for (const char *p = name; *p; p++)
-        if (!isalnum((unsigned char)*p) && !strchr("!#$%&'*+-.^_`|~", *p))
-            return false;
-    return *name;
-}
-
-static int check_headers(const struct sigv4_scope *s, const struct sigv4_request *r)
-{
-    char date[SIGV4_DATE_TEXT];
-    bool host = false, dated = false;
-    size_t total = 0;
-    sigv4_date(s->time_ms, date);
-    for (size_t i = 0; i < r->header_count; i++) {
-        const struct http_header *h = &r->headers[i];
-        if (!h->name || !h->value || !is_token(h->name))
-            return invalid("a header has no value or a name that is none");
-        total += strlen(h->name) + strlen(h->value);
-        host |= !strcasecmp(h->name, "host");
-        if (!strcasecmp(h->name, "x-amz-date") && (!*date || strcmp(h->value, date)))
-            return invalid("its x-amz-date is not the time of the signature");
-        dated |= !strcasecmp(h->name, "x-amz-date");
-    }
-    if (!host || !dated)
-        return invalid("host or x-amz-date is not among its headers");
-    return total <= CAP_HTTP_HEADERS ? OK : invalid("its headers are too long");
-}
-
-static int check_payload_hash(const char *text)
-{
-    if (!text || (strcmp(text, "UNSIGNED-PAYLOAD") &&
-                  (strlen(text) != SIGV4_HASH_TEXT - 1 ||
-                   strspn(text, "0123456789abcdef") != SIGV4_HASH_TEXT - 1)))
-        return invalid("its payload hash is no SHA-256 in lower-case hex");
-    return OK;
-}
-
-static int check_request(const struct sigv4_request *r)
-{
-    if (!r->method || !is_token(r->method) || strlen(r->method) > NAME_CAP)
-        return invalid("no method, or not one word");
-    if (!r->path || r->path[0] != '/' || strlen(r->path) > CAP_HTTP_URL || strchr(r->path, '\n'))
-        return invalid("its path is not absolute, or too long");
-    if (!r->query || strlen(r->query) > CAP_HTTP_URL)
-        return invalid("its query is missing or too long");
-    return check_payload_hash(r->payload_hash);
-}
-
 /* ---- signature --------------------------------------------------------------------------------
  */
 
@@ -389,7 +304,7 @@ static bool hmac(const void *key, size_t key_length, const char *text, uint8_t o
 
 static bool signing_key(const struct sigv4_scope *s, const char *day, uint8_t key[DIGEST_BYTES])
 {
-    char secret[4 + SECRET_CAP + 1];
+    char secret[4 + SIGV4_SECRET_CAP + 1];
     int n = snprintf(secret, sizeof secret, "AWS4%s", s->secret_access_key);
     bool ok = hmac(secret, (size_t)n, day, key) && hmac(key, DIGEST_BYTES, s->region, key) &&
               hmac(key, DIGEST_BYTES, s->service, key) && hmac(key, DIGEST_BYTES, TERMINATOR, key);
@@ -416,16 +331,14 @@ static int sign_canonical(const struct sigv4_scope *s, const struct buffer *cano
     int n = snprintf(out, SIGV4_AUTHORIZATION,
                      ALGORITHM " Credential=%s/%s, SignedHeaders=%s, Signature=%s",
                      s->access_key_id, scope, names, signature);
-    return n < SIGV4_AUTHORIZATION ? OK : invalid("the names of its headers are too long");
+    return n < SIGV4_AUTHORIZATION ? OK : sigv4_invalid("the names of its headers are too long");
 }
 
 int sigv4_sign(const struct sigv4_scope *scope, const struct sigv4_request *request,
                char out[SIGV4_AUTHORIZATION])
 {
     struct buffer canonical, names;
-    int rc = check_scope(scope);
-    rc = rc ? rc : check_request(request);
-    rc = rc ? rc : check_headers(scope, request);
+    int rc = sigv4_check(scope, request);
     if (rc)
         return rc;
     buffer_init(&canonical, CAP_SIGNED_REQUEST);

@@ -25,7 +25,8 @@ struct sigv4_scope {
 struct sigv4_request {
     const char *method; /* "GET" */
     const char *path;   /* absolute, percent-encoded as it is sent */
-    const char *query;  /* percent-encoded as it is sent, without "?"; "" if none; in any order */
+    const char *query;  /* percent-encoded as it is sent, without "?"; "" if none; in any order.
+                         * What AWS encodes otherwise is signed as AWS encodes it. */
     /* All are signed; names in any case and any order. host, x-amz-date and, with temporary
      * credentials, x-amz-security-token must be among them. */
     const struct http_header *headers;
@@ -35,14 +36,15 @@ struct sigv4_request {
     bool path_as_sent;
 };
 
-/* "20260131T235959Z" */
+/* "20260131T235959Z"; "" outside the years 1000 to 9999 */
 void sigv4_date(int64_t time_ms, char out[SIGV4_DATE_TEXT]);
 
 /* SHA-256 of bytes in lower-case hex. */
 void sigv4_hash(const void *bytes, size_t length, char out[SIGV4_HASH_TEXT]);
 
-/* The value of the Authorization header. ERR_INVALID if a part is missing or malformed, or it all
- * does not fit; ERR_NO_MEMORY. */
+/* The value of the Authorization header. ERR_INVALID if a part is missing or malformed, x-amz-date
+ * is not that of the scope, or it all does not fit (path and query CAP_HTTP_URL each, headers
+ * CAP_HTTP_HEADERS, the secret 512 bytes); ERR_NO_MEMORY. */
 int sigv4_sign(const struct sigv4_scope *scope, const struct sigv4_request *request,
                char out[SIGV4_AUTHORIZATION]);
 

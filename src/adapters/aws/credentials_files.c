@@ -225,11 +225,10 @@ int aws_from_files(const struct aws_lookup *l, struct aws_credential *out,
 /* It becomes part of a host's name. */
 static int check_region(const char *text, const char *from, char out[AWS_REGION_TEXT])
 {
-    size_t n = strlen(text);
-    for (size_t i = 0; i < n; i++)
-        if (!isalnum((unsigned char)text[i]) && text[i] != '-')
-            n = AWS_REGION_TEXT;
-    if (n >= AWS_REGION_TEXT)
+    size_t n = strlen(text), good = 0;
+    while (isalnum((unsigned char)text[good]) || text[good] == '-')
+        good++;
+    if (good < n || n >= AWS_REGION_TEXT)
         return error_set(ERR_INVALID, NULL,
                          "'%.64s' of %s is no region of AWS (such as eu-central-1)", text, from);
     memcpy(out, text, n + 1);
