@@ -194,6 +194,7 @@ static int fetch(const struct manager *m, const struct secret *s, char out[SECRE
 static void keep(struct secret *s, const char *fresh, int64_t now)
 {
     bool changed = s->has_value && strcmp(fresh, s->value) != 0;
+    explicit_bzero(s->value, sizeof s->value);
     memcpy(s->value, fresh, strlen(fresh) + 1);
     s->has_value = true;
     s->read_ms = now;
