@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "adapters/local/queue_sqlite.h"
-#include "adapters/local/secrets_file.h"
 #include "commands/app_aws.h"
 #include "commands/app_keys.h"
 #include "commands/app_parts.h"
@@ -59,12 +58,6 @@ int app_read_config(const struct arguments *a, struct config **out)
     return rc;
 }
 
-static int open_secrets(struct app *app)
-{
-    const char *path = app_path(app, "secrets");
-    return path ? file_secrets_open(path, &app->secrets) : ERR_NO_MEMORY;
-}
-
 static void configure_log(const struct app *app)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
@@ -89,7 +82,7 @@ int app_init(struct app *app, const struct arguments *arguments)
     app->json = arguments_has(arguments, "json");
     int rc = app_read_config(arguments, &app->config);
     if (!rc)
-        rc = open_secrets(app);
+        rc = app_secrets_open(app);
     if (!rc)
         configure_log(app);
     return rc;
@@ -128,9 +121,9 @@ void app_close(struct app *app)
     if (app->offline.ops)
         app->offline.ops->close(app->offline.ctx);
     app_keys_close(app->keys);
+    close_data(app); /* which may look for another password still */
     if (app->secrets.ops)
         app->secrets.ops->close(app->secrets.ctx);
-    close_data(app);
     app_aws_close(app);
     http_engine_close(app->http);
     config_close(app->config);
@@ -187,6 +180,8 @@ int app_queue(struct app *app)
     const char *url;
     if (app->queue.ops)
         return OK;
+    if (*config_string(app->config, "queue.url"))
+        return app_sqs_queue(app);
     int rc = app_database_url(app, &url);
     if (!rc && *url)
         return app_postgres_queue(app, url);

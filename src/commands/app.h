@@ -39,7 +39,7 @@ struct app {
     struct model_providers providers;
 
     struct pg_pool *queue_pool;   /* of a queue in PostgreSQL */
-    struct secret_source secrets; /* "secrets" in the data directory */
+    struct secret_source secrets; /* by the setting `secrets` */
     struct app_keys *keys;
     struct http_engine *http;
     struct app_aws *aws;                   /* NULL as long as nothing on AWS is used (app_aws.h) */
@@ -57,9 +57,9 @@ int app_read_config(const struct arguments *arguments, struct config **out);
 int app_require_data(struct app *app);
 
 /* Each opens its part if it is not open; the data directory is made (0700) if need be. Database and
- * queue are in PostgreSQL where its URL is set, else in the data directory; objects are in
- * S3 where the setting `store` says so, else in the folder of store.directory, else in the data
- * directory. */
+ * queue are in PostgreSQL where its URL is set, else in the data directory, but the queue is on
+ * Amazon SQS where queue.url is set; objects are in S3 where the setting `store` says so, else in
+ * the folder of store.directory, else in the data directory. */
 int app_database(struct app *app);
 int app_queue(struct app *app);
 int app_store(struct app *app);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapters/aws/queue_sqs.h"
 #include "commands/app_parts.h"
 
 static const struct {
@@ -154,4 +155,19 @@ void app_aws_queue_place(const char *queue_url, struct app_aws_place *out)
         return;
     snprintf(out->endpoint, sizeof out->endpoint, "%.*s", (int)all, queue_url);
     region_of_host(host, length, out->region);
+}
+
+/* ---- the queue ---- */
+
+int app_sqs_queue(struct app *app)
+{
+    struct app_aws_place place;
+    struct sqs_queue_options options = {
+        .url = config_string(app->config, "queue.url"),
+        .dead_letter_url = config_string(app->config, "queue.dead_letter_url"),
+        .max_receives = (int)config_int(app->config, "queue.max_receives"),
+    };
+    app_aws_queue_place(options.url, &place);
+    int rc = app_aws_client_at(app, "sqs", &place, &options.client);
+    return rc ? rc : sqs_queue_open(&options, &app->queue);
 }

@@ -78,6 +78,22 @@ bool app_has_key(const struct app *app, enum model_operation operation, bool com
     return has;
 }
 
+const char *app_key_origin(struct app *app)
+{
+    char key[SECRET_TEXT];
+    int rc = find(app, app->config, "openai.api_key", "openai_api_key", key, sizeof key);
+    bool none = !*key;
+    explicit_bzero(key, sizeof key);
+    if (rc || none)
+        return rc ? NULL : "";
+    if (*config_string(app->config, "openai.api_key"))
+        return config_source_text(app->config, "openai.api_key");
+    if (!strcmp(config_string(app->config, "secrets"), "secrets_manager"))
+        return arena_printf(&app->arena, "the secret '%s' in AWS Secrets Manager",
+                            config_string(app->config, "secrets.openai"));
+    return app_path(app, "secrets");
+}
+
 /* ---- serving ---- */
 
 /* What cannot be read leaves the keys stale: the next request tries once more. */

@@ -3,6 +3,7 @@
 #define AEGIS_COMMANDS_APP_PARTS_H
 
 #include "commands/app.h"
+#include "shared/pg.h"
 
 /* The HTTP engine that all share; opened once. */
 int app_http(struct app *app);
@@ -23,8 +24,14 @@ int app_make_data_directory(const struct app *app);
 
 /* Where objects are, for people, in the app's arena; then whether they can be reached there. */
 int app_store_check(struct app *app, const char **where);
+/* app_secrets.c: app->secrets, by the setting `secrets`. Reads and connects to nothing yet. */
+int app_secrets_open(struct app *app);
+
+/* app_url.c: where the pools look when a login is refused. */
+struct pg_url_source app_database_source(struct app *app);
 
 int app_postgres_database(struct app *app, const char *url);
 int app_postgres_queue(struct app *app, const char *url);
+int app_sqs_queue(struct app *app);
 
 #endif

@@ -28,6 +28,7 @@ static int connections(const struct app *app)
 int app_postgres_database(struct app *app, const char *url)
 {
     struct postgres_database_options options = {.url = url,
+                                                .source = app_database_source(app),
                                                 .clock = clock_system(),
                                                 .connections = connections(app),
                                                 .no_background = !app->arguments->command->works ||
@@ -38,6 +39,7 @@ int app_postgres_database(struct app *app, const char *url)
 int app_postgres_queue(struct app *app, const char *url)
 {
     struct pg_settings settings = {.connections = QUEUE_CONNECTIONS,
+                                   .source = app_database_source(app),
                                    .application_name = "aegis queue"};
     int rc = pg_pool_open(url, &settings, &app->queue_pool);
     struct postgres_queue_options options = {

@@ -75,6 +75,7 @@ static int run(struct app *app)
     check_configuration(&all);
     check_data_directory(&all);
     check_databases(&all, arguments_has(app->arguments, "deep"));
+    check_aws(&all);
     check_objects(&all);
     check_queue(&all);
     check_providers(&all, !arguments_has(app->arguments, "offline"));

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "commands/app_keys.h"
 #include "commands/libraries.h"
 #include "media/media.h"
 #include "shared/error.h"
@@ -199,8 +200,22 @@ static void check_provider(struct findings *all, enum model_operation operation,
                 call || offline ? "" : " (not called)");
 }
 
+/* No key is no finding: then the providers say that they are offline. */
+static void check_key(struct findings *all)
+{
+    error_clear();
+    const char *origin = app_key_origin(all->app);
+    if (!origin)
+        finding_add(all, "key", FINDING_FAIL, NULL, "%s", error_last()->message);
+    else if (*origin)
+        finding_add(all, "key", FINDING_OK, NULL, "for OpenAI's API, from %s", origin);
+    else if (!strcmp(error_last()->reason, "secret_missing"))
+        finding_add(all, "key", FINDING_WARN, NULL, "%s", error_last()->message);
+}
+
 void check_providers(struct findings *all, bool call)
 {
+    check_key(all);
     if (app_providers(all->app)) {
         finding_add(all, "providers", FINDING_FAIL, NULL, "%s", error_last()->message);
         return;

@@ -30,6 +30,7 @@ void check_configuration(struct findings *all);
 void check_data_directory(struct findings *all);
 void check_databases(struct findings *all, bool deep);
 void check_objects(struct findings *all); /* shared ones */
+void check_aws(struct findings *all);     /* where something on AWS is set: the credentials */
 void check_queue(struct findings *all);
 /* Behind those of database and providers. */
 void check_spaces(struct findings *all);

@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "commands/app_aws.h"
 #include "commands/app_parts.h"
 #include "commands/doctor_checks.h"
 #include "commands/embed_model.h"
@@ -200,24 +201,55 @@ void check_objects(struct findings *all)
         finding_add(all, "objects", FINDING_OK, NULL, "%s", where);
 }
 
+/* A file is not made by looking for it. */
+static bool has_queue(struct app *app)
+{
+    const char *path = app_path(app, "queue.db"), *url = "";
+    if (*config_string(app->config, "queue.url"))
+        return true;
+    return !app_database_url(app, &url) && (*url || (path && access(path, F_OK) == 0));
+}
+
+void check_aws(struct findings *all)
+{
+    struct app *app = all->app;
+    struct aws_credentials *credentials;
+    struct aws_credential credential;
+    char source[256];
+    if (!*config_string(app->config, "queue.url") &&
+        strcmp(config_string(app->config, "store"), "s3") != 0 &&
+        strcmp(config_string(app->config, "secrets"), "secrets_manager") != 0)
+        return;
+    int rc = app_aws_credentials(app, &credentials);
+    if (!rc)
+        rc = aws_credentials_get(credentials, app_stop(), &credential);
+    explicit_bzero(&credential, sizeof credential);
+    if (rc) {
+        finding_add(all, "AWS", FINDING_FAIL, NULL, "%s", error_last()->message);
+        return;
+    }
+    aws_credentials_source(credentials, source, sizeof source);
+    finding_add(all, "AWS", FINDING_OK, NULL, "credentials of %s", source);
+}
+
 void check_queue(struct findings *all)
 {
     struct app *app = all->app;
     struct queue_stats stats;
     char age[HUMAN_TEXT];
-    const char *path = app_path(app, "queue.db"), *url = "";
-    if (app_database_url(app, &url) || (!*url && (!path || access(path, F_OK))))
+    if (!has_queue(app))
         return;
     if (app_queue(app) || app->queue.ops->stats(app->queue.ctx, &stats)) {
         finding_add(all, "queue", FINDING_FAIL, NULL, "%s", error_last()->message);
         return;
     }
+    bool sqs = !strcmp(app->queue.ops->name, "sqs"), dated = stats.visible > 0 && !sqs;
     bool waiting = stats.visible > 0 && stats.oldest_age_ms > 60000 && stats.in_flight == 0;
     finding_add(all, "queue", waiting ? FINDING_WARN : FINDING_OK,
                 waiting ? "nobody seems to work: run `aegis serve`" : NULL,
-                "%" PRId64 " waiting%s%s, %" PRId64 " under way, %" PRId64 " delayed",
-                stats.visible, stats.visible ? " for up to " : "",
-                stats.visible ? human_duration(stats.oldest_age_ms, age) : "", stats.in_flight,
+                "%s%" PRId64 " waiting%s%s, %" PRId64 " under way, %" PRId64 " delayed",
+                sqs ? "SQS answers: " : "", stats.visible, dated ? " for up to " : "",
+                dated ? human_duration(stats.oldest_age_ms, age) : "", stats.in_flight,
                 stats.delayed);
 }
 

@@ -17,16 +17,18 @@
 
 #include "ports/database.h"
 #include "shared/clock.h"
+#include "shared/pg.h"
 
 struct postgres_database_options {
-    const char *url;           /* pg.h; not kept */
-    const struct clock *clock; /* that callers take their times from; NULL: the system's */
-    bool clock_rules;          /* for tests: `clock` is taken for the server's as well */
-    int connections;           /* at a time; 0: 8 */
-    int64_t wait_ms;           /* for a connection, or for the server to come back; 0: 5 s */
-    int64_t outbox_rows;       /* 0: 1,000,000 */
-    int64_t outbox_ms;         /* 0: 7 days */
-    bool no_background;        /* starts no collector: for readers and short commands */
+    const char *url;             /* pg.h; not kept */
+    struct pg_url_source source; /* of another one, once it is refused */
+    const struct clock *clock;   /* that callers take their times from; NULL: the system's */
+    bool clock_rules;            /* for tests: `clock` is taken for the server's as well */
+    int connections;             /* at a time; 0: 8 */
+    int64_t wait_ms;             /* for a connection, or for the server to come back; 0: 5 s */
+    int64_t outbox_rows;         /* 0: 1,000,000 */
+    int64_t outbox_ms;           /* 0: 7 days */
+    bool no_background;          /* starts no collector: for readers and short commands */
 };
 
 /* Connects once and checks the schema. ERR_SYSTEMIC (pg.h, "database_schema" among them, and

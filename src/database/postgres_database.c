@@ -164,7 +164,9 @@ static int check(struct store *s)
 static int open_parts(struct store *s, const struct postgres_database_options *o)
 {
     struct pg_settings settings = {.connections =
-                                       o->connections > 0 ? o->connections : DEFAULT_CONNECTIONS};
+                                       o->connections > 0 ? o->connections : DEFAULT_CONNECTIONS,
+                                   .source = o->source};
+    s->source = o->source;
     s->url = strdup(o->url);
     int rc = s->url ? pg_pool_open(o->url, &settings, &s->pool)
                     : error_set(ERR_NO_MEMORY, NULL, "out of memory for the database");

@@ -109,6 +109,7 @@ struct store {
     struct pg *filling; /* holds the lock of who fills a space; NULL: not held */
     struct pg_pool *filling_pool;
     char *url;
+    struct pg_url_source source;
 };
 
 /* The server's time. */

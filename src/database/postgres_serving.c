@@ -178,8 +178,8 @@ static int take_fill_lock(struct pg_pool *pool, struct store *s, struct pg **out
 /* The lock is a session's: a connection of its own, as the pool's may be few. */
 int postgres_space_fill_begin(void *ctx)
 {
-    static const struct pg_settings settings = {.connections = 1};
     struct store *s = ctx;
+    const struct pg_settings settings = {.connections = 1, .source = s->source};
     struct pg *c = NULL;
     struct pg_pool *pool = NULL;
     pthread_mutex_lock(&s->filling_lock);

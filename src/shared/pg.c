@@ -54,6 +54,7 @@ int pg_pool_open(const char *url, const struct pg_settings *settings, struct pg_
     }
     url_timeout(pool);
     pthread_mutex_init(&pool->lock, NULL);
+    pthread_rwlock_init(&pool->url_lock, NULL);
     pthread_cond_init(&pool->changed, NULL);
     *out = pool;
     return OK;
@@ -70,6 +71,7 @@ void pg_pool_close(struct pg_pool *pool)
         pg_disconnect(c);
     }
     pthread_mutex_destroy(&pool->lock);
+    pthread_rwlock_destroy(&pool->url_lock);
     pthread_cond_destroy(&pool->changed);
     pg_url_free(&pool->url);
     free(pool);

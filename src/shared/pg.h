@@ -45,6 +45,18 @@ struct pg_result; /* libpq's PGresult */
 /* ---- the pool ----------------------------------------------------------------------------------
  */
 
+/*
+ * Where the URL comes from, for a password that changes while the pool is open: asked once a login
+ * was refused (SQLSTATE class 28), by one thread while the others that connect wait. Puts the URL
+ * as it is now, of at most capacity - 1 bytes; if that is another one, the login is tried again
+ * with it, and it is used from then on (pg_pool_name stays that of the first). An error leaves the
+ * login's own. What it points to outlives the pool.
+ */
+struct pg_url_source {
+    int (*get)(void *ctx, char *out, size_t capacity); /* NULL: the URL stays what it is */
+    void *ctx;
+};
+
 struct pg_settings {                /* 0 or NULL: the default */
     int connections;                /* at a time: 8 */
     int64_t connect_timeout_ms;     /* for each host, in whole seconds, at least 2: 5 s */
@@ -56,6 +68,7 @@ struct pg_settings {                /* 0 or NULL: the default */
     int64_t close_idle_ms;          /* closes what idled so long: 5 min */
     const char *application_name;   /* in pg_stat_activity unless the URL says: "aegis" */
     const char *schema;             /* first in the search_path: "aegis" */
+    struct pg_url_source source;
 };
 
 /*

@@ -1,7 +1,9 @@
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "shared/caps.h"
 #include "shared/clock.h"
 #include "shared/pg_internal.h"
 
@@ -41,7 +43,7 @@ static int wait_socket(PGconn *conn, PostgresPollingStatusType want, int64_t dea
 }
 
 static int connect_one(const struct pg_pool *pool, int host, const struct cancel *cancel,
-                       PGconn **out)
+                       PGconn **out, bool *refused)
 {
     struct pg_host hold;
     const char *values[PG_OPTIONS + 1];
@@ -67,7 +69,7 @@ static int connect_one(const struct pg_pool *pool, int host, const struct cancel
     if (rc == ERR_TIMEOUT)
         rc = pg_error_set(pool, "", "no answer in time");
     else if (!rc)
-        rc = pg_error_of_connect(pool, PQerrorMessage(conn));
+        rc = pg_error_of_connect(pool, PQerrorMessage(conn), refused);
     PQfinish(conn);
     return rc;
 }
@@ -171,15 +173,65 @@ static int set_up(struct pg_pool *pool, PGconn *conn, struct pg **out)
     return rc;
 }
 
+/* ---- all hosts, and another URL ---- */
+
+/* A login with the URL number `changes`. */
+struct login {
+    unsigned changes;
+    bool refused;
+};
+
+static int connect_any(struct pg_pool *pool, const struct cancel *cancel, PGconn **out,
+                       struct login *login)
+{
+    int rc = ERR_SYSTEMIC;
+    pthread_rwlock_rdlock(&pool->url_lock);
+    *login = (struct login){.changes = pool->url_changes};
+    for (int i = 0; i < pool->url.hosts && rc && rc != ERR_CANCELLED; i++)
+        rc = connect_one(pool, i, cancel, out, &login->refused);
+    pthread_rwlock_unlock(&pool->url_lock);
+    return rc;
+}
+
+/* With url_lock held for writing. */
+static bool take_url(struct pg_pool *pool, const char *text)
+{
+    struct pg_url fresh;
+    if (pg_url_parse(text, &pool->settings, &fresh))
+        return false;
+    bool other = !pg_url_equal(&fresh, &pool->url);
+    if (other) {
+        pg_url_replace(&pool->url, &fresh);
+        pool->url_changes++;
+    }
+    pg_url_free(&fresh);
+    return other;
+}
+
+/* Whether there is another URL than the refused one, of somebody else's asking or of ours. Keeps
+ * the last error. */
+static bool url_changed(struct pg_pool *pool, const struct login *refused)
+{
+    const struct pg_url_source *source = &pool->settings.source;
+    struct error kept = *error_last();
+    char text[CAP_HTTP_URL + 1];
+    pthread_rwlock_wrlock(&pool->url_lock);
+    bool changed = pool->url_changes != refused->changes;
+    if (!changed && !source->get(source->ctx, text, sizeof text))
+        changed = take_url(pool, text);
+    pthread_rwlock_unlock(&pool->url_lock);
+    explicit_bzero(text, sizeof text);
+    error_restore(&kept);
+    return changed;
+}
+
 int pg_connect(struct pg_pool *pool, const struct cancel *cancel, struct pg **out)
 {
     PGconn *conn = NULL;
-    int rc = ERR_SYSTEMIC;
-    for (int i = 0; i < pool->url.hosts && !conn; i++) {
-        rc = connect_one(pool, i, cancel, &conn);
-        if (rc == ERR_CANCELLED)
-            return rc;
-    }
+    struct login login;
+    int rc = connect_any(pool, cancel, &conn, &login);
+    if (rc && login.refused && pool->settings.source.get && url_changed(pool, &login))
+        rc = connect_any(pool, cancel, &conn, &login);
     return rc ? rc : set_up(pool, conn, out);
 }
 

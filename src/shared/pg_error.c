@@ -145,10 +145,11 @@ static const char *without_address(const char *text)
     return failed && !strncmp(text, "connection to server", 20) ? failed + 9 : text;
 }
 
-int pg_error_of_connect(const struct pg_pool *pool, const char *text)
+int pg_error_of_connect(const struct pg_pool *pool, const char *text, bool *refused)
 {
     char state[6];
     const char *message = find_state(text, state);
+    *refused = state[0] == '2' && state[1] == '8';
     return pg_error_set(pool, state, *state ? message : without_address(text));
 }
 

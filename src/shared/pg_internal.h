@@ -66,7 +66,9 @@ struct pg_url {
 
 struct pg_pool {
     struct pg_settings settings;
-    struct pg_url url;
+    struct pg_url url; /* all but its name under url_lock, which who connects holds for reading */
+    pthread_rwlock_t url_lock;
+    unsigned url_changes;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct pg *free;
@@ -81,6 +83,9 @@ struct pg_pool {
 
 int pg_url_parse(const char *url, const struct pg_settings *settings, struct pg_url *out);
 void pg_url_free(struct pg_url *url);
+bool pg_url_equal(const struct pg_url *a, const struct pg_url *b);
+/* Takes over everything of `fresh` but the name. */
+void pg_url_replace(struct pg_url *url, struct pg_url *fresh);
 /* The values for host number `i` alone, in `values` (PG_OPTIONS + 1) with its host and port in
  * `hold`. */
 struct pg_host {
@@ -103,8 +108,8 @@ int pg_error_set(const struct pg_pool *pool, const char *sqlstate, const char *m
 int pg_error_of_result(struct pg *c, const PGresult *result);
 /* From what libpq says of the connection itself, which is lost. */
 int pg_error_of_connection(struct pg *c);
-/* libpq's text of a failed connect. */
-int pg_error_of_connect(const struct pg_pool *pool, const char *text);
+/* libpq's text of a failed connect. `refused`: it was the login. */
+int pg_error_of_connect(const struct pg_pool *pool, const char *text, bool *refused);
 /* Are there other ways than waiting to mend this error of a connect? */
 bool pg_error_is_final(const struct error *e);
 

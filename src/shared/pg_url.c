@@ -208,6 +208,28 @@ void pg_url_free(struct pg_url *url)
     url->options = NULL;
 }
 
+bool pg_url_equal(const struct pg_url *a, const struct pg_url *b)
+{
+    size_t i = 0;
+    while (a->keywords[i] && b->keywords[i] && !strcmp(a->keywords[i], b->keywords[i]) &&
+           !strcmp(a->values[i] ? a->values[i] : "", b->values[i] ? b->values[i] : ""))
+        i++;
+    return !a->keywords[i] && !b->keywords[i];
+}
+
+void pg_url_replace(struct pg_url *url, struct pg_url *fresh)
+{
+    pg_url_free(url);
+    url->options = fresh->options;
+    memcpy(url->keywords, fresh->keywords, sizeof url->keywords);
+    memcpy(url->values, fresh->values, sizeof url->values);
+    url->host_at = fresh->host_at;
+    url->hostaddr_at = fresh->hostaddr_at;
+    url->port_at = fresh->port_at;
+    url->hosts = fresh->hosts;
+    fresh->options = NULL;
+}
+
 /* Part `i` of a comma-separated list; of a list of one, that one. */
 static const char *part(const char *list, int i, char *out, size_t size)
 {

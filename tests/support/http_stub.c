@@ -82,12 +82,13 @@ static void serve(struct http_stub *s, int fd)
     count(s);
     s->reply.status = 200;
     s->reply.body[0] = '\0';
+    s->reply.missing = 0;
     s->answer(s->ctx, s->request, &s->reply);
     if (s->reply.status == 0)
         return;
     snprintf(head, sizeof head,
              "HTTP/1.1 %d Answer\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
-             s->reply.status, strlen(s->reply.body));
+             s->reply.status, strlen(s->reply.body) + (size_t)s->reply.missing);
     send_all(fd, head);
     send_all(fd, s->reply.body);
 }

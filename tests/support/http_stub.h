@@ -12,6 +12,7 @@ enum { HTTP_STUB_BODY = 16 << 10 };
 struct http_stub_reply {
     int status; /* 200 unless set; 0: the connection is closed without a word */
     char body[HTTP_STUB_BODY];
+    int missing; /* bytes that are announced behind the body, and do not come */
 };
 
 /* Called by the server's thread with the whole request, head and body. */

@@ -20,6 +20,11 @@ struct queue_conformance {
     void *ctx;
     bool own_clock; /* time passes by waiting, not by the suite's clock */
     bool unfair;    /* queue_send.group does not change the order */
+    /* What a queue behind somebody else's service cannot do, as its header says. */
+    bool void_looks_valid; /* the outcome of a void receipt may be OK */
+    bool no_age;           /* stats do not know the oldest message's age */
+    bool counts_untaken;   /* what did not fit into the arena counts as received */
+    bool delivers_twice;   /* now and then one message goes to two receivers at a time */
 };
 
 /* Runs the suite; the number of failed tests. */

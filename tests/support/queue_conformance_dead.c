@@ -31,7 +31,7 @@ static void test_too_many_receives(void **state)
     assert_string_equal(d->body, "poison");
     assert_string_equal(d->reason, "max_receives");
     assert_int_equal(d->receive_count, MAX_RECEIVES);
-    assert_int_equal(suite_delete(t, m.receipt), ERR_CONFLICT);
+    suite_assert_void(suite_delete(t, m.receipt));
     assert_int_equal(suite_stats(t).dead, 1);
 }
 
@@ -139,7 +139,7 @@ static void test_redriven_receipts_of_its_first_life_are_void(void **state)
     suite_check(t->queue.ops->dead_redrive(t->queue.ctx, NULL, 0, &moved));
     assert_int_equal(moved, 1);
     struct queue_message second = suite_receive_one(t, HIDE_MS);
-    assert_int_equal(suite_delete(t, first.receipt), ERR_CONFLICT);
+    suite_assert_void(suite_delete(t, first.receipt));
     assert_int_equal(suite_delete(t, second.receipt), OK);
 }
 
@@ -203,7 +203,10 @@ static void test_stats(void **state)
     assert_int_equal(s.in_flight, 1);
     assert_int_equal(s.delayed, 1);
     assert_int_equal(s.dead, 1);
-    assert_true(s.oldest_age_ms >= (suite_adapter->own_clock ? 1000 : 1500));
+    if (suite_adapter->no_age)
+        assert_int_equal(s.oldest_age_ms, 0);
+    else
+        assert_true(s.oldest_age_ms >= (suite_adapter->own_clock ? 1000 : 1500));
     suite_let_pass(t, 500);
     assert_int_equal(suite_stats(t).in_flight, 0);
     assert_int_equal(suite_stats(t).visible, 6);

@@ -124,7 +124,7 @@ static void test_batch_outcomes_are_separate(void **state)
                                 {.receipt = m[0].receipt}};
     suite_check(t->queue.ops->delete (t->queue.ctx, r, 5));
     assert_int_equal(r[0].rc, OK);
-    assert_int_equal(r[1].rc, ERR_CONFLICT);
+    suite_assert_void(r[1].rc);
     assert_int_equal(r[2].rc, ERR_INVALID);
     assert_int_equal(r[3].rc, OK);
     assert_int_equal(r[4].rc, ERR_CONFLICT);
@@ -293,7 +293,7 @@ static void test_small_arena_takes_what_fits(void **state)
     assert_in_range(first, 1, 3);
     second = suite_receive(t, 5, HIDE_MS, &m);
     assert_int_equal(first + second, 5);
-    assert_int_equal(m[0].receive_count, 1);
+    assert_in_range(m[0].receive_count, 1, suite_adapter->counts_untaken ? 2 : 1);
     arena_free(&small);
 }
 
@@ -340,12 +340,14 @@ static void test_old_receipts_are_void(void **state)
     struct queue_message first = suite_receive_one(t, 1000);
     suite_let_pass(t, 1000);
     struct queue_message second = suite_receive_one(t, HIDE_MS);
-    assert_int_equal(suite_delete(t, first.receipt), ERR_CONFLICT);
-    assert_int_equal(suite_hide(t, first.receipt, 0), ERR_CONFLICT);
-    assert_int_equal(t->queue.ops->bury(t->queue.ctx, first.receipt, "x", ""), ERR_CONFLICT);
+    if (!suite_adapter->void_looks_valid) {
+        assert_int_equal(suite_delete(t, first.receipt), ERR_CONFLICT);
+        assert_int_equal(suite_hide(t, first.receipt, 0), ERR_CONFLICT);
+        assert_int_equal(t->queue.ops->bury(t->queue.ctx, first.receipt, "x", ""), ERR_CONFLICT);
+    }
     suite_assert_nothing_visible(t);
     assert_int_equal(suite_delete(t, second.receipt), OK);
-    assert_int_equal(suite_delete(t, second.receipt), ERR_CONFLICT);
+    suite_assert_void(suite_delete(t, second.receipt));
     assert_int_equal(suite_hide(t, second.receipt, 1000), ERR_CONFLICT);
     assert_int_equal(t->queue.ops->bury(t->queue.ctx, second.receipt, "x", ""), ERR_CONFLICT);
     assert_int_equal(suite_stats(t).dead, 0);
@@ -396,7 +398,7 @@ static void test_give_back_at_once(void **state)
     assert_int_equal(suite_hide(t, m.receipt, 0), OK);
     struct queue_message again = suite_receive_one(t, HIDE_MS);
     assert_int_equal(again.receive_count, 2);
-    assert_int_equal(suite_delete(t, m.receipt), ERR_CONFLICT);
+    suite_assert_void(suite_delete(t, m.receipt));
     assert_int_equal(suite_delete(t, again.receipt), OK);
 }
 

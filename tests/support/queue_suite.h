@@ -51,6 +51,9 @@ size_t suite_dead_since(struct suite *t, int64_t since_ms, const char *after,
 int suite_delete(struct suite *t, const char *receipt);
 int suite_hide(struct suite *t, const char *receipt, int64_t ms);
 
+/* The outcome of a void receipt. */
+void suite_assert_void(int rc);
+
 /* Sends "<first>", "<first + 1>", ... in batches as large as allowed. */
 void suite_send_numbers(struct suite *t, int first, int count);
 
