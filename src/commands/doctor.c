@@ -100,7 +100,9 @@ const struct command command_doctor = {
     .operands = "",
     .description =
         "Checks libraries, helper programs, the parsers' sandbox, the configuration, the data "
-        "directory (writable, room, file system), the databases, the queue, a pause, whether the "
+        "directory (writable, room, file system), the databases, the queue, with the AWS "
+        "credentials if "
+        "it is on SQS, a pause, whether the "
         "providers can be reached and take the key, and which embeddings serve. Each finding is "
         "ok, warn or FAIL and says "
         "what to do. Exits 1 if one is FAIL.",
