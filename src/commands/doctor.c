@@ -101,8 +101,8 @@ const struct command command_doctor = {
     .operands = "",
     .description =
         "Checks libraries, helper programs, the parsers' sandbox, the configuration, the data "
-        "directory (writable, room, file system), the databases, shared objects, the queue, a "
-        "pause, whether the "
+        "directory (writable, room, file system), the databases, AWS credentials, shared "
+        "objects, the queue, a pause, whether the "
         "providers can be reached and take the key, and which embeddings serve. Each finding is "
         "ok, warn or FAIL and says "
         "what to do. Exits 1 if one is FAIL.",

@@ -2,11 +2,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "adapters/aws/queue_sqs.h"
+#include "support/aws_fixture.h"
 #include "support/queue_conformance.h"
 #include "support/sqs_place.h"
 
@@ -30,8 +30,11 @@ static void discard_place(void *ctx)
 int main(void)
 {
     static struct sqs_place place;
-    if (!getenv("AWS_ENDPOINT_URL"))
-        return 77;
+    struct aws_fixture moto;
+    int why = aws_fixture_moto(&moto);
+    if (why)
+        return why;
+    aws_fixture_setenv(&moto);
     return queue_conformance_run(&(struct queue_conformance){.name = "job_queue: sqs",
                                                              .open = open_in_place,
                                                              .discard = discard_place,

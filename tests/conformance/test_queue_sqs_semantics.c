@@ -13,6 +13,7 @@
 #include "adapters/ram/store_ram.h"
 #include "shared/caps.h"
 #include "shared/error.h"
+#include "support/aws_fixture.h"
 #include "support/sqs_place.h"
 
 struct place {
@@ -323,8 +324,11 @@ static void test_fifo_delay(void **state)
 
 int main(void)
 {
-    if (!getenv("AWS_ENDPOINT_URL"))
-        return 77;
+    struct aws_fixture moto;
+    int why = aws_fixture_moto(&moto);
+    if (why)
+        return why;
+    aws_fixture_setenv(&moto);
     const struct CMUnitTest own[] = {
         cmocka_unit_test(test_without_a_redrive_policy),
         cmocka_unit_test(test_opening),

@@ -65,8 +65,11 @@ struct aws_fault {
  *   ERR_SYSTEMIC  credentials or rights ("aws_access_denied", "aws_credentials"), no such bucket or
  *                 queue ("aws_no_such_resource")
  *   ERR_TRANSIENT throttling ("aws_throttled"), 5xx ("aws_unavailable"), connection; after the
- * retries ERR_NOT_FOUND 404 of anything else ERR_CONFLICT  409, 412 ERR_INVALID   any other 4xx
- * ("aws_refused") besides what http_perform returns. Adapters branch on `fault` where a code means
+ *                 retries
+ *   ERR_NOT_FOUND 404 of anything else
+ *   ERR_CONFLICT  409, 412
+ *   ERR_INVALID   any other 4xx ("aws_refused")
+ * besides what http_perform returns. Adapters branch on `fault` where a code means
  * something else to them.
  */
 int aws_perform(struct aws_client *client, const struct aws_request *request,
