@@ -42,7 +42,7 @@ struct app {
     struct secret_source secrets; /* "secrets" in the data directory */
     struct app_keys *keys;
     struct http_engine *http;
-    struct app_aws *aws; /* NULL as long as nothing on AWS is used (app_aws.h) */
+    struct app_aws *aws;                   /* NULL as long as nothing on AWS is used (app_aws.h) */
     struct model_provider offline, openai; /* opened, whichever operations they serve */
     struct app_embedders *embedders;       /* of other models than the set one (app_embedders.h) */
 };
