@@ -131,15 +131,23 @@ int app_aws_client(struct app *app, const char *service, struct aws_client **out
 
 /* ---- places ---- */
 
-/* "sqs.REGION.amazonaws.com", or as it was once: "REGION.queue.amazonaws.com". */
-static void region_of_host(const char *host, size_t length, char out[AWS_REGION_TEXT])
+static bool is(const char *text, const char *end, const char *expected)
 {
-    const char *label = !strncmp(host, "sqs.", 4) ? host + 4 : host;
-    const char *dot = memchr(label, '.', (size_t)(host + length - label));
-    size_t n = dot ? (size_t)(dot - label) : 0;
-    const char *rest = label == host ? ".queue.amazonaws.com" : ".amazonaws.com";
-    if (dot && n < AWS_REGION_TEXT && !strncmp(dot, rest, strlen(rest)))
-        snprintf(out, AWS_REGION_TEXT, "%.*s", (int)n, label);
+    size_t n = (size_t)(end - text);
+    return n == strlen(expected) && !strncmp(text, expected, n);
+}
+
+/* "sqs.REGION.amazonaws.com", or as it was once: "REGION.queue.amazonaws.com". */
+static void region_of_host(const char *host, const char *end, char out[AWS_REGION_TEXT])
+{
+    bool today = end - host > 4 && !strncmp(host, "sqs.", 4);
+    const char *label = today ? host + 4 : host, *rest = label;
+    while (rest < end && *rest != '.')
+        rest++;
+    bool known = today ? is(rest, end, ".amazonaws.com") || is(rest, end, ".amazonaws.com.cn")
+                       : is(rest, end, ".queue.amazonaws.com");
+    if (known && rest - label < AWS_REGION_TEXT)
+        snprintf(out, AWS_REGION_TEXT, "%.*s", (int)(rest - label), label);
 }
 
 void app_aws_queue_place(const char *queue_url, struct app_aws_place *out)
@@ -154,7 +162,7 @@ void app_aws_queue_place(const char *queue_url, struct app_aws_place *out)
     if (length == 0 || all >= sizeof out->endpoint)
         return;
     snprintf(out->endpoint, sizeof out->endpoint, "%.*s", (int)all, queue_url);
-    region_of_host(host, length, out->region);
+    region_of_host(host, host + length, out->region);
 }
 
 /* ---- the queue ---- */

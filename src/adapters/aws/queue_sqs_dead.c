@@ -80,8 +80,6 @@ static int letter_make(const struct page *p, const struct sqs_message *m, struct
 {
     bool buried = *m->reason;
     *l = (struct letter){
-        .body = malloc(m->length + 1),
-        .detail = strdup(m->detail),
         .length = m->length,
         .receive_count = buried ? m->dead_count : p->queue->max_receives,
         .sent_ms = m->sent_ms,
@@ -90,12 +88,12 @@ static int letter_make(const struct page *p, const struct sqs_message *m, struct
     };
     memcpy(l->id, m->id, sizeof l->id);
     snprintf(l->reason, sizeof l->reason, "%s", buried ? m->reason : "max_receives");
-    if (!l->body || !l->detail) {
-        letter_free(l);
-        return error_set(ERR_NO_MEMORY, NULL, "out of memory for dead letters");
-    }
-    memcpy(l->body, m->body, m->length + 1);
-    return OK;
+    l->body = strdup(m->body);
+    l->detail = strdup(m->detail);
+    if (l->body && l->detail)
+        return OK;
+    letter_free(l);
+    return error_set(ERR_NO_MEMORY, NULL, "out of memory for dead letters");
 }
 
 static bool is_wanted(const struct page *p, const struct sqs_message *m)
