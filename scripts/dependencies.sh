@@ -9,8 +9,8 @@ build="gcc libc6-dev make cmake ninja-build pkg-config libcurl4-openssl-dev libs
 run="libavformat59 libavcodec59 libavutil57 libswresample4 poppler-utils libpocketsphinx3 pocketsphinx-en-us
      libexttextcat-data"
 demo="espeak-ng"
-test="$demo libcmocka-dev libmicrohttpd-dev ffmpeg jq qpdf sqlite3 curl openssl python3 procps bsdutils man-db mount"
-bench="awscli redis-server postgresql-client gnuplot-nox hyperfine bsdextrautils"
+test="$demo awscli libcmocka-dev libmicrohttpd-dev ffmpeg jq qpdf sqlite3 curl openssl python3 procps bsdutils man-db mount"
+bench="redis-server postgresql-client gnuplot-nox hyperfine bsdextrautils"
 # A Node.js from elsewhere brings an npm, beside which Debian's cannot be installed.
 npm --version >/dev/null 2>&1 || test="$test npm"
 lint="clang clang-format clang-tidy cppcheck libclang-rt-14-dev"

@@ -2,7 +2,10 @@
  * The messages of one invocation through the processor. It is started for them and stopped before
  * the answer, so that none of its threads has anything under way while the process stands still.
  */
+#include <string.h>
+
 #include "adapters/aws/queue_invocation.h"
+#include "adapters/aws/queue_sqs.h"
 #include "commands/app_lambda.h"
 #include "commands/app_parts.h"
 #include "shared/clock.h"
@@ -71,6 +74,11 @@ static int answer_for(const struct job_queue *queue, size_t messages, struct buf
     return rc;
 }
 
+static bool is_on_sqs(const struct app *app)
+{
+    return !strcmp(app->queue.ops->name, "sqs");
+}
+
 int app_lambda_process(struct app *app, const struct lambda_call *call, struct buffer *answer)
 {
     struct invocation_queue_options options = {
@@ -78,6 +86,8 @@ int app_lambda_process(struct app *app, const struct lambda_call *call, struct b
     struct sqs_event event;
     struct job_queue queue;
     int rc = sqs_event_parse(call->payload, call->length, call->arena, &event);
+    if (!rc && is_on_sqs(app))
+        rc = sqs_queue_adopt(&app->queue, &event, call->arena);
     if (!rc)
         rc = invocation_queue_open(&options, &event, &queue);
     if (rc)

@@ -15,7 +15,7 @@
 #include "support/pg_fixture.h"
 #include "support/runtime_api.h"
 
-enum { LAMBDA_VARIABLES = 16, LAMBDA_MESSAGES = 10, LAMBDA_LONG_MS = 60000 };
+enum { LAMBDA_VARIABLES = 24, LAMBDA_MESSAGES = 10, LAMBDA_LONG_MS = 60000 };
 
 struct pg_pool;
 

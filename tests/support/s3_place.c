@@ -74,6 +74,11 @@ void s3_place_bucket(struct s3_place *p, const char *bucket, bool versioned)
              bucket);
 }
 
+void s3_place_set(struct s3_place *p, const char *bucket, const char *query, const char *document)
+{
+    must(put_document(p, bucket, query, document), bucket);
+}
+
 size_t s3_place_uploads(struct s3_place *p, const char *bucket)
 {
     char path[80];

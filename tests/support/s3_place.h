@@ -21,6 +21,8 @@ void s3_place_close(struct s3_place *p);
 
 /* Makes it if it is not there. */
 void s3_place_bucket(struct s3_place *p, const char *bucket, bool versioned);
+/* A setting of the bucket such as "notification=". */
+void s3_place_set(struct s3_place *p, const char *bucket, const char *query, const char *document);
 /* How many uploads of several parts are under way. */
 size_t s3_place_uploads(struct s3_place *p, const char *bucket);
 /* Of struct store_conformance; ctx is the place. */

@@ -15,8 +15,8 @@ enum { RECEIPT_TEXT = 16, SHUT_WAIT_MS = 1, GIVE_BACK_MAX = 100 };
 enum state {
     WAITING, /* not handed out */
     HANDED_OUT,
-    DELAYED,  /* or kept alive by a heartbeat */
-    UNBURIED, /* keeps the queue's visibility timeout */
+    DELAYED, /* or kept alive by a heartbeat */
+    LEFT,    /* keeps the queue's visibility timeout */
     DONE,
 };
 
@@ -64,6 +64,10 @@ static int hand_out(struct invocation_queue *q, size_t max, struct arena *arena,
                     struct queue_message *out, size_t *count)
 {
     while (*count < max && q->next < q->event->count) {
+        if (q->items[q->next].state != WAITING) {
+            q->next++;
+            continue;
+        }
         int rc = copy_out(q, q->next, arena, &out[*count]);
         if (rc)
             return *count ? OK : rc;
@@ -188,7 +192,7 @@ static int bury(void *ctx, const char *receipt, const char *reason, const char *
                          receipt ? receipt : "");
     rc = bury_record(q, &q->event->records[item - q->items], reason, detail);
     pthread_mutex_lock(&q->lock);
-    settle(q, item, rc ? UNBURIED : DONE, 0);
+    settle(q, item, rc ? LEFT : DONE, 0);
     pthread_mutex_unlock(&q->lock);
     return rc;
 }
@@ -276,8 +280,12 @@ int invocation_queue_open(const struct invocation_queue_options *options,
         free(items);
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for %zu messages", event->count);
     }
-    *q = (struct invocation_queue){
-        .options = *options, .event = event, .items = items, .untouched = event->count};
+    *q = (struct invocation_queue){.options = *options, .event = event, .items = items};
+    for (size_t i = 0; i < event->count; i++) {
+        enum sqs_standing standing = event->records[i].standing;
+        items[i].state = standing == SQS_SETTLED ? DONE : standing == SQS_LEFT ? LEFT : WAITING;
+        q->untouched += items[i].state == WAITING;
+    }
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->changed, NULL);
     *out = (struct job_queue){.ops = &ops, .ctx = q};

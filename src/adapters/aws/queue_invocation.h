@@ -10,6 +10,8 @@
  * (invocation_queue_give_back). Between, Lambda hides the messages for the queue's own visibility
  * timeout, which must be longer than the function's timeout.
  *
+ * Messages that the event says are settled or left (sqs_event.h) are not handed out.
+ *
  * Everything else (send, dead letters, counts, limits) is the inner queue's: the one the messages
  * came from.
  */

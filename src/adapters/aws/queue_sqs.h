@@ -56,6 +56,7 @@
 #define AEGIS_ADAPTERS_AWS_QUEUE_SQS_H
 
 #include "adapters/aws/client.h"
+#include "adapters/aws/sqs_event.h"
 #include "ports/job_queue.h"
 #include "ports/object_store.h"
 
@@ -83,5 +84,13 @@ struct sqs_queue_options {
  * method is running and before the client is closed.
  */
 int sqs_queue_open(const struct sqs_queue_options *options, struct job_queue *out);
+
+/*
+ * Makes of messages of this queue that Lambda received what receive() would have: receipts of this
+ * queue, bodies from where they are kept. What receive() does not hand out (not due, by a newer
+ * version, received too often without a redrive policy) is put aside as there, and its standing
+ * says so; what fails is left, and logged. Blocks. ERR_NO_MEMORY.
+ */
+int sqs_queue_adopt(const struct job_queue *queue, struct sqs_event *event, struct arena *arena);
 
 #endif

@@ -92,6 +92,9 @@ struct sqs_message {
  * out. */
 size_t sqs_messages_parse(yyjson_val *reply, struct sqs_message out[SQS_BATCH]);
 
+/* The same of a message that Lambda hands over. False: it has no receipt or id. */
+bool sqs_message_of_record(const struct sqs_record *record, struct sqs_message *out);
+
 /* A receipt holds what is needed to send the message once more, the body at its end. In the arena;
  * NULL on exhaustion. *body points into it. */
 char *sqs_receipt_format(struct arena *arena, const struct sqs_message *m, const char **body);

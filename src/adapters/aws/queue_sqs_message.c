@@ -8,10 +8,20 @@
 
 /* ---- replies ---- */
 
+/* A message as SQS gives it (v), or as Lambda does (record). */
+struct source {
+    yyjson_val *v;
+    const struct sqs_record *record;
+};
+
 /* A message attribute's text; "" if it is not there. */
-static const char *attribute(yyjson_val *message, const char *name)
+static const char *attribute(const struct source *s, const char *name)
 {
-    yyjson_val *all = yyjson_obj_get(message, "MessageAttributes");
+    const struct sqs_record *r = s->record;
+    for (size_t i = 0; r && i < r->attribute_count; i++)
+        if (!strcmp(r->attributes[i].name, name))
+            return r->attributes[i].value;
+    yyjson_val *all = r ? NULL : yyjson_obj_get(s->v, "MessageAttributes");
     const char *text = yyjson_get_str(yyjson_obj_get(yyjson_obj_get(all, name), "StringValue"));
     return text ? text : "";
 }
@@ -42,12 +52,13 @@ static const char *one_line(const char *text)
     return strchr(text, '\n') ? "" : text;
 }
 
-static void read_attributes(yyjson_val *v, struct sqs_message *m)
+/* Its id and time of arrival are those that SQS gave it. */
+static void read_attributes(const struct source *v, struct sqs_message *m)
 {
     const char *id = one_line(attribute(v, "aegis.id"));
-    snprintf(m->id, sizeof m->id, "%s", *id ? id : json_string_at(v, "MessageId", ""));
+    if (*id)
+        snprintf(m->id, sizeof m->id, "%s", id);
     int64_t sent = number(attribute(v, "aegis.sent_ms"));
-    m->arrived_ms = system_number(v, "Attributes.SentTimestamp");
     m->sent_ms = sent ? sent : m->arrived_ms;
     m->not_before_ms = number(attribute(v, "aegis.not_before_ms"));
     m->payload = *attribute(v, "aegis.payload");
@@ -75,7 +86,23 @@ static bool read_message(yyjson_val *v, struct sqs_message *m)
         m->length = 0;
     if (m->receive_count == 0)
         m->receive_count = 1;
-    read_attributes(v, m);
+    snprintf(m->id, sizeof m->id, "%s", json_string_at(v, "MessageId", ""));
+    m->arrived_ms = system_number(v, "Attributes.SentTimestamp");
+    read_attributes(&(struct source){.v = v}, m);
+    return *m->handle && *one_line(m->id);
+}
+
+bool sqs_message_of_record(const struct sqs_record *r, struct sqs_message *m)
+{
+    *m = (struct sqs_message){.handle = one_line(r->receipt_handle),
+                              .body = r->body,
+                              .length = r->length,
+                              .receive_count = r->receive_count,
+                              .arrived_ms = r->sent_ms,
+                              .group = one_line(r->group),
+                              .trace = one_line(r->trace)};
+    snprintf(m->id, sizeof m->id, "%s", r->message_id);
+    read_attributes(&(struct source){.record = r}, m);
     return *m->handle && *one_line(m->id);
 }
 

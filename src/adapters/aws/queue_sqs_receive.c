@@ -87,6 +87,48 @@ static int take(struct claim *c, const struct sqs_message *m)
     return rc;
 }
 
+/* A newer version's message has to come again. */
+static int adopt(struct claim *c, struct sqs_record *record)
+{
+    struct sqs_message m;
+    struct queue_message out;
+    int rc;
+    if (!sqs_message_of_record(record, &m))
+        return error_set(ERR_INVALID, NULL, "message '%s' has no receipt", record->message_id);
+    if (put_aside(c->queue, &m, &rc)) {
+        record->standing = rc || m.newer ? SQS_LEFT : SQS_SETTLED;
+        return rc;
+    }
+    rc = copy_out(c, &m, &out);
+    if (m.payload && (rc == ERR_NOT_FOUND || rc == ERR_INVALID)) {
+        struct error why = *error_last();
+        rc = sqs_bury_message(c->queue, &m, "payload_missing", why.message, m.receive_count);
+        record->standing = rc ? SQS_LEFT : SQS_SETTLED;
+        return rc;
+    }
+    record->receipt_handle = out.receipt;
+    record->body = out.body;
+    record->length = out.length;
+    record->sent_ms = out.sent_ms;
+    return rc;
+}
+
+int sqs_queue_adopt(const struct job_queue *queue, struct sqs_event *event, struct arena *arena)
+{
+    struct claim c = {.queue = queue->ctx, .arena = arena};
+    for (size_t i = 0; i < event->count; i++) {
+        int rc = adopt(&c, &event->records[i]);
+        if (rc == ERR_NO_MEMORY)
+            return rc;
+        if (!rc)
+            continue;
+        event->records[i].standing = SQS_LEFT;
+        log_write(LOG_WARN, "queue.failed", LOG_STR("id", event->records[i].message_id),
+                  LOG_STR("message", error_last()->message), LOG_END);
+    }
+    return OK;
+}
+
 /* Those that did not fit into the arena. Keeps the last error. */
 static void give_back(struct sqs_queue *q, const struct sqs_message *m, size_t count)
 {

@@ -21,6 +21,28 @@ static int64_t number_at(yyjson_val *record, const char *path, int64_t most, int
     return *text && !*end && value > 0 && value <= most ? value : fallback;
 }
 
+static int copy_attributes(yyjson_val *record, struct arena *arena, struct sqs_record *out)
+{
+    yyjson_val *all = json_at(record, "messageAttributes"), *key, *value;
+    size_t i, count = yyjson_is_obj(all) ? yyjson_obj_size(all) : 0;
+    out->attributes = arena_array(arena, count + 1, sizeof *out->attributes);
+    if (!out->attributes)
+        return ERR_NO_MEMORY;
+    yyjson_obj_foreach(all, i, count, key, value)
+    {
+        const char *text = json_string_at(value, "stringValue", NULL);
+        struct sqs_attribute *a = &out->attributes[out->attribute_count];
+        if (!text)
+            continue;
+        *a = (struct sqs_attribute){arena_strdup(arena, yyjson_get_str(key)),
+                                    arena_strdup(arena, text)};
+        if (!a->name || !a->value)
+            return ERR_NO_MEMORY;
+        out->attribute_count++;
+    }
+    return OK;
+}
+
 static int copy_record(yyjson_val *from, struct arena *arena, struct sqs_record *out)
 {
     const char *id = json_string_at(from, "messageId", ""), *body,
@@ -37,8 +59,12 @@ static int copy_record(yyjson_val *from, struct arena *arena, struct sqs_record 
         .length = strlen(body),
         .receive_count = (int)number_at(from, "attributes.ApproximateReceiveCount", INT32_MAX, 1),
         .sent_ms = number_at(from, "attributes.SentTimestamp", INT64_MAX, 0),
+        .group = arena_strdup(arena, json_string_at(from, "attributes.MessageGroupId", "")),
+        .trace = arena_strdup(arena, json_string_at(from, "attributes.AWSTraceHeader", "")),
     };
-    return out->message_id && out->receipt_handle && out->body ? OK : ERR_NO_MEMORY;
+    if (!out->message_id || !out->receipt_handle || !out->body || !out->group || !out->trace)
+        return ERR_NO_MEMORY;
+    return copy_attributes(from, arena, out);
 }
 
 static int copy_records(yyjson_val *records, struct arena *arena, struct sqs_event *out)

@@ -14,13 +14,29 @@
 #include "shared/arena.h"
 #include "shared/buffer.h"
 
+/* What the function has to do about a message. */
+enum sqs_standing {
+    SQS_TO_DO,
+    SQS_SETTLED, /* nothing: it is not reported */
+    SQS_LEFT,    /* nothing: it is reported, and stays hidden as long as it is */
+};
+
+/* A message attribute that is text. */
+struct sqs_attribute {
+    const char *name, *value;
+};
+
 struct sqs_record {
     const char *message_id;
     const char *receipt_handle;
     const char *body;
     size_t length;
-    int receive_count; /* 1 if it is not told */
-    int64_t sent_ms;   /* Unix time; 0 if it is not told */
+    int receive_count;         /* 1 if it is not told */
+    int64_t sent_ms;           /* Unix time; 0 if it is not told */
+    const char *group, *trace; /* MessageGroupId and AWSTraceHeader; "" if none */
+    struct sqs_attribute *attributes;
+    size_t attribute_count;
+    enum sqs_standing standing; /* SQS_TO_DO, until somebody says otherwise */
 };
 
 struct sqs_event {
