@@ -5,11 +5,11 @@ set -euo pipefail
 build="gcc libc6-dev make cmake ninja-build pkg-config libcurl4-openssl-dev libsqlite3-dev libpq-dev
        libssl-dev libseccomp-dev libxml2-dev libzip-dev libuchardet-dev libstemmer-dev libinih-dev
        libunistring-dev libexttextcat-dev libavformat-dev libavcodec-dev libavutil-dev libswresample-dev
-       libpocketsphinx-dev libsphinxbase-dev"
+       libpocketsphinx-dev libsphinxbase-dev libmicrohttpd-dev"
 run="libavformat59 libavcodec59 libavutil57 libswresample4 poppler-utils libpocketsphinx3 pocketsphinx-en-us
      libexttextcat-data"
 demo="espeak-ng"
-test="$demo libcmocka-dev libmicrohttpd-dev ffmpeg jq qpdf sqlite3 curl openssl python3 procps bsdutils man-db mount"
+test="$demo libcmocka-dev ffmpeg jq qpdf sqlite3 curl openssl python3 procps bsdutils man-db mount"
 bench="redis-server postgresql-client gnuplot-nox hyperfine bsdextrautils"
 # A Node.js from elsewhere brings an npm, beside which Debian's cannot be installed.
 npm --version >/dev/null 2>&1 || test="$test npm"

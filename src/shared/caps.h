@@ -59,6 +59,10 @@
 #define CAP_HTTP_HEADERS  KIB(64)
 #define CAP_HTTP_URL      KIB(8)
 
+/* monitoring (src/server) */
+#define CAP_METRIC_SERIES 512    /* counters told apart by their labels */
+#define CAP_METRICS_TEXT  MIB(1) /* one reply of /metrics */
+
 /* search */
 #define CAP_QUERY   KIB(8)
 #define CAP_RESULTS 1000
