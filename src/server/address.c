@@ -1,5 +1,6 @@
 #include "server/address.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -31,25 +32,37 @@ static bool split(const char *text, char host[HOST_TEXT], char port[PORT_TEXT])
     bool bracketed = length >= 2 && text[0] == '[' && text[length - 1] == ']';
     snprintf(host, HOST_TEXT, "%.*s", (int)(bracketed ? length - 2 : length), text + bracketed);
     snprintf(port, PORT_TEXT, "%s", colon + 1);
-    bool ipv6 = strchr(host, ':') != NULL;
+    bool ipv6 = strchr(host, ':') != NULL; /* "[]" is none: it would be the loopback */
     return ipv6 == bracketed && *port && strspn(port, "0123456789") == strlen(port);
 }
 
+static bool parse_host(const char *host, in_port_t port, struct address *out)
+{
+    struct sockaddr_in *four = (struct sockaddr_in *)&out->socket;
+    struct sockaddr_in6 *six = (struct sockaddr_in6 *)&out->socket;
+    *out = (struct address){0};
+    if (inet_pton(AF_INET6, host, &six->sin6_addr) == 1) {
+        six->sin6_family = AF_INET6;
+        six->sin6_port = port;
+        out->length = sizeof *six;
+        return true;
+    }
+    four->sin_family = AF_INET;
+    four->sin_port = port;
+    out->length = sizeof *four;
+    return inet_pton(AF_INET, host, &four->sin_addr) == 1;
+}
+
+/* Not by getaddrinfo: to that "*" is an address too, and everybody's. */
 int address_parse(const char *text, struct address *out)
 {
     char host[HOST_TEXT], port[PORT_TEXT];
-    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-                             .ai_socktype = SOCK_STREAM},
-                    *found;
     if (!split(text, host, port))
         return refuse(text);
+    unsigned long number = strtoul(port, NULL, 10);
     bool loopback = !*host || !strcmp(host, "localhost");
-    if (strtoul(port, NULL, 10) > 65535 ||
-        getaddrinfo(loopback ? "127.0.0.1" : host, port, &hints, &found))
+    if (number > 65535 || !parse_host(loopback ? "127.0.0.1" : host, htons((in_port_t)number), out))
         return refuse(text);
-    *out = (struct address){.length = found->ai_addrlen};
-    memcpy(&out->socket, found->ai_addr, found->ai_addrlen);
-    freeaddrinfo(found);
     return OK;
 }
 

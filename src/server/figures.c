@@ -34,7 +34,7 @@ static void look(void *ctx)
 
 int figures_start(struct figures *f)
 {
-    f->lookout = (struct lookout){.look = look, .ctx = f, .max_age_ms = FIGURES_MAX_AGE_MS};
+    f->lookout = (struct lookout){.look = look, .ctx = f, .max_age_ms = f->max_age_ms};
     pthread_mutex_init(&f->lock, NULL);
     int rc = lookout_start(&f->lookout);
     if (rc)

@@ -10,7 +10,7 @@
 #include "server/exposition.h"
 #include "server/lookout.h"
 
-enum { FIGURES_WAIT_MS = 2000, FIGURES_MAX_AGE_MS = 5000, FIGURES_REASON_TEXT = 40 };
+enum { FIGURES_WAIT_MS = 2000, FIGURES_REASON_TEXT = 40 };
 
 struct figures_seen {
     bool database, queue; /* it answered: what is below is so */
@@ -23,16 +23,17 @@ struct figures_seen {
 struct figures {
     struct database database;
     struct job_queue queue;
+    int64_t max_age_ms;
     struct lookout lookout;
     pthread_mutex_t lock;
     struct figures_seen seen;
 };
 
-/* database and queue are set, borrowed until figures_stop. */
+/* database, queue (borrowed until figures_stop) and max_age_ms are set. */
 int figures_start(struct figures *f);
 void figures_stop(struct figures *f);
 
-/* As they were at most some seconds ago: counting may be dear. Blocks for at most FIGURES_WAIT_MS;
+/* As they were at most max_age_ms ago: counting may be dear. Blocks for at most FIGURES_WAIT_MS;
  * what did not answer by then is told to be down, and has no figures. */
 void figures_write(struct figures *f, struct exposition *x);
 

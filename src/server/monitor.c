@@ -11,6 +11,8 @@
 #include "shared/caps.h"
 #include "shared/error.h"
 
+enum { FIGURES_MAX_AGE_MS = 5000 };
+
 /* A connection is a thread that waits for the database for two seconds at most. */
 enum { CONNECTIONS = 32, CONNECTION_MEMORY = 16384, IDLE_S = 5, STACK = 512 * 1024 };
 
@@ -141,7 +143,11 @@ static int start_daemon(struct monitor *m, int fd)
 static int start_looking(struct monitor *m, const struct monitor_options *options)
 {
     m->readiness = (struct readiness){.database = options->database, .queue = options->queue};
-    m->figures = (struct figures){.database = options->database, .queue = options->queue};
+    m->figures =
+        (struct figures){.database = options->database,
+                         .queue = options->queue,
+                         .max_age_ms = options->figures_max_age_ms ? options->figures_max_age_ms
+                                                                   : FIGURES_MAX_AGE_MS};
     int rc = readiness_start(&m->readiness);
     m->looks_for_readiness = !rc;
     if (!rc)

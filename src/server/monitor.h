@@ -16,6 +16,7 @@ struct monitor_options {
     const char *listen; /* as address.h says */
     struct database database;
     struct job_queue queue;
+    int64_t figures_max_age_ms; /* of what is counted in the database; 0: 5 s */
 };
 
 struct monitor;
