@@ -44,7 +44,7 @@ equal "its tokens as aegis usage counts them" \
     "$(aegis usage --by model --json | jq '.usage[] | select(.operation == "embed").input_tokens')" "$tokens"
 spent=$(aegis usage --by model --json | jq '[.usage[].cost_usd] | add')
 equal "its cost is that of aegis usage" 1 "$(jq -n "($spent - $(value aegis_cost_usd)) | fabs < 1e-8 | if . then 1 else 0 end")"
-printf '\377\376\000broken' >"$work/broken.pdf"
+{ printf '%%PDF-1.7\n'; head -c 3000 /dev/urandom; } >"$work/broken.pdf"
 exits "what cannot be read is uploaded" 0 aegis add --detach "$work/broken.pdf"
 reaches "a dead job is counted" 'aegis_jobs_finished_total{outcome="dead"}' 1
 contains "with its reason" 'aegis_attempts_failed_total{class="final",reason="' "$(page metrics)"
@@ -63,7 +63,8 @@ contains "with the same words" invalid_key "$out"
 equal "it is alive all the same" 200 "$(status healthz)"
 reaches "the pause is a metric" aegis_pipeline_paused 1
 contains "its reason too" 'aegis_pipeline_pause_start_time_seconds{reason="invalid_key"}' "$(page metrics)"
-reaches "the refused call is counted" "aegis_attempts_failed_total{class=\"systemic\",reason=\"invalid_key\"}" 1
+refusals() { [ "$(value 'aegis_attempts_failed_total{class="systemic",reason="invalid_key"}')" -ge "$1" ]; }
+exits "the refusal is counted" 0 wait_until 20 refusals 1
 well_formed "metrics are well-formed meanwhile"
 case "$(page metrics; page readyz)" in
 *sk-*) fail "no key is told" ;;
@@ -84,4 +85,19 @@ reaches "files are counted" 'aegis_files_total{result="ingested"}' 1
 equal "ingest is ready" ready "$(page readyz)"
 well_formed "its metrics are well-formed"
 stops "it stops cleanly"
+
+# ---- what the documentation says of it ----
+names=$(sed -n 's/^# TYPE \(aegis_[a-z_]*\) .*/\1/p' "$work/scrape")
+for name in $names aegis_pipeline_pause_start_time_seconds; do
+    grep -q "\`$name\`" "$AEGIS_SOURCE/docs/monitoring.md" || fail "docs/monitoring.md has $name"
+done
+unknown=$(grep -oE '\baegis_[a-z_]+' "$AEGIS_SOURCE/docs/monitoring.md" | sort -u |
+    grep -vxFf <(printf '%s\n' $names aegis_pipeline_pause_start_time_seconds))
+equal "and no metric that there is not" "" "$unknown"
+if command -v promtool >/dev/null; then
+    page_block monitoring.md rules >"$work/rules.yml"
+    exits "its rules are valid" 0 promtool check rules "$work/rules.yml"
+    page_block monitoring.md scrape >"$work/prometheus.yml"
+    exits "its scrape configuration is valid" 0 promtool check config --syntax-only "$work/prometheus.yml"
+fi
 done_testing

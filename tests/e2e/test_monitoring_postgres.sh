@@ -6,7 +6,7 @@ export AEGIS_PROVIDER=offline
 script="$AEGIS_SOURCE/tests/support/postgres.sh"
 
 # A server of its own, that may be stopped.
-folder="$work/server"
+folder=$(mktemp -d)
 export AEGIS_POSTGRES_FOR=$$
 url=$("$script" start "$folder" -c fsync=off) || without "PostgreSQL cannot be had"
 stop_server() { "$script" halt "$folder" >/dev/null; }
@@ -19,17 +19,17 @@ well_formed "metrics are well-formed"
 equal "the database is up" 1 "$(value aegis_database_up)"
 stop_server
 if wait_until 30 ready_is 503; then pass "a stopped server makes it unready"; else fail "a stopped server makes it unready" "$(page readyz)"; fi
-contains "with the reason" "does" "$(page readyz)"
+contains "with the reason" "the database" "$(page readyz)"
 equal "it is alive all the same" 200 "$(status healthz)"
 reaches "the database is down" aegis_database_up 0
 equal "and has no figures" none "$(value 'aegis_jobs{state="succeeded"}')"
 well_formed "metrics are well-formed meanwhile"
-"$script" again "$folder" -c fsync=off >/dev/null
+"$script" start "$folder" -c fsync=off >/dev/null
 if wait_until 60 ready_is 200; then pass "the server's return makes it ready"; else fail "the server's return makes it ready" "$(page readyz)"; fi
 reaches "the database is up again" aegis_database_up 1
 printf 'About a lighthouse.\n' >"$work/a.txt"
 exits "work goes on" 0 aegis add --detach "$work/a.txt"
 reaches "and is counted" 'aegis_jobs_finished_total{outcome="succeeded"}' 1
 stops "it stops cleanly"
-stop_server
+"$script" stop "$folder" >/dev/null
 done_testing
