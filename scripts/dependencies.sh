@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages a target needs, if any is missing: dependencies.sh build|demo|test|bench|lint
+# Installs the Debian packages a target needs, if any is missing: dependencies.sh build|runtime|demo|test|bench|lint
 set -euo pipefail
 
 build="gcc libc6-dev make cmake ninja-build pkg-config libcurl4-openssl-dev libsqlite3-dev libpq-dev
@@ -8,6 +8,9 @@ build="gcc libc6-dev make cmake ninja-build pkg-config libcurl4-openssl-dev libs
        libpocketsphinx-dev libsphinxbase-dev libmicrohttpd-dev"
 run="libavformat59 libavcodec59 libavutil57 libswresample4 poppler-utils libpocketsphinx3 pocketsphinx-en-us
      libexttextcat-data"
+# What the installed program needs, without anything to build it: for containers and packages.
+runtime="$run ca-certificates libcurl4 libexttextcat-2.0-0 libinih1 libmicrohttpd12 libpq5 libseccomp2
+         libsqlite3-0 libssl3 libstemmer0d libuchardet0 libunistring2 libxml2 libzip4"
 demo="espeak-ng"
 test="$demo libcmocka-dev ffmpeg jq qpdf sqlite3 curl openssl python3 procps bsdutils man-db mount"
 bench="redis-server postgresql-client gnuplot-nox hyperfine bsdextrautils"
@@ -17,12 +20,13 @@ lint="clang clang-format clang-tidy cppcheck libclang-rt-14-dev"
 
 case "${1:-build}" in
 build) wanted="$build" ;;
+runtime) wanted="$runtime" ;;
 demo) wanted="$build $run $demo" ;;
 test) wanted="$build $run $test" ;;
 bench) wanted="$build $run $test $bench" ;;
 lint) wanted="$build $run $test $lint" ;;
 *)
-    echo "usage: $0 build|demo|test|bench|lint" >&2
+    echo "usage: $0 build|runtime|demo|test|bench|lint" >&2
     exit 2
     ;;
 esac

@@ -61,7 +61,17 @@ int app_read_config(const struct arguments *a, struct config **out)
 static int open_secrets(struct app *app)
 {
     const char *path = app_path(app, "secrets");
-    return path ? file_secrets_open(path, &app->secrets) : ERR_NO_MEMORY;
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY"); /* systemd's LoadCredential */
+    struct secret_source sources[2];
+    int rc = path ? file_secrets_open(path, &sources[0]) : ERR_NO_MEMORY;
+    if (rc || !credentials || !*credentials) {
+        app->secrets = rc ? app->secrets : sources[0];
+        return rc;
+    }
+    rc = file_secrets_open(credentials, &sources[1]);
+    if (rc)
+        sources[0].ops->close(sources[0].ctx);
+    return rc ? rc : chained_secrets_open(sources, 2, &app->secrets);
 }
 
 static void configure_log(const struct app *app)

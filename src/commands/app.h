@@ -38,7 +38,7 @@ struct app {
     struct model_providers providers;
 
     struct pg_pool *queue_pool;   /* of a queue in PostgreSQL */
-    struct secret_source secrets; /* "secrets" in the data directory */
+    struct secret_source secrets; /* "secrets" in the data directory, $CREDENTIALS_DIRECTORY */
     struct app_keys *keys;
     struct http_engine *http;
     struct model_provider offline, openai; /* opened, whichever operations they serve */

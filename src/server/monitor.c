@@ -23,6 +23,7 @@ struct monitor {
     bool looks_for_readiness, looks_for_figures;
     struct MHD_Daemon *daemon;
     char address[ADDRESS_TEXT];
+    double start_time;
 };
 
 /* ---- replies ---- */
@@ -78,7 +79,7 @@ static enum MHD_Result serve_metrics(struct monitor *m, struct MHD_Connection *c
     exposition_sample(&x, "aegis_build_info", "version=\"" AEGIS_VERSION "\"", 1);
     figures_write(&m->figures, &x);
     metrics_write(m->metrics, &x);
-    process_figures_write(&x);
+    process_figures_write(&x, m->start_time);
     if (!x.full)
         return reply(connection, MHD_HTTP_OK, EXPOSITION_TYPE, buffer_take(&x.text));
     buffer_free(&x.text);
@@ -178,6 +179,7 @@ int monitor_open(const struct monitor_options *options, struct monitor **out)
     struct monitor *m = calloc(1, sizeof *m);
     if (!m)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory");
+    m->start_time = process_start_time();
     int rc = start(m, options);
     if (rc)
         monitor_close(m);

@@ -2,9 +2,11 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Fields of /proc/self/stat, counted behind the command's name, which may contain anything. */
@@ -30,16 +32,20 @@ static bool read_stat(struct stat_fields *out)
                   &out->threads, &out->start_ticks, &out->virtual_bytes, &out->resident_pages) == 4;
 }
 
-static int64_t boot_time(void)
+static double now(clockid_t clock)
 {
-    char line[256];
-    int64_t seconds = 0;
-    FILE *file = fopen("/proc/stat", "re");
-    while (file && !seconds && fgets(line, sizeof line, file))
-        sscanf(line, "btime %" SCNd64, &seconds);
-    if (file)
-        fclose(file);
-    return seconds;
+    struct timespec t = {0};
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+double process_start_time(void)
+{
+    struct stat_fields stat;
+    if (!read_stat(&stat))
+        return 0;
+    double after_boot = (double)stat.start_ticks / (double)sysconf(_SC_CLK_TCK);
+    return floor((now(CLOCK_REALTIME) - now(CLOCK_BOOTTIME) + after_boot) * 100) / 100;
 }
 
 static int open_descriptors(void)
@@ -75,13 +81,15 @@ static void write_usage(struct exposition *x)
                           (double)files.rlim_cur);
 }
 
-void process_figures_write(struct exposition *x)
+void process_figures_write(struct exposition *x, double start_time)
 {
     struct stat_fields stat;
-    int64_t boot = boot_time();
     write_usage(x);
     exposition_single(x, "process_open_fds", "gauge", "Descriptors it has open.",
                       open_descriptors());
+    if (start_time > 0)
+        exposition_single(x, "process_start_time_seconds", "gauge", "Its start, Unix time.",
+                          start_time);
     if (!read_stat(&stat))
         return;
     exposition_single(x, "process_resident_memory_bytes", "gauge", "Memory in use.",
@@ -89,7 +97,4 @@ void process_figures_write(struct exposition *x)
     exposition_single(x, "process_virtual_memory_bytes", "gauge", "Address space in use.",
                       (double)stat.virtual_bytes);
     exposition_single(x, "process_threads", "gauge", "Threads.", (double)stat.threads);
-    if (boot)
-        exposition_single(x, "process_start_time_seconds", "gauge", "Its start, Unix time.",
-                          (double)boot + (double)stat.start_ticks / (double)sysconf(_SC_CLK_TCK));
 }

@@ -8,7 +8,11 @@
 
 #include "server/exposition.h"
 
-/* What cannot be read is left out. */
-void process_figures_write(struct exposition *x);
+/* Unix time of this process's start, in seconds; 0 if it cannot be read. By the wall clock as it is
+ * now: ask once and keep it, so that it does not seem to start anew when the clock is set. */
+double process_start_time(void);
+
+/* What cannot be read is left out. `start_time` of process_start_time. */
+void process_figures_write(struct exposition *x, double start_time);
 
 #endif
