@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages a target needs, if any is missing: dependencies.sh build|runtime|demo|test|bench|lint
+# Installs the Debian packages a target needs, if any is missing: dependencies.sh build|runtime|demo|test|bench|lint;
+# with "list" in front it only prints their names.
 set -euo pipefail
 
 build="gcc libc6-dev make cmake ninja-build pkg-config libcurl4-openssl-dev libsqlite3-dev libpq-dev
@@ -18,6 +19,11 @@ bench="redis-server postgresql-client gnuplot-nox hyperfine bsdextrautils"
 npm --version >/dev/null 2>&1 || test="$test npm"
 lint="clang clang-format clang-tidy cppcheck libclang-rt-14-dev"
 
+only_list=""
+if [ "${1:-}" = list ]; then
+    only_list=1
+    shift
+fi
 case "${1:-build}" in
 build) wanted="$build" ;;
 runtime) wanted="$runtime" ;;
@@ -26,11 +32,16 @@ test) wanted="$build $run $test" ;;
 bench) wanted="$build $run $test $bench" ;;
 lint) wanted="$build $run $test $lint" ;;
 *)
-    echo "usage: $0 build|runtime|demo|test|bench|lint" >&2
+    echo "usage: $0 [list] build|runtime|demo|test|bench|lint" >&2
     exit 2
     ;;
 esac
 
+if [ -n "$only_list" ]; then
+    # shellcheck disable=SC2086 # words
+    echo $wanted
+    exit
+fi
 if ! command -v dpkg-query >/dev/null; then
     echo "aegis: this is not Debian: install the equivalents of these packages yourself if the build stops:" >&2
     echo "  $(echo $wanted)" >&2
