@@ -13,7 +13,7 @@ run="libavformat59 libavcodec59 libavutil57 libswresample4 poppler-utils libpock
 runtime="$run ca-certificates libcurl4 libexttextcat-2.0-0 libinih1 libmicrohttpd12 libpq5 libseccomp2
          libsqlite3-0 libssl3 libstemmer0d libuchardet0 libunistring2 libxml2 libzip4"
 demo="espeak-ng"
-test="$demo libcmocka-dev ffmpeg jq qpdf sqlite3 curl openssl python3 procps bsdutils man-db mount"
+test="$demo libcmocka-dev ffmpeg jq qpdf sqlite3 curl openssl python3 python3-yaml python3-seccomp systemd procps bsdutils man-db mount"
 bench="redis-server postgresql-client gnuplot-nox hyperfine bsdextrautils"
 # A Node.js from elsewhere brings an npm, beside which Debian's cannot be installed.
 npm --version >/dev/null 2>&1 || test="$test npm"
