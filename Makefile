@@ -67,7 +67,7 @@ format: deps-lint ## reformat the C sources
 docs: all ## write docs/cli.md and docs/configuration.md anew, as the program prints them
 	@cmake --build $(BUILD) --target docs
 
-install: all ## install the binary, man pages and completion under PREFIX
+install: all ## install the binary, man pages, completion and systemd units under PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove what was built

@@ -44,23 +44,27 @@ void exposition_single(struct exposition *x, const char *name, const char *type,
 /* Backslash, quote and newline are escaped; other control characters have no business in a name. */
 static const char *escape(char c, char out[3])
 {
-    snprintf(out, 3, c == '\\' || c == '"' ? "\\%c" : "%c", c);
-    if (c == '\n')
-        snprintf(out, 3, "\\n");
-    else if ((unsigned char)c < ' ')
-        snprintf(out, 3, " ");
-    return out;
+    char plain = (unsigned char)c < ' ' ? ' ' : c;
+    snprintf(out, 3, c == '\\' || c == '"' ? "\\%c" : "%c", plain);
+    return c == '\n' ? "\\n" : out;
 }
 
 void labels_add(char labels[LABELS_TEXT], const char *name, const char *value)
 {
     enum { CLOSING = 2 }; /* the quote and the NUL */
-    char piece[3];
+    char one[3];
     size_t at = strlen(labels);
-    if (at + strlen(name) + sizeof ",=\"" + CLOSING > LABELS_TEXT)
+    int opened = snprintf(labels + at, LABELS_TEXT - at, "%s%s=\"", at ? "," : "", name);
+    if (at + (size_t)opened + CLOSING > LABELS_TEXT) {
+        labels[at] = '\0';
         return;
-    at += (size_t)sprintf(labels + at, "%s%s=\"", at ? "," : "", name);
-    for (; *value && at + strlen(escape(*value, piece)) + CLOSING <= LABELS_TEXT; value++)
-        at += (size_t)sprintf(labels + at, "%s", escape(*value, piece));
-    sprintf(labels + at, "\"");
+    }
+    at += (size_t)opened;
+    for (; *value; value++) {
+        const char *text = escape(*value, one);
+        if (at + strlen(text) + CLOSING > LABELS_TEXT)
+            break;
+        at += (size_t)snprintf(labels + at, LABELS_TEXT - at, "%s", text);
+    }
+    snprintf(labels + at, LABELS_TEXT - at, "\"");
 }

@@ -12,6 +12,8 @@
 #include "shared/http.h"
 #include "support/pipeline_fixture.h"
 
+enum { WORKS, FAILS, HANGS };
+
 static struct site {
     struct world *world;
     struct http_engine *http;
@@ -19,7 +21,7 @@ static struct site {
     struct database_ops ops; /* the world's, some verbs of which do as `mode` says */
     const struct database_ops *real;
     int64_t figures_ms;
-    enum { WORKS, FAILS, HANGS } mode;
+    atomic_int mode; /* WORKS, FAILS or HANGS */
     atomic_int looks, released;
 } site;
 
