@@ -85,7 +85,8 @@ def run_in(root, environment, directory, command):
               'exec chroot "$0" /bin/sh -c "cd $1 && $2"')
     env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", **environment}
     env.update({k: v for k, v in os.environ.items() if k.lower().endswith("_proxy")})
-    subprocess.run(["unshare", "--mount", "--", "/bin/sh", "-c", script, root, directory, command], env=env, check=True)
+    subprocess.run(["unshare", "--mount", "--", "/bin/sh", "-c", script, root, directory, command], env=env, check=True,
+                   stdout=sys.stderr)
 
 
 def copy_tree(source, destination):

@@ -35,23 +35,24 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 mount --bind "$work/data" "$root/var/lib/aegis"
 mkdir -p "$root/tmp/in" && cp "$work"/in/* "$root/tmp/in"
 mount -o remount,bind,ro "$root"
+# shellcheck disable=SC2046 # words
 as_user() {
-    env -i $(cat "$work/env") \
-        PATH=/usr/bin:/bin chroot "$root" /usr/bin/setpriv --reuid="$user" --regid="$group" --clear-groups \
-        --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
+    exec env -i $(cat "$work/env") PATH=/usr/bin:/bin /usr/sbin/chroot "$root" /usr/bin/setpriv --reuid="$user" \
+        --regid="$group" --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs "$@"
 }
-as_user /bin/sh -c '! touch /usr/x 2>/dev/null && ! touch /x 2>/dev/null' && echo "ok - the root cannot be written to"
-as_user aegis add /tmp/in && echo "ok - a text, a page, a PDF and a recording are worked on"
-as_user aegis doctor --offline | sed 's/^/# /'
-as_user aegis serve >"$work/log" 2>&1 &
+health() { (as_user $(jq -r '.healthcheck | join(" ")' "$work/image.json")) >/dev/null 2>&1; }
+(as_user /bin/sh -c '! touch /usr/x 2>/dev/null && ! touch /x 2>/dev/null') && echo "ok - the root cannot be written to"
+(as_user aegis add /tmp/in) && echo "ok - a text, a page, a PDF and a recording are worked on"
+(as_user aegis doctor --offline) | sed 's/^/# /'
+(as_user aegis serve) >"$work/log" 2>&1 &
 serve=$!
 for _ in $(seq 200); do grep -q serve.ready "$work/log" && break || sleep 0.05; done
-as_user $(jq -r '.healthcheck | join(" ")' "$work/image.json") && echo "ok - the health check passes"
+health && echo "ok - the health check passes"
 kill -TERM "$serve"
 wait "$serve" && echo "ok - SIGTERM drains it"
-as_user $(jq -r '.healthcheck | join(" ")' "$work/image.json") 2>/dev/null || echo "ok - and the health check fails then"
+health || echo "ok - and the health check fails then"
 INSIDE
 cp "$directory/image.json" "$work/image.json"
 jq -r '.env | to_entries[] | "\(.key)=\(.value)"' "$work/image.json" >"$work/env"
 unshare --mount -- bash "$work/inside.sh" "$root" "$work" "$user" "$group" | tee "$work/out"
-[ "$(grep -c '^ok' "$work/out")" = 5 ]
+[ "$(grep -c '^ok - ' "$work/out")" = 5 ]
