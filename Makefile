@@ -74,7 +74,7 @@ synth: ## print the CloudFormation templates of docs/aws.md; CDK_ARGS="-c natGat
 deploy: ## deploy these stacks to the AWS account of the environment
 	@scripts/infrastructure.sh deploy $(CDK_ARGS)
 
-install: all ## install the binary, man pages and completion under PREFIX
+install: all ## install the binary, man pages, completion and systemd units under PREFIX
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove what was built

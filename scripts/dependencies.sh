@@ -1,32 +1,47 @@
 #!/usr/bin/env bash
-# Installs the Debian packages a target needs, if any is missing: dependencies.sh build|demo|test|bench|lint
+# Installs the Debian packages a target needs, if any is missing: dependencies.sh build|runtime|demo|test|bench|lint;
+# with "list" in front it only prints their names.
 set -euo pipefail
 
 build="gcc libc6-dev make cmake ninja-build pkg-config libcurl4-openssl-dev libsqlite3-dev libpq-dev
        libssl-dev libseccomp-dev libxml2-dev libzip-dev libuchardet-dev libstemmer-dev libinih-dev
        libunistring-dev libexttextcat-dev libavformat-dev libavcodec-dev libavutil-dev libswresample-dev
-       libpocketsphinx-dev libsphinxbase-dev"
+       libpocketsphinx-dev libsphinxbase-dev libmicrohttpd-dev"
 run="libavformat59 libavcodec59 libavutil57 libswresample4 poppler-utils libpocketsphinx3 pocketsphinx-en-us
      libexttextcat-data"
+# What the installed program needs, without anything to build it: for containers and packages.
+runtime="$run ca-certificates libcurl4 libexttextcat-2.0-0 libinih1 libmicrohttpd12 libpq5 libseccomp2
+         libsqlite3-0 libssl3 libstemmer0d libuchardet0 libunistring2 libxml2 libzip4"
 demo="espeak-ng"
-test="$demo awscli libcmocka-dev libmicrohttpd-dev ffmpeg jq qpdf sqlite3 curl openssl python3 procps bsdutils man-db mount"
+test="$demo awscli libcmocka-dev ffmpeg jq qpdf sqlite3 curl openssl python3 python3-yaml python3-seccomp systemd procps bsdutils man-db mount"
 bench="redis-server postgresql-client gnuplot-nox hyperfine bsdextrautils"
 # A Node.js from elsewhere brings an npm, beside which Debian's cannot be installed.
 npm --version >/dev/null 2>&1 || test="$test npm"
 lint="clang clang-format clang-tidy cppcheck libclang-rt-14-dev"
 
+only_list=""
+if [ "${1:-}" = list ]; then
+    only_list=1
+    shift
+fi
 case "${1:-build}" in
 build) wanted="$build" ;;
+runtime) wanted="$runtime" ;;
 demo) wanted="$build $run $demo" ;;
 test) wanted="$build $run $test" ;;
 bench) wanted="$build $run $test $bench" ;;
 lint) wanted="$build $run $test $lint" ;;
 *)
-    echo "usage: $0 build|demo|test|bench|lint" >&2
+    echo "usage: $0 [list] build|runtime|demo|test|bench|lint" >&2
     exit 2
     ;;
 esac
 
+if [ -n "$only_list" ]; then
+    # shellcheck disable=SC2086 # words
+    echo $wanted
+    exit
+fi
 if ! command -v dpkg-query >/dev/null; then
     echo "aegis: this is not Debian: install the equivalents of these packages yourself if the build stops:" >&2
     echo "  $(echo $wanted)" >&2

@@ -129,6 +129,8 @@ static int open_openai(struct app *app)
 
 int app_providers(struct app *app)
 {
+    if (app->providers.ctx) /* a service may have put counted ones in their place */
+        return OK;
     for (enum model_operation o = 0; o < MODEL_OPERATIONS; o++) {
         bool offline = !strcmp(app_provider_name(app, o), "offline");
         int rc = offline ? app_offline(app) : open_openai(app);

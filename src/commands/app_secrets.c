@@ -85,12 +85,28 @@ static void close_late(void *ctx)
 static const struct secret_source_ops late_ops = {
     .name = "secrets_manager", .close = close_late, .get = get, .invalidate = invalidate};
 
+/* "secrets" in the data directory, then what systemd's LoadCredential gives. */
+static int open_files(struct app *app)
+{
+    const char *path = app_path(app, "secrets"), *credentials = getenv("CREDENTIALS_DIRECTORY");
+    struct secret_source sources[2];
+    if (!path)
+        return ERR_NO_MEMORY;
+    if (!credentials || !*credentials)
+        return file_secrets_open(path, &app->secrets);
+    int rc = file_secrets_open(path, &sources[0]);
+    if (rc)
+        return rc;
+    rc = file_secrets_open(credentials, &sources[1]);
+    if (rc)
+        sources[0].ops->close(sources[0].ctx);
+    return rc ? rc : chained_secrets_open(sources, 2, &app->secrets);
+}
+
 int app_secrets_open(struct app *app)
 {
-    if (strcmp(config_string(app->config, "secrets"), "secrets_manager") != 0) {
-        const char *path = app_path(app, "secrets");
-        return path ? file_secrets_open(path, &app->secrets) : ERR_NO_MEMORY;
-    }
+    if (strcmp(config_string(app->config, "secrets"), "secrets_manager") != 0)
+        return open_files(app);
     struct late_source *late = calloc(1, sizeof *late);
     if (!late)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for the secrets");

@@ -8,6 +8,6 @@ extern const struct command command_worker, command_add, command_watch, command_
     command_ingest_event, command_serve, command_list, command_show, command_transcript,
     command_summary, command_search, command_ask, command_jobs, command_dead, command_reprocess,
     command_remove, command_usage, command_db, command_export, command_import, command_config,
-    command_doctor, command_version, command_help, command_spaces, command_lambda;
+    command_doctor, command_version, command_help, command_spaces, command_lambda, command_health;
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands/monitoring.h"
 #include "shared/clock.h"
 #include "shared/error.h"
 #include "shared/log.h"
@@ -52,7 +53,10 @@ static void log_event(void *ctx, const struct life_event *e)
 {
     struct service *s = ctx;
     char at[CLOCK_TEXT];
-    if (!is_own(s, e->job_id))
+    bool own = is_own(s, e->job_id);
+    if (own)
+        monitoring_event(s->monitoring, e);
+    if (!own && s->own_jobs_only)
         return;
     s->dead += !strcmp(e->type, "job.dead");
     s->succeeded += !strcmp(e->type, "job.succeeded");
@@ -81,11 +85,15 @@ int service_open(struct service *s, struct app *app, bool process)
     app_catch_signals();
     if (process)
         prefer_throughput();
-    if (s->own_jobs_only && !(observer.ctx = s->own = calloc(1, sizeof *s->own)))
-        return error_set(ERR_NO_MEMORY, NULL, "out of memory");
     int rc = app_database(app);
     if (!rc)
         rc = follower_start(&s->follower, &app->database);
+    if (!rc)
+        rc = monitoring_open(app, process, &s->monitoring);
+    if (!rc && (s->own_jobs_only || s->monitoring)) {
+        observer.ctx = s->own = calloc(1, sizeof *s->own);
+        rc = s->own ? OK : error_set(ERR_NO_MEMORY, NULL, "out of memory");
+    }
     if (!rc && process)
         rc = app_processor_start(app, s->own ? &observer : NULL, &s->processor);
     if (!rc)
@@ -172,12 +180,15 @@ void service_close(struct service *s)
     if (app_stopped() && s->processor)
         log_write(LOG_INFO, "serve.draining",
                   LOG_INT("deadline_ms", config_int(s->app->config, "drain")), LOG_END);
+    monitoring_drain(s->monitoring);
     processor_stop(s->processor);
     s->processor = NULL;
     size_t seen;
     if (s->follower.database && follower_read(&s->follower, log_event, s, &seen))
         log_write(LOG_WARN, "serve.events_unread", LOG_STR("message", error_last()->message),
                   LOG_END);
+    monitoring_close(s->monitoring);
+    s->monitoring = NULL;
     free(s->own);
     s->own = NULL;
     error_restore(&e);

@@ -7,9 +7,12 @@
 
 #include "commands/follow.h"
 
+struct monitoring;
+
 struct service {
     struct app *app;
     struct follower follower;
+    struct monitoring *monitoring; /* NULL: nobody wanted it (monitoring.h) */
     struct processor *processor;
     bool own_jobs_only;   /* set before service_open: what others do is not logged */
     struct own_jobs *own; /* which they are */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "commands/commands.h"
+#include "commands/monitoring.h"
 #include "commands/service.h"
 #include "shared/clock.h"
 #include "shared/error.h"
@@ -41,9 +42,18 @@ static void log_file(enum log_level level, const char *event, const struct file_
               LOG_STR("message", r->error ? r->error->message : ""), LOG_END);
 }
 
+/* By enum file_result. */
+static const char *const result_names[] = {
+    [FILE_INGESTED] = "ingested", [FILE_UNCHANGED] = "unchanged", [FILE_SKIPPED] = "skipped",
+    [FILE_REMOVED] = "removed",   [FILE_FAILED] = "failed",
+};
+enum { RESULT_NAMES = sizeof result_names / sizeof result_names[0] };
+
 static int on_file(void *ctx, const struct file_report *r)
 {
-    (void)ctx;
+    struct watching *w = ctx;
+    if ((size_t)r->result < RESULT_NAMES && result_names[r->result])
+        monitoring_file(w->service.monitoring, result_names[r->result]);
     switch (r->result) {
     case FILE_INGESTED:
         log_file(LOG_INFO, "watch.ingested", r);
@@ -140,10 +150,13 @@ static int run_ingest(struct app *app)
         rc = app_queue(app);
     if (!rc)
         rc = app_store(app);
+    if (!rc)
+        rc = monitoring_open(app, false, &w.service.monitoring);
     if (!rc) {
         watch(&w);
         rc = w.rc ? error_restore(&w.error) : OK;
     }
+    monitoring_close(w.service.monitoring);
     if (rc && rc != ERR_CANCELLED)
         return app_fail(app);
     log_write(LOG_INFO, "watch.stopped", LOG_END);

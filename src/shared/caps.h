@@ -72,6 +72,10 @@
 #define CAP_LAMBDA_PAYLOAD  ((size_t)6291556)
 #define CAP_LAMBDA_RESPONSE ((size_t)6291556)
 
+/* monitoring (src/server) */
+#define CAP_METRIC_SERIES 512    /* counters told apart by their labels */
+#define CAP_METRICS_TEXT  MIB(1) /* one reply of /metrics */
+
 /* search */
 #define CAP_QUERY   KIB(8)
 #define CAP_RESULTS 1000

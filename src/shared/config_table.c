@@ -191,6 +191,10 @@ static const struct setting table[] = {
     BYTES("summary.max_bytes", "2MiB", "AEGIS_SUMMARY_MAX_BYTES", 1024, 1 << 30,
           "text read for one summary; of longer texts evenly spread excerpts are read"),
 
+    STRING("metrics.listen", "", "AEGIS_METRICS_LISTEN",
+           "where services answer /healthz, /readyz and /metrics: 127.0.0.1:9464, :9464 for the "
+           "same, 0.0.0.0:9464 for everybody; empty: nowhere"),
+
     CHOICE("log.level", "info", "AEGIS_LOG_LEVEL", "debug|info|warn|error", "least level logged"),
     CHOICE("log.format", "auto", "AEGIS_LOG_FORMAT", "auto|text|json",
            "how log lines look; auto: text on a terminal, else JSON"),
