@@ -80,7 +80,7 @@ bool app_has_key(const struct app *app, enum model_operation operation, bool com
 
 const char *app_key_origin(struct app *app)
 {
-    char key[SECRET_TEXT];
+    char key[SECRET_TEXT] = "";
     int rc = find(app, app->config, "openai.api_key", "openai_api_key", key, sizeof key);
     bool none = !*key;
     explicit_bzero(key, sizeof key);

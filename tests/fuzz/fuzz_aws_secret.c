@@ -53,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rc = secret_url_read(text, size, &set, out, sizeof out);
     if (rc)
         check_error(rc);
-    else if (memmem(text, size, "{", 1) && !strstr(text, "://"))
+    else if (!memmem(text, size, "://", 3)) /* not a URL itself */
         check_url(out);
     rc = secret_url_read(text, size, &(struct secret_database){0}, out, sizeof out);
     if (rc)

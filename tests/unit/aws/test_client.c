@@ -332,6 +332,7 @@ static void test_retry_after_that_is_none(void **state)
     reply_count = 0;
     reply(503, "Retry-After: 9223372036854775807\r\n", "");
     struct aws_request once = {.method = "GET", .no_retry = true};
+    http_response_free(&b->response);
     b->rc = aws_perform(b->client, &once, NULL, &b->response, NULL);
     assert_int_equal(error_last()->retry_after_ms, 20000);
 }
