@@ -445,7 +445,7 @@ static bool late(int fd, const char *request, size_t length, int nth)
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     char byte;
     if (recv(fd, &byte, 1, 0) != 0)
-        say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        wire_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     return false;
 }
 
