@@ -2,6 +2,7 @@
  * The signed requests against a server that replies what each test scripts: what is sent, what is
  * repeated, and how an error reads. The credentials are the test's own.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -51,6 +52,7 @@ enum { REPLIES = 16, REPLY = 4096 };
 /* The last reply of the script is repeated. */
 static char replies[REPLIES][REPLY];
 static int reply_count;
+static pthread_mutex_t script = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *reply_of(int nth)
 {
@@ -60,20 +62,35 @@ static const char *reply_of(int nth)
 static bool serve(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length;
+    pthread_mutex_lock(&script);
     wire_say(fd, reply_of(nth));
-    return !strstr(reply_of(nth), "Connection: close");
+    bool go_on = !strstr(reply_of(nth), "Connection: close");
+    pthread_mutex_unlock(&script);
+    return go_on;
 }
 
-static void reply(int status, const char *headers, const char *body)
+/* Drops the replies from the nth on. */
+static void cut_script(int nth)
 {
-    assert_in_range(reply_count, 0, REPLIES - 1);
-    snprintf(replies[reply_count++], REPLY, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n%s\r\n%s",
-             status, strlen(body), headers, body);
+    pthread_mutex_lock(&script);
+    reply_count = nth;
+    pthread_mutex_unlock(&script);
 }
 
 static void reply_raw(const char *bytes)
 {
+    assert_in_range(reply_count, 0, REPLIES - 1);
+    pthread_mutex_lock(&script);
     snprintf(replies[reply_count++], REPLY, "%s", bytes);
+    pthread_mutex_unlock(&script);
+}
+
+static void reply(int status, const char *headers, const char *body)
+{
+    char text[REPLY];
+    snprintf(text, sizeof text, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n%s\r\n%s", status,
+             strlen(body), headers, body);
+    reply_raw(text);
 }
 
 /* ---- one call ---- */
@@ -110,7 +127,7 @@ static int set_up(void **state)
 {
     struct bench *b = *state = calloc(1, sizeof *b);
     assert_non_null(b);
-    reply_count = 0;
+    cut_script(0);
     atomic_store(&generation, 1);
     b->wire = wire_open(serve);
     assert_int_equal(http_engine_open(&(struct http_options){.user_agent = "test/1"}, &b->http), 0);
@@ -306,7 +323,7 @@ static void test_retry_after_is_honoured(void **state)
     assert_int_equal(b->rc, OK);
     assert_true(clock_monotonic_ms() - started >= 1000);
     started = clock_monotonic_ms();
-    reply_count = 0;
+    cut_script(0);
     reply(503, "x-amz-retry-after: 30\r\nRetry-After: 3600\r\n", "");
     call(b, NULL);
     check_error(b, ERR_TRANSIENT, "aws_unavailable");
@@ -322,14 +339,14 @@ static void test_retry_after_that_is_none(void **state)
     static const char *const bad[] = {"Wed, 21 Oct 2026 07:28:00 GMT", "-5", "", "1x"};
     for (int i = 0; i < 4; i++) {
         char header[80];
-        reply_count = 0;
+        cut_script(0);
         snprintf(header, sizeof header, "Retry-After: %s\r\n", bad[i]);
         reply(503, header, "");
         call(b, NULL);
         check_error(b, ERR_TRANSIENT, "aws_unavailable");
         assert_int_equal(error_last()->retry_after_ms, -1);
     }
-    reply_count = 0;
+    cut_script(0);
     reply(503, "Retry-After: 9223372036854775807\r\n", "");
     struct aws_request once = {.method = "GET", .no_retry = true};
     http_response_free(&b->response);
@@ -391,12 +408,12 @@ static void test_tokens_run_out(void **state)
     call(b, NULL);
     check_error(b, ERR_TRANSIENT, "aws_unavailable");
     check_requests(b, 151);
-    reply_count = 0;
+    cut_script(0);
     reply(200, "", "{}");
     for (int i = 0; i < 5; i++)
         call(b, NULL);
     check_requests(b, 156);
-    reply_count = 0;
+    cut_script(0);
     reply(503, "", "");
     call(b, NULL);
     check_requests(b, 158); /* one retry was put back */
@@ -411,7 +428,7 @@ static void test_truncated_body(void **state)
     assert_int_equal(b->rc, OK);
     assert_string_equal(buffer_string(&b->response.body), "{}");
     check_requests(b, 2);
-    reply_count = 1;
+    cut_script(1);
     call(b, NULL);
     check_error(b, ERR_TRANSIENT, "incomplete_body");
     assert_int_equal(b->fault.status, 0);

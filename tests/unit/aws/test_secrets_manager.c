@@ -44,19 +44,24 @@ void aws_credentials_refused(struct aws_credentials *c, const struct aws_credent
 enum { REPLY = 1 << 20 };
 
 static char reply_text[REPLY];
+static pthread_mutex_t script = PTHREAD_MUTEX_INITIALIZER;
 static int64_t now_ms;
 
 static bool serve(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length, (void)nth;
+    pthread_mutex_lock(&script);
     wire_say(fd, reply_text);
+    pthread_mutex_unlock(&script);
     return true;
 }
 
 static void reply(int status, const char *body)
 {
+    pthread_mutex_lock(&script);
     snprintf(reply_text, sizeof reply_text, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n\r\n%s",
              status, strlen(body), body);
+    pthread_mutex_unlock(&script);
 }
 
 static void reply_value(const char *value)
