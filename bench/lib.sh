@@ -17,6 +17,7 @@ begin() {
 clean_up() {
     local pid
     [ ! -d "$work/postgres" ] || tests/support/postgres.sh stop "$work/postgres" || true
+    [ ! -d "$work/radosgw" ] || tests/support/radosgw.sh stop "$work/radosgw" || true
     while read -r pid; do kill "$pid" 2>/dev/null || true; done <"$work/pids"
     rm -rf "$work"
 }
