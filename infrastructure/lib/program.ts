@@ -64,7 +64,6 @@ export function queueEnvironment(queues: QueuesStack): Record<string, string> {
     AEGIS_STORE: "s3",
     AEGIS_QUEUE_URL: queues.jobs.queue.queueUrl,
     AEGIS_DEAD_LETTER_URL: queues.jobs.dead.queueUrl,
-    AEGIS_LONG_QUEUE_URL: queues.long.queue.queueUrl,
   };
 }
 

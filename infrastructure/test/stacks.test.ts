@@ -133,7 +133,7 @@ test("functions: the handler's name is the role of the program, on Amazon Linux 
 });
 
 test("functions: the environment says where things are, and has no secret in it", () => {
-  const expected = ["AEGIS_DATABASE_SECRET", "AEGIS_DATA", "AEGIS_DEAD_LETTER_URL", "AEGIS_LOG_FORMAT", "AEGIS_LONG_QUEUE_URL",
+  const expected = ["AEGIS_DATABASE_SECRET", "AEGIS_DATA", "AEGIS_DEAD_LETTER_URL", "AEGIS_LOG_FORMAT",
     "AEGIS_OPENAI_SECRET", "AEGIS_QUEUE_URL", "AEGIS_RETRY_MAX_ATTEMPTS", "AEGIS_SECRETS", "AEGIS_STORE"].sort();
   const ingestion = made.one("AWS::Lambda::Function", "/Ingestion/").Properties.Environment.Variables;
   const processor = made.one("AWS::Lambda::Function", "/Processor/").Properties.Environment.Variables;
