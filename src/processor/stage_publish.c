@@ -111,8 +111,7 @@ static int publish_patiently(struct job *job, const struct publication *publicat
         struct error e = *error_last();
         uint64_t word;
         random_bytes(&word, sizeof word);
-        if (clock_sleep(retry_delay(&job->processor->settings.retry, tries, 0, word),
-                              job->cancel))
+        if (clock_sleep(retry_delay(&job->processor->settings.retry, tries, 0, word), job->cancel))
             return error_restore(&e);
         rc = publish_once(job, publication);
     }
