@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages a target needs, if any is missing: dependencies.sh build|demo|test|bench|lint
+# Installs the Debian packages a target needs, if any is missing: dependencies.sh build|demo|lambda|test|bench|lint
 set -euo pipefail
 
 build="gcc libc6-dev make cmake ninja-build pkg-config libcurl4-openssl-dev libsqlite3-dev libpq-dev
@@ -9,7 +9,8 @@ build="gcc libc6-dev make cmake ninja-build pkg-config libcurl4-openssl-dev libs
 run="libavformat59 libavcodec59 libavutil57 libswresample4 poppler-utils libpocketsphinx3 pocketsphinx-en-us
      libexttextcat-data"
 demo="espeak-ng"
-test="$demo libcmocka-dev libmicrohttpd-dev ffmpeg jq qpdf sqlite3 curl openssl python3 procps bsdutils man-db mount"
+lambda="zip binutils patchelf ca-certificates"
+test="$demo $lambda unzip libcmocka-dev libmicrohttpd-dev ffmpeg jq qpdf sqlite3 curl openssl python3 procps bsdutils man-db mount"
 bench="awscli redis-server postgresql-client gnuplot-nox hyperfine bsdextrautils"
 # A Node.js from elsewhere brings an npm, beside which Debian's cannot be installed.
 npm --version >/dev/null 2>&1 || test="$test npm"
@@ -18,11 +19,12 @@ lint="clang clang-format clang-tidy cppcheck libclang-rt-14-dev"
 case "${1:-build}" in
 build) wanted="$build" ;;
 demo) wanted="$build $run $demo" ;;
+lambda) wanted="$build $run $lambda" ;;
 test) wanted="$build $run $test" ;;
 bench) wanted="$build $run $test $bench" ;;
 lint) wanted="$build $run $test $lint" ;;
 *)
-    echo "usage: $0 build|demo|test|bench|lint" >&2
+    echo "usage: $0 build|demo|lambda|test|bench|lint" >&2
     exit 2
     ;;
 esac
