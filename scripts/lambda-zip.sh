@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Packs the program for AWS Lambda: lambda-zip.sh AEGIS FOLDER writes FOLDER/aegis-lambda.zip, and beside it
-# FOLDER/aegis-lambda-av-layer.zip, what recordings need. docs/lambda.md, "The package", says what is in them and why.
+# Packs the program for AWS Lambda: lambda-zip.sh AEGIS FOLDER [function] writes FOLDER/aegis-lambda.zip, and (unless
+# only the function is wanted) beside it FOLDER/aegis-lambda-av-layer.zip, what recordings need. docs/lambda.md, "The package", says what is in them and why.
 # Equal input gives equal zips.
 set -euo pipefail
-program=${1:?path of the aegis binary} out=${2:?folder for the zips}
+program=${1:?path of the aegis binary} out=${2:?folder for the zips} only=${3:-}
 
 # Where Lambda unpacks the zip and the layers
 # (https://docs.aws.amazon.com/lambda/latest/dg/configuration-layers.html). The kernel starts a program by a loader at
@@ -49,7 +49,7 @@ pack() {
     absolute=$(realpath "$2")
     find "$1" -exec touch -h -d '1980-01-01 00:00:00 UTC' {} +
     rm -f "$2"
-    (cd "$1" && find . -type f | sed 's,^\./,,' | LC_ALL=C sort | TZ=UTC zip -X -9 -q -@ "$absolute")
+    (cd "$1" && find . -type f | sed 's,^\./,,' | LC_ALL=C sort | TZ=UTC zip -X -q -@ "$absolute")
     echo "$2: $(stat -c %s "$2") bytes, $(du -sb --apparent-size "$1" | cut -f1) unpacked"
     [ "$(stat -c %s "$2")" -lt "$most" ] || { echo "lambda-zip: '$2' has more than $most bytes" >&2; exit 1; }
 }
@@ -72,6 +72,8 @@ install -m 644 /etc/ssl/certs/ca-certificates.crt "$work/zip/share/ca-bundle.crt
 cp -rL /usr/share/libexttextcat "$work/zip/share/libexttextcat"
 chmod -R u=rwX,go=rX "$work/zip"
 pack "$work/zip" "$out/aegis-lambda.zip"
+
+[ "$only" != function ] || exit 0
 
 # ---- the layer: FFmpeg's libraries, and what only they need ----
 
