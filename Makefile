@@ -10,7 +10,7 @@ CDK_ARGS ?=
 FUZZ_SECONDS ?= 60
 CMAKE   = cmake -G Ninja -DCMAKE_INSTALL_PREFIX=$(PREFIX)
 
-.PHONY: all help demo serve test check asan tsan fuzz bench lint format docs synth deploy install clean
+.PHONY: all help demo serve test check asan tsan fuzz bench lint format docs lambda synth deploy install clean
 
 all: deps-build ## build the release binary, build/aegis
 	@$(CMAKE) -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=$(TYPE) -DBUILD_TESTING=OFF >/dev/null
@@ -19,8 +19,8 @@ all: deps-build ## build the release binary, build/aegis
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: deps-build deps-demo deps-test deps-bench deps-lint
-deps-build deps-demo deps-test deps-bench deps-lint: deps-%:
+.PHONY: deps-build deps-demo deps-test deps-bench deps-lint deps-lambda
+deps-build deps-demo deps-test deps-bench deps-lint deps-lambda: deps-%:
 	@scripts/dependencies.sh $*
 
 demo: deps-demo all ## the main job on the samples, or on FILES="..."; exits 0
@@ -68,6 +68,9 @@ format: deps-lint ## reformat the C sources
 docs: all ## write docs/cli.md and docs/configuration.md anew, as the program prints them
 	@cmake --build $(BUILD) --target docs
 
+lambda: deps-lambda all ## pack the functions of docs/lambda.md, dist/aegis-lambda.zip, and their layer
+	@scripts/lambda-zip.sh $(BUILD)/aegis dist
+
 synth: ## print the CloudFormation templates of docs/aws.md; CDK_ARGS="-c natGateways=2"
 	@scripts/infrastructure.sh synth $(CDK_ARGS)
 
@@ -78,4 +81,4 @@ install: all ## install the binary, man pages, completion and systemd units unde
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean: ## remove what was built
-	@rm -rf build build-asan build-tsan build-fuzz build-lint
+	@rm -rf build build-asan build-tsan build-fuzz build-lint dist

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages a target needs, if any is missing: dependencies.sh build|runtime|demo|test|bench|lint;
+# Installs the Debian packages a target needs, if any is missing: dependencies.sh build|runtime|demo|lambda|test|bench|lint;
 # with "list" in front it only prints their names.
 set -euo pipefail
 
@@ -13,7 +13,8 @@ run="libavformat59 libavcodec59 libavutil57 libswresample4 poppler-utils libpock
 runtime="$run ca-certificates libcurl4 libexttextcat-2.0-0 libinih1 libmicrohttpd12 libpq5 libseccomp2
          libsqlite3-0 libssl3 libstemmer0d libuchardet0 libunistring2 libxml2 libzip4"
 demo="espeak-ng"
-test="$demo awscli libcmocka-dev ffmpeg jq qpdf sqlite3 curl openssl python3 python3-yaml python3-seccomp systemd procps bsdutils man-db mount"
+lambda="zip binutils patchelf ca-certificates"
+test="$demo $lambda awscli unzip libcmocka-dev ffmpeg jq qpdf sqlite3 curl openssl python3 python3-yaml python3-seccomp systemd procps bsdutils man-db mount"
 bench="redis-server postgresql-client gnuplot-nox hyperfine bsdextrautils"
 # A Node.js from elsewhere brings an npm, beside which Debian's cannot be installed.
 npm --version >/dev/null 2>&1 || test="$test npm"
@@ -28,11 +29,12 @@ case "${1:-build}" in
 build) wanted="$build" ;;
 runtime) wanted="$runtime" ;;
 demo) wanted="$build $run $demo" ;;
+lambda) wanted="$build $run $lambda" ;;
 test) wanted="$build $run $test" ;;
 bench) wanted="$build $run $test $bench" ;;
 lint) wanted="$build $run $test $lint" ;;
 *)
-    echo "usage: $0 [list] build|runtime|demo|test|bench|lint" >&2
+    echo "usage: $0 [list] build|runtime|demo|lambda|test|bench|lint" >&2
     exit 2
     ;;
 esac

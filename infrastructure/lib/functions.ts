@@ -80,6 +80,7 @@ export class FunctionsStack extends Stack {
         ...readSecrets(database.secret, secrets.openai),
       ],
       environment: { ...this.common, AEGIS_WORKERS: String(BATCH) },
+      recordings: true,
       memoryMiB: this.settings.processorMemoryMiB,
       diskMiB: this.settings.processorDiskMiB,
       timeout: PROCESSOR_TIMEOUT,

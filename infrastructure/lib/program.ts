@@ -17,6 +17,8 @@ export interface Part {
   description: string;
   rights: PolicyStatement[];
   environment: Record<string, string>;
+  /** Does it read audio and video? */
+  recordings?: boolean;
   memoryMiB: number;
   diskMiB?: number;
   timeout: Duration;
@@ -31,9 +33,10 @@ export function programFunction(stack: Stack, settings: Settings, network: Netwo
   return new lambda.Function(stack, id, {
     description: of.description,
     runtime: lambda.Runtime.PROVIDED_AL2023,
-    architecture: settings.architecture === "arm64" ? lambda.Architecture.ARM_64 : lambda.Architecture.X86_64,
+    architecture: architecture(settings),
     handler: of.handler,
-    code: programCode(stack, settings),
+    code: builtCode(stack, settings.program),
+    layers: of.recordings ? [recordingsLayer(stack, settings)] : undefined,
     role: functionRole(stack, `${id}Role`, logGroup, of.rights),
     environment: { AEGIS_DATA: "/tmp/aegis", ...of.environment }, // the one place a function can write to
     memorySize: of.memoryMiB,
@@ -67,12 +70,25 @@ export function queueEnvironment(queues: QueuesStack): Record<string, string> {
   };
 }
 
-function programCode(stack: Stack, settings: Settings): lambda.Code {
-  const zip = built(settings.program);
+function architecture(settings: Settings): lambda.Architecture {
+  return settings.architecture === "arm64" ? lambda.Architecture.ARM_64 : lambda.Architecture.X86_64;
+}
+
+function recordingsLayer(stack: Stack, settings: Settings): lambda.LayerVersion {
+  return new lambda.LayerVersion(stack, "Recordings", {
+    description: "Aegis: FFmpeg's libraries, for recordings",
+    code: builtCode(stack, settings.layer),
+    compatibleRuntimes: [lambda.Runtime.PROVIDED_AL2023],
+    compatibleArchitectures: [architecture(settings)],
+  });
+}
+
+function builtCode(stack: Stack, path: string): lambda.Code {
+  const zip = built(path);
   if (zip !== undefined) return lambda.Code.fromAsset(zip);
   const name = "ProgramNotBuiltRunMakeLambda";
   if (stack.node.tryFindChild(name) === undefined)
-    refuseDeployment(stack, name, `there was no ${settings.program} when this was synthesized`);
+    refuseDeployment(stack, name, `there was no ${path} when this was synthesized`);
   return lambda.Code.fromAsset(join(REPOSITORY, "infrastructure", "missing-program"));
 }
 

@@ -9,6 +9,8 @@ export interface Settings {
   architecture: "x86_64" | "arm64";
   /** Release of the program, relative to the repository. */
   program: string;
+  /** FFmpeg's libraries, which only the function that reads recordings is given. */
+  layer: string;
   dockerfile: string;
 
   /**
@@ -76,6 +78,7 @@ export function readSettings(app: App): Settings {
     name: from.text("name", "aegis", /^[A-Za-z][A-Za-z0-9-]{0,30}$/),
     architecture: from.choice("architecture", "x86_64", ["x86_64", "arm64"]),
     program: from.text("program", "dist/aegis-lambda.zip"),
+    layer: from.text("layer", "dist/aegis-lambda-av-layer.zip"),
     dockerfile: from.text("dockerfile", "Dockerfile"),
     natGateways: from.count("natGateways", 1, 0, 2),
     endpoints: from.list("endpoints", ["sqs", "secretsmanager"], ENDPOINTS),

@@ -47,6 +47,8 @@ test("without program and image there is a template, but nothing can deploy it",
     assert.match(parameter.Description, /dist\/never\.zip/);
   }
   assert.ok(missing.json(worker).Parameters!.DockerfileMissing);
+  const layer = new Synthesized({ layer: "dist/never.zip" });
+  assert.ok(layer.json(layer.deployed.functions).Parameters!.ProgramNotBuiltRunMakeLambda);
   for (const stack of [standard().deployed.functions, standard().deployed.worker])
     assert.deepEqual(Object.keys(standard().json(stack).Parameters ?? {}), ["BootstrapVersion"]);
 });

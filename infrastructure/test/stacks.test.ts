@@ -132,6 +132,16 @@ test("functions: the handler's name is the role of the program, on Amazon Linux 
   for (const [, id, group] of made.all("AWS::Logs::LogGroup")) assert.equal(group.Properties.RetentionInDays, 30, id);
 });
 
+test("functions: the one that reads recordings has the layer for it, the others start without", () => {
+  const layers = (of: string) => made.one("AWS::Lambda::Function", `/${of}/`).Properties.Layers;
+  const [, id, layer] = made.all("AWS::Lambda::LayerVersion")[0];
+  assert.equal(made.all("AWS::Lambda::LayerVersion").length, 1);
+  assert.deepEqual(layer.Properties.CompatibleArchitectures, ["x86_64"]);
+  assert.deepEqual(layers("Processor"), [{ Ref: id }]);
+  assert.equal(layers("Ingestion"), undefined);
+  assert.equal(layers("Migrate"), undefined);
+});
+
 test("functions: the environment says where things are, and has no secret in it", () => {
   const expected = ["AEGIS_DATABASE_SECRET", "AEGIS_DATA", "AEGIS_DEAD_LETTER_URL", "AEGIS_LOG_FORMAT",
     "AEGIS_OPENAI_SECRET", "AEGIS_QUEUE_URL", "AEGIS_RETRY_MAX_ATTEMPTS", "AEGIS_SECRETS", "AEGIS_STORE"].sort();

@@ -10,6 +10,7 @@ import { deployment, type Deployment } from "../lib/deployment.ts";
 /** Stand for what `make` builds, so that a test finds the same whether it was built or not. */
 const BUILT = {
   program: "infrastructure/missing-program",
+  layer: "infrastructure/missing-program",
   dockerfile: "infrastructure/test/Dockerfile",
   "aws:cdk:enable-path-metadata": true, // as the command line does; tests find resources by it
 };

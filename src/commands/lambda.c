@@ -147,7 +147,7 @@ static int run(struct app *app)
 }
 
 static const struct example examples[] = {
-    {"cp aegis bootstrap && zip function.zip bootstrap", "what runs on provided.al2023"},
+    {"make lambda", "in the source: dist/aegis-lambda.zip"},
     {0},
 };
 

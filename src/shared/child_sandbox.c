@@ -4,10 +4,11 @@
  * CHILD_PURE is an allow-list whose default kills the process. CHILD_EXEC runs a foreign program
  * (pdftotext) whose calls differ from one distribution to the next: it is a list of what is
  * refused, and Landlock (Linux 5.13 and later) confines what it may read to the system's own
- * folders.
+ * folders and what came along with this program.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <sched.h>
@@ -23,6 +24,7 @@
 
 #include "shared/child.h"
 #include "shared/child_wire.h"
+#include "shared/packed.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -324,6 +326,17 @@ static void allow_reading(int ruleset, const char *path)
     close(rule.parent_fd);
 }
 
+static void allow_packed(int ruleset)
+{
+    char path[PATH_MAX];
+    if (packed_path("bin/pdftotext", path, sizeof path)) {
+        *strrchr(path, '/') = '\0';
+        allow_reading(ruleset, path);
+        if (packed_path("lib", path, sizeof path))
+            allow_reading(ruleset, path);
+    }
+}
+
 /* Everything the first version knows; what a kernel is too old for, seccomp refuses anyway. */
 static int confine_files(void)
 {
@@ -334,6 +347,7 @@ static int confine_files(void)
         return OK;
     for (size_t i = 0; i < COUNT(readable); i++)
         allow_reading(ruleset, readable[i]);
+    allow_packed(ruleset);
     int rc = syscall(SYS_landlock_restrict_self, ruleset, 0) ? cannot("landlock", errno) : OK;
     close(ruleset);
     return rc;

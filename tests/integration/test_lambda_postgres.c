@@ -324,8 +324,7 @@ static void a_killed_function_is_replaced(void **state)
     struct queue_receipt r = {.receipt = lambda.messages[0].receipt};
     assert_int_equal(lambda.queue.ops->change_visibility(lambda.queue.ctx, &r, 1, 0), 0);
     let_go();
-    runtime_api_launch(lambda.api, TEST_BINARY_DIR "/aegis", "processor", lambda.environment,
-                       lambda.log);
+    runtime_api_launch(lambda.api, lambda_program(), "processor", lambda.environment, lambda.log);
     assert_int_equal(process(NULL, LAMBDA_LONG_MS), 0);
     assert_int_equal(lambda_number(&lambda, JOBS_SUCCEEDED), 1);
     buffer_free(&event);
@@ -466,8 +465,7 @@ static void the_schema_is_migrated(void **state)
 
 static void fails_to_start(const char *handler, const char *type)
 {
-    runtime_api_launch(lambda.api, TEST_BINARY_DIR "/aegis", handler, lambda.environment,
-                       lambda.log);
+    runtime_api_launch(lambda.api, lambda_program(), handler, lambda.environment, lambda.log);
     int status = runtime_api_end(lambda.api, 0);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 1);

@@ -103,11 +103,17 @@ void lambda_end(struct lambda *l)
     }
 }
 
+const char *lambda_program(void)
+{
+    const char *program = getenv("AEGIS_TEST_BOOTSTRAP");
+    return program ? program : TEST_BINARY_DIR "/aegis";
+}
+
 void lambda_launch(struct lambda *l, const char *handler)
 {
     if (runtime_api_pid(l->api) > 0)
         lambda_end(l);
-    runtime_api_launch(l->api, TEST_BINARY_DIR "/aegis", handler, l->environment, l->log);
+    runtime_api_launch(l->api, lambda_program(), handler, l->environment, l->log);
 }
 
 static void unexpected(struct lambda *l, const struct runtime_result *r)

@@ -39,6 +39,8 @@ struct lambda {
 void lambda_open(struct lambda *l, bool empty);
 void lambda_close(struct lambda *l);
 
+/* What is launched: AEGIS_TEST_BOOTSTRAP, else the binary that was built. */
+const char *lambda_program(void);
 /* "NAME=value" instead of what is there under this name, for functions launched from now on. */
 void lambda_set(struct lambda *l, const char *variable);
 /* Ends the function that runs, if one does, and starts one with this handler. */

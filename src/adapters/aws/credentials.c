@@ -46,6 +46,7 @@ static int none_found(const struct aws_lookup *l)
 static int find(const struct aws_lookup *l, struct aws_credential *out, char *source,
                 aws_place **found)
 {
+    /* cppcheck-suppress [ctuArrayIndex, ctuuninitvar] ; takes the table for a call */
     static aws_place *const places[] = {aws_from_environment, aws_from_web_identity, aws_from_files,
                                         aws_from_container, aws_from_instance};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {

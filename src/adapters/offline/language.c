@@ -1,6 +1,7 @@
 #include "adapters/offline/language.h"
 
 #include <libexttextcat/textcat.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "shared/caps.h"
 #include "shared/error.h"
 #include "shared/file.h"
+#include "shared/packed.h"
 #include "shared/words.h"
 
 enum {
@@ -22,8 +24,6 @@ enum {
     NGRAM_MINIMUM = 60,  /* and less is a guess */
     NGRAM_SHORT = 200,
 };
-
-#define FINGERPRINTS "/usr/share/libexttextcat/"
 
 struct language_detector {
     const struct stopwords *stopwords;
@@ -151,14 +151,14 @@ static const char *const fingerprints[] = {
 
 /* Only fingerprints that are there may be listed: one that is missing makes the library refuse all.
  */
-static int write_index(int fd)
+static int write_index(int fd, const char *folder)
 {
     struct buffer index;
     buffer_init(&index, KIB(16));
     int rc = OK;
     for (size_t i = 0; !rc && i < sizeof fingerprints / sizeof fingerprints[0]; i++) {
-        char path[128];
-        snprintf(path, sizeof path, FINGERPRINTS "%s.lm", fingerprints[i]);
+        char path[PATH_MAX + 64];
+        snprintf(path, sizeof path, "%s%s.lm", folder, fingerprints[i]);
         if (access(path, R_OK) == 0)
             rc = buffer_printf(&index, "%s.lm %s--utf8\n", fingerprints[i], fingerprints[i]);
     }
@@ -168,18 +168,31 @@ static int write_index(int fd)
     return rc;
 }
 
+/* The library wants a slash at its end. */
+static void find_fingerprints(char folder[PATH_MAX])
+{
+    if (!packed_path("share/libexttextcat/", folder, PATH_MAX))
+        snprintf(folder, PATH_MAX, "/usr/share/libexttextcat/");
+}
+
 static void *load_fingerprints(void)
 {
+    char folder[PATH_MAX];
     void *handle = NULL;
+    find_fingerprints(folder);
     int fd = memfd_create("languages", MFD_CLOEXEC);
-    if (fd >= 0 && write_index(fd) == OK) {
+    if (fd >= 0 && write_index(fd, folder) == OK) {
         char path[64];
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-        handle = special_textcat_Init(path, FINGERPRINTS);
+        handle = special_textcat_Init(path, folder);
     }
     if (fd >= 0)
         close(fd);
-    return handle ? handle : special_textcat_Init(FINGERPRINTS "fpdb.conf", FINGERPRINTS);
+    if (handle)
+        return handle;
+    char standard[PATH_MAX + 16];
+    snprintf(standard, sizeof standard, "%sfpdb.conf", folder);
+    return special_textcat_Init(standard, folder);
 }
 
 /* "[es--utf8][ca--utf8]" gives "es"; for a short text several candidates mean that it is unsure. */
