@@ -12,7 +12,7 @@ import { accept } from "./findings.ts";
 import type { NetworkStack } from "./network.ts";
 import { programEnvironment, programFunction, queueEnvironment } from "./program.ts";
 import { PROCESSOR_TIMEOUT, type QueuesStack } from "./queues.ts";
-import { consume, readMedia, readSecrets, send } from "./rights.ts";
+import { bury, consume, look, readMedia, readSecrets, send } from "./rights.ts";
 import type { SecretsStack } from "./secrets.ts";
 import type { Settings } from "./settings.ts";
 import type { StorageStack } from "./storage.ts";
@@ -59,7 +59,8 @@ export class FunctionsStack extends Stack {
       description: "Aegis: objects of the bucket become jobs",
       rights: [
         ...readMedia(storage.media),
-        ...send(queues.jobs.queue, queues.long.queue, queues.lostEvents),
+        ...send(queues.jobs.queue, queues.lostEvents),
+        ...look(queues.jobs.queue, queues.jobs.dead),
         ...readSecrets(database.secret),
       ],
       environment: this.common,
@@ -76,10 +77,15 @@ export class FunctionsStack extends Stack {
       rights: [
         ...readMedia(storage.media),
         ...consume(queues.jobs.queue),
-        ...send(queues.jobs.queue, queues.jobs.dead, queues.long.queue), // its own: upkeep sends lost messages again
+        ...send(queues.jobs.queue, queues.long.queue), // its own: upkeep sends lost messages again
+        ...bury(queues.jobs.dead),
         ...readSecrets(database.secret, secrets.openai),
       ],
-      environment: { ...this.common, AEGIS_WORKERS: String(BATCH) },
+      environment: {
+        ...this.common,
+        AEGIS_WORKERS: String(BATCH),
+        AEGIS_LONG_QUEUE_URL: queues.long.queue.queueUrl,
+      },
       recordings: true,
       memoryMiB: this.settings.processorMemoryMiB,
       diskMiB: this.settings.processorDiskMiB,

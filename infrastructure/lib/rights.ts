@@ -25,6 +25,21 @@ export function send(...queues: IQueue[]): PolicyStatement[] {
   return [may(["sqs:SendMessage"], queues.map((queue) => queue.queueArn))];
 }
 
+/** What opening a queue asks for. */
+export function look(...queues: IQueue[]): PolicyStatement[] {
+  return [may(["sqs:GetQueueAttributes"], queues.map((queue) => queue.queueArn))];
+}
+
+/** Making dead letters, and listing them: SQS lists nothing that is not received and shown again. */
+export function bury(queue: IQueue): PolicyStatement[] {
+  return [
+    may(
+      ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
+      [queue.queueArn],
+    ),
+  ];
+}
+
 export function consume(queue: IQueue): PolicyStatement[] {
   return [
     may(

@@ -107,6 +107,7 @@ export class WorkerStack extends Stack {
     const rights = [
       ...readMedia(storage.media),
       ...consume(queues.long.queue),
+      ...consume(queues.long.dead), // `aegis dead` run as a task
       ...send(queues.long.queue, queues.long.dead), // to its own queue: the keeper sends lost messages again
       ...readSecrets(database.secret, secrets.openai),
     ];

@@ -148,7 +148,7 @@ test("functions: the environment says where things are, and has no secret in it"
   const ingestion = made.one("AWS::Lambda::Function", "/Ingestion/").Properties.Environment.Variables;
   const processor = made.one("AWS::Lambda::Function", "/Processor/").Properties.Environment.Variables;
   assert.deepEqual(Object.keys(ingestion).sort(), expected);
-  assert.deepEqual(Object.keys(processor).sort(), [...expected, "AEGIS_WORKERS"].sort());
+  assert.deepEqual(Object.keys(processor).sort(), [...expected, "AEGIS_WORKERS", "AEGIS_LONG_QUEUE_URL"].sort());
   assert.equal(processor.AEGIS_STORE, "s3");
   assert.equal(processor.AEGIS_SECRETS, "secrets_manager");
   assert.equal(processor.AEGIS_LOG_FORMAT, "json");

@@ -167,6 +167,19 @@ void app_aws_queue_place(const char *queue_url, struct app_aws_place *out)
 
 /* ---- the queue ---- */
 
+int app_long_queue(struct app *app, struct job_queue *out)
+{
+    struct app_aws_place place;
+    struct sqs_queue_options options = {.url = config_string(app->config, "queue.long_url"),
+                                        .send_only = true};
+    *out = (struct job_queue){0};
+    if (!*options.url)
+        return OK;
+    app_aws_queue_place(options.url, &place);
+    int rc = app_aws_client_at(app, "sqs", &place, &options.client);
+    return rc ? rc : sqs_queue_open(&options, out);
+}
+
 int app_sqs_queue(struct app *app)
 {
     struct app_aws_place place;

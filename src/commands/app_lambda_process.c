@@ -11,7 +11,10 @@
 #include "shared/clock.h"
 #include "shared/log.h"
 
-enum { LOOK_MS = 100 }; /* how soon a signal is noticed */
+enum {
+    LOOK_MS = 100,     /* how soon a signal is noticed */
+    LONG_RECEIVES = 2, /* a job that was cut short as often is one for the long queue */
+};
 
 /* Nothing else is logged of a job: who reads the function's log should find those that died. */
 static int bury(void *ctx, const struct queue_message *m, const char *reason, const char *detail)
@@ -33,19 +36,21 @@ static int prepare(struct app *app, struct processor_ports *ports,
     return rc;
 }
 
-/* All may have been touched by heartbeats alone: then they are still held. */
-static void wait_for_end(const struct job_queue *queue, struct processor *processor,
+/* False: its time was up, or a signal came. All may have been touched by heartbeats alone: then
+ * they are still held. */
+static bool wait_for_end(const struct job_queue *queue, struct processor *processor,
                          int64_t until_ms)
 {
     int64_t now;
     while (!app_stopped() && (now = clock_monotonic_ms()) < until_ms) {
         int64_t step = until_ms - now < LOOK_MS ? until_ms - now : LOOK_MS;
         if (invocation_queue_wait_touched(queue, step) && processor_wait_settled(processor, step))
-            return;
+            return true;
     }
+    return false;
 }
 
-static int work(struct app *app, const struct job_queue *queue, int64_t until_ms)
+static int work(struct app *app, const struct job_queue *queue, int64_t until_ms, bool *ended)
 {
     struct processor_ports ports;
     struct processor_settings settings;
@@ -56,10 +61,36 @@ static int work(struct app *app, const struct job_queue *queue, int64_t until_ms
         rc = processor_start(&ports, &settings, NULL, &processor);
     if (rc)
         return rc;
-    wait_for_end(queue, processor, until_ms);
+    *ended = wait_for_end(queue, processor, until_ms);
     invocation_queue_shut(queue);
     processor_stop(processor);
     return OK;
+}
+
+static bool is_paused(const struct app *app, struct arena *arena)
+{
+    const char *reason, *message;
+    int64_t since_ms;
+    const struct database *db = &app->database;
+    return db->ops->pause_get(db->ctx, arena, &reason, &message, &since_ms) || *reason;
+}
+
+/* What was cut short because nothing can work just now is not long for that. */
+static void pass_on(struct app *app, const struct job_queue *queue, struct arena *arena)
+{
+    struct job_queue longer;
+    size_t passed = 0;
+    int rc = app_stopped() || is_paused(app, arena) ? ERR_CANCELLED : app_long_queue(app, &longer);
+    if (rc == ERR_CANCELLED || (!rc && !longer.ops))
+        return;
+    if (!rc) {
+        rc = invocation_queue_pass_on(queue, &longer, LONG_RECEIVES, &passed);
+        longer.ops->close(longer.ctx);
+    }
+    if (rc)
+        log_write(LOG_WARN, "queue.failed", LOG_STR("message", error_last()->message), LOG_END);
+    if (passed)
+        log_write(LOG_INFO, "lambda.passed_on", LOG_INT("messages", (int64_t)passed), LOG_END);
 }
 
 static int answer_for(const struct job_queue *queue, size_t messages, struct buffer *answer)
@@ -85,6 +116,7 @@ int app_lambda_process(struct app *app, const struct lambda_call *call, struct b
         .inner = app->queue, .bury = bury, .bury_ctx = &app->queue};
     struct sqs_event event;
     struct job_queue queue;
+    bool ended = true;
     int rc = sqs_event_parse(call->payload, call->length, call->arena, &event);
     if (!rc && is_on_sqs(app))
         rc = sqs_queue_adopt(&app->queue, &event, call->arena);
@@ -92,7 +124,9 @@ int app_lambda_process(struct app *app, const struct lambda_call *call, struct b
         rc = invocation_queue_open(&options, &event, &queue);
     if (rc)
         return rc;
-    rc = work(app, &queue, call->until_ms);
+    rc = work(app, &queue, call->until_ms, &ended);
+    if (!rc && !ended)
+        pass_on(app, &queue, call->arena);
     if (!rc)
         rc = answer_for(&queue, event.count, answer);
     queue.ops->close(queue.ctx);

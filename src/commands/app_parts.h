@@ -30,6 +30,10 @@ int app_secrets_open(struct app *app);
 /* app_url.c: where the pools look when a login is refused. */
 struct pg_url_source app_database_source(struct app *app);
 
+/* app_aws.c: the queue of queue.long_url, for sending alone. Its ops are NULL if none is set.
+ * Closed by the caller. */
+int app_long_queue(struct app *app, struct job_queue *out);
+
 int app_postgres_database(struct app *app, const char *url);
 int app_postgres_queue(struct app *app, const char *url);
 int app_sqs_queue(struct app *app);

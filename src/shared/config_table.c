@@ -167,6 +167,9 @@ static const struct setting table[] = {
            "URL of an Amazon SQS queue; empty: the queue is where the database is"),
     STRING("queue.dead_letter_url", "", "AEGIS_DEAD_LETTER_URL",
            "URL of its dead-letter queue; empty: that of the queue's redrive policy"),
+    STRING("queue.long_url", "", "AEGIS_LONG_QUEUE_URL",
+           "URL of the SQS queue that a function on Lambda hands jobs to which it had no time for, "
+           "twice; empty: they stay where they are"),
     DURATION("retry.base", "1s", "AEGIS_RETRY_BASE", 1, 1 * HOURS,
              "ceiling of the delay before the first retry; doubled for each further one"),
     DURATION("retry.cap", "5m", "AEGIS_RETRY_CAP", 1, 24 * HOURS,

@@ -28,7 +28,7 @@ static struct aws_fixture server;
 static struct lambda lambda;
 static struct fake_openai fake;
 static struct s3_place s3;
-static struct sqs_place events, jobs;
+static struct sqs_place events, jobs, longer;
 static char bucket[64];
 
 /* ---- laying it out ---- */
@@ -65,6 +65,7 @@ static int set_up(void **state)
     fake_openai_start(&fake, NULL);
     sqs_place_make(&events, "", 0);
     sqs_place_make(&jobs, "", MAX_RECEIVES);
+    sqs_place_make(&longer, "", MAX_RECEIVES);
     aws_fixture_name(bucket, sizeof bucket);
     s3_place_bucket(&s3, bucket, true);
     notify_queue();
@@ -75,6 +76,7 @@ static int set_up(void **state)
     set("AEGIS_STORE=s3");
     set("AEGIS_BUCKET=%s", bucket);
     set("AEGIS_QUEUE_URL=%s", jobs.url);
+    set("AEGIS_LONG_QUEUE_URL=%s", longer.url);
     set("AEGIS_RETRY_BASE=1ms");
     set("AEGIS_RETRY_CAP=1ms");
     set("AEGIS_RETRY_MAX_ATTEMPTS=9");
@@ -90,6 +92,7 @@ static int tear_down(void **state)
     fake_openai_stop(&fake);
     sqs_place_remove(&events);
     sqs_place_remove(&jobs);
+    sqs_place_remove(&longer);
     return 0;
 }
 
@@ -173,7 +176,7 @@ static void delete_unless_reported(struct sqs_place *q, yyjson_val *messages, co
 
 /* One batch, if there is one within two seconds. Returns how many messages it had, and how many of
  * them came back. */
-static size_t deliver(struct sqs_place *q, size_t *reported)
+static size_t deliver(struct sqs_place *q, int64_t timeout_ms, size_t *reported)
 {
     char request[600];
     yyjson_doc *doc;
@@ -189,7 +192,7 @@ static size_t deliver(struct sqs_place *q, size_t *reported)
     *reported = 0;
     if (count) {
         char *event = event_of(messages);
-        char *answer = lambda_invoke(&lambda, event, LAMBDA_LONG_MS);
+        char *answer = lambda_invoke(&lambda, event, timeout_ms);
         delete_unless_reported(q, messages, answer);
         for (const char *p = answer; (p = strstr(p, "itemIdentifier")); p++)
             ++*reported;
@@ -206,7 +209,7 @@ static size_t deliver_all(struct sqs_place *q, const char *handler)
 {
     size_t total = 0, count, reported;
     lambda_launch(&lambda, handler);
-    for (int round = 0; round < ROUNDS && (count = deliver(q, &reported)); round++)
+    for (int round = 0; round < ROUNDS && (count = deliver(q, LAMBDA_LONG_MS, &reported)); round++)
         total += count;
     lambda_end(&lambda);
     return total;
@@ -277,6 +280,29 @@ static void what_can_never_be_read_is_buried_at_once(void **state)
     assert_int_equal(lambda_number(&lambda, "SELECT count(*) FROM aegis.job WHERE state = 5"), 1);
 }
 
+static void what_is_too_long_for_a_function_goes_to_the_workers(void **state)
+{
+    enum { SHORT_MS = 3000 };
+    size_t reported;
+    (void)state;
+    fake_openai_control(&fake, "{\"rules\":[{\"contains\":\"glacier\",\"delay_ms\":60000,\"times\":"
+                               "-1}]}");
+    upload("slow.txt", "A glacier takes its time.");
+    assert_true(deliver_all(&events, "ingestion") >= 1);
+    lambda_launch(&lambda, "processor");
+    assert_int_equal(deliver(&jobs, SHORT_MS, &reported), 1);
+    assert_int_equal(reported, 1);
+    assert_int_equal(deliver(&jobs, SHORT_MS, &reported), 1);
+    assert_int_equal(reported, 0);
+    assert_int_equal(deliver(&jobs, SHORT_MS, &reported), 0);
+    lambda_end(&lambda);
+    fake_openai_control(&fake, "{\"reset\":true}");
+    set("AEGIS_QUEUE_URL=%s", longer.url);
+    free(lambda_aegis(&lambda, "worker --until-idle"));
+    assert_int_equal(lambda_number(&lambda, SUCCEEDED), 1);
+    says("search --json glacier", "slow.txt");
+}
+
 int main(void)
 {
     int skip = aws_fixture_moto(&server);
@@ -289,6 +315,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_poisoned_object_dies_after_its_receives_and_comes_back,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_can_never_be_read_is_buried_at_once, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(what_is_too_long_for_a_function_goes_to_the_workers, set_up,
                                         tear_down),
     };
     s3_place_open(&s3, &server);

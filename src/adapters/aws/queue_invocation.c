@@ -325,6 +325,32 @@ static int64_t delay_of(const struct item *item, int64_t now)
     return item->due_ms > now ? item->due_ms - now : 0;
 }
 
+static bool was_cut_short(const struct item *item, int64_t now)
+{
+    return item->state == DELAYED && item->due_ms <= now;
+}
+
+int invocation_queue_pass_on(const struct job_queue *queue, const struct job_queue *to,
+                             int receives, size_t *passed)
+{
+    struct invocation_queue *q = queue->ctx;
+    int64_t now = clock_monotonic_ms();
+    int rc = OK;
+    *passed = 0;
+    for (size_t i = 0; !rc && i < q->event->count; i++) {
+        const struct sqs_record *r = &q->event->records[i];
+        struct queue_send message = {.body = r->body, .length = r->length, .group = r->group};
+        if (r->receive_count < receives || !was_cut_short(&q->items[i], now))
+            continue;
+        rc = to->ops->send(to->ctx, &message, 1, NULL);
+        if (rc)
+            break;
+        q->items[i].state = DONE;
+        ++*passed;
+    }
+    return rc;
+}
+
 /* As many as follow each other with the same delay and fit into one call. Returns how far it got.
  */
 static size_t give_back_some(struct invocation_queue *q, const struct queue_limits *l, size_t at,

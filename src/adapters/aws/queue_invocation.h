@@ -43,6 +43,12 @@ bool invocation_queue_wait_touched(const struct job_queue *queue, int64_t ms);
 /* No more messages are handed out. */
 void invocation_queue_shut(const struct job_queue *queue);
 
+/* For the end: those that were under way when the time was up (given back at once after they were
+ * handed out) and were received `receives` times or more go to another queue; they do not come
+ * again here. *passed counts them, also after an error. What `to` returns. */
+int invocation_queue_pass_on(const struct job_queue *queue, const struct job_queue *to,
+                             int receives, size_t *passed);
+
 /* For the end, when nobody works on the messages any more: makes those that come again visible in
  * the inner queue after their delay, those that were never handed out at once. Tries all; the first
  * error, after which they come when their visibility timeout passes. */

@@ -277,7 +277,9 @@ int sqs_queue_open(const struct sqs_queue_options *options, struct job_queue *ou
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for the queue '%.200s'", options->url);
     pthread_mutex_init(&q->dead_lock, NULL);
     int rc = configure(q, options);
-    if (!rc)
+    if (!rc && options->send_only)
+        set_sizes(q, 0, options->max_inline);
+    else if (!rc)
         rc = look_up(q, options);
     if (rc) {
         queue_close(q);

@@ -66,6 +66,7 @@ struct sqs_queue_options {
     const char *dead_letter_url; /* NULL or "": that of the redrive policy */
     int max_receives;            /* where there is no redrive policy; 0: 20 */
     bool fair;
+    bool send_only; /* nothing but send is used, so nothing is asked about the queue */
     /* Bodies that are too long for the queue (its MaximumMessageSize, less 2 KiB for attributes)
      * are kept here; the message says where. Removed when the message is. Borrowed; NULL: such a
      * body is ERR_TOO_LARGE. */
