@@ -27,7 +27,8 @@ struct queue_limits {
     size_t max_body;      /* bytes of one body */
     int64_t max_delay_ms; /* of a send or change_visibility */
     int64_t max_visibility_ms;
-    int max_receives; /* the redrive policy's maxReceiveCount */
+    int max_receives;  /* the redrive policy's maxReceiveCount */
+    bool dear_letters; /* listing dead letters is paid for by their number: not to be done often */
 };
 
 struct queue_send {

@@ -16,6 +16,7 @@ enum {
     GATHER_MS = 15,
     RESCUE_EVERY_MS = 30000,
     RESCUE_BATCH = 500,
+    DEAR_LOOK = 20,     /* one look of so many at dead letters that are dear to list */
     UNSEEN_MS = 120000, /* what died longer ago than the newest seen has been committed */
 };
 
@@ -191,6 +192,7 @@ static void rescue_stranded(struct processor *p, struct arena *arena)
  * before, only the last minutes' are looked at again. */
 struct given_up {
     int64_t since_ms, newest_ms;
+    unsigned looks;
     char after[QUEUE_ID_TEXT];
 };
 
@@ -233,6 +235,14 @@ static bool bury_given_up(struct processor *p, struct given_up *g, struct arena 
     return false;
 }
 
+/* Where that is dear, only now and then. */
+static bool is_time_to_look(struct processor *p, struct given_up *g)
+{
+    struct queue_limits limits;
+    p->ports.queue.ops->limits(p->ports.queue.ctx, &limits);
+    return g->after[0] || !limits.dear_letters || g->looks++ % DEAR_LOOK == 0;
+}
+
 /* True: there is more to do at once. */
 static bool rescue(struct processor *p, struct given_up *g)
 {
@@ -240,7 +250,7 @@ static bool rescue(struct processor *p, struct given_up *g)
     arena_init(&arena, CAP_JOB_ARENA);
     if (!g->after[0])
         rescue_stranded(p, &arena);
-    bool more = bury_given_up(p, g, &arena);
+    bool more = is_time_to_look(p, g) && bury_given_up(p, g, &arena);
     arena_free(&arena);
     return more;
 }

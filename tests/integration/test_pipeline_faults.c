@@ -126,7 +126,8 @@ static struct watched {
     struct job_queue queue;
     struct database_ops database_ops;
     struct job_queue_ops queue_ops;
-    atomic_int marks, looks;
+    atomic_int marks, looks, turns;
+    bool dear;
     atomic_llong now_ms;
 } watched;
 
@@ -149,6 +150,14 @@ static int watched_dead_since(void *ctx, int64_t since_ms, const char *after, si
     return watched.queue.ops->dead_since(ctx, since_ms, after, limit, arena, out, count);
 }
 
+/* The keeper asks at each of its turns. */
+static void watched_limits(void *ctx, struct queue_limits *out)
+{
+    watched.queue.ops->limits(ctx, out);
+    out->dear_letters = watched.dear;
+    atomic_fetch_add(&watched.turns, 1);
+}
+
 static void watch(struct world *w)
 {
     static const struct clock clock = {.now = watched_now};
@@ -156,6 +165,8 @@ static void watch(struct world *w)
     atomic_store(&watched.now_ms, clock_now(clock_system()));
     atomic_store(&watched.marks, 0);
     atomic_store(&watched.looks, 0);
+    atomic_store(&watched.turns, 0);
+    watched.dear = false;
     w->ports.queue.ops->close(w->ports.queue.ctx);
     assert_int_equal(OK, ram_queue_open(&options, &w->ports.queue));
     watched.database = w->ports.database;
@@ -164,6 +175,7 @@ static void watch(struct world *w)
     watched.queue_ops = *w->ports.queue.ops;
     watched.database_ops.mark_dead = watched_mark_dead;
     watched.queue_ops.dead_since = watched_dead_since;
+    watched.queue_ops.limits = watched_limits;
     w->ports.database.ops = &watched.database_ops;
     w->ports.queue.ops = &watched.queue_ops;
 }
@@ -207,6 +219,23 @@ static void what_the_queue_gave_up_on_is_marked_dead_once(void **state)
     wait_for_looks(5);
     world_stop(w);
     assert_true(atomic_load(&watched.marks) - marks <= atomic_load(&watched.looks) - looks + 1);
+}
+
+static void dear_dead_letters_are_seldom_listed(void **state)
+{
+    enum { TURNS = 45, ONE_OF = 20 };
+    struct world *w = world_of(state);
+    int64_t deadline = clock_monotonic_ms() + PATIENCE_MS;
+    watch(w);
+    watched.dear = true;
+    w->settings.rescue_ms = 1;
+    world_start(w);
+    while (atomic_load(&watched.turns) < TURNS && clock_monotonic_ms() < deadline)
+        pause_briefly();
+    world_stop(w);
+    assert_true(atomic_load(&watched.turns) >= TURNS);
+    assert_true(atomic_load(&watched.looks) >= 1);
+    assert_true(atomic_load(&watched.looks) <= atomic_load(&watched.turns) / ONE_OF + 1);
 }
 
 /* ---- the publication ---- */
@@ -269,6 +298,7 @@ int main(int argc, char **argv)
         WORLD_TEST(a_budget_pauses),
         WORLD_TEST(a_lost_message_is_sent_again),
         WORLD_TEST(what_the_queue_gave_up_on_is_marked_dead_once),
+        WORLD_TEST(dear_dead_letters_are_seldom_listed),
         WORLD_TEST(a_publication_is_tried_again_within_its_attempt),
         WORLD_TEST(a_summary_outlives_an_attempt_that_could_not_publish),
     };

@@ -243,7 +243,8 @@ static void queue_limits(void *ctx, struct queue_limits *out)
                                  .max_body = q->max_body,
                                  .max_delay_ms = q->fifo ? MAX_VISIBILITY_MS : MAX_DELAY_MS,
                                  .max_visibility_ms = MAX_VISIBILITY_MS,
-                                 .max_receives = q->max_receives};
+                                 .max_receives = q->max_receives,
+                                 .dear_letters = true};
 }
 
 static void queue_close(void *ctx)

@@ -40,6 +40,8 @@
  * of the last 1,024 letters that this queue object handed out, else it is the start. The time of
  * death of what SQS itself moved is not known: dead_ms is then the time of looking.
  *
+ * So a worker looks for what SQS gave up on once in ten minutes, not twice a minute.
+ *
  * Redriving and dropping are done by hand, ten at a time: StartMessageMoveTask would make new ids
  * and keep the reasons of an earlier death, PurgeQueue does not count, takes what arrives
  * meanwhile, and may be called once a minute.
