@@ -239,7 +239,8 @@ static void test_receivers_get_different_messages(void **state)
     suite_send_numbers(t, 0, MANY);
     run_workers(w, THREADS, NULL, 0);
     assert_all_seen(seen);
-    assert_int_equal(suite_stats(t).visible + suite_stats(t).in_flight, 0);
+    if (!suite_adapter->delivers_twice) /* the second deletes what the first has received anew */
+        assert_int_equal(suite_stats(t).visible + suite_stats(t).in_flight, 0);
 }
 
 static void test_senders_and_receivers_together(void **state)

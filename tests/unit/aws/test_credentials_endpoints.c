@@ -1,6 +1,8 @@
 /*
  * The endpoints that give credentials: STS, a container's, the metadata service of an instance.
  */
+#include <pthread.h>
+
 #include "unit/aws/aws_place.h"
 
 #define ROLE    "arn:aws:iam::123456789012:role/media worker"
@@ -425,26 +427,44 @@ struct metadata {
     const char *role, *credential;
 };
 
+/* Written by the test while the server's thread may still be at the request before. */
 static struct metadata metadata;
+static pthread_mutex_t metadata_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct metadata metadata_now(void)
+{
+    pthread_mutex_lock(&metadata_lock);
+    struct metadata now = metadata;
+    pthread_mutex_unlock(&metadata_lock);
+    return now;
+}
+
+#define TELL(member, value)                                                                        \
+    do {                                                                                           \
+        pthread_mutex_lock(&metadata_lock);                                                        \
+        metadata.member = (value);                                                                 \
+        pthread_mutex_unlock(&metadata_lock);                                                      \
+    } while (0)
 
 /* Version 2: nothing without the token that a PUT gave. */
 static void answer_metadata(void *ctx, const char *request, struct http_stub_reply *reply)
 {
     struct place *p = ctx;
+    struct metadata now = metadata_now();
     bool known = strcasestr(request, "\r\nx-aws-ec2-metadata-token: the-token\r\n");
     snprintf(p->asked, sizeof p->asked, "%.*s", (int)sizeof p->asked - 1, request);
     if (!strncmp(request, "PUT /latest/api/token HTTP", 26) &&
         strcasestr(request, "\r\nx-aws-ec2-metadata-token-ttl-seconds: 21600\r\n")) {
-        reply->status = metadata.token_status;
+        reply->status = now.token_status;
         snprintf(reply->body, sizeof reply->body, "the-token");
     } else if (!known) {
         reply->status = 401;
     } else if (strstr(request, "GET /latest/meta-data/iam/security-credentials/ HTTP")) {
-        reply->status = metadata.role_status;
-        snprintf(reply->body, sizeof reply->body, "%s", metadata.role);
+        reply->status = now.role_status;
+        snprintf(reply->body, sizeof reply->body, "%s", now.role);
     } else {
-        reply->status = metadata.credential_status;
-        snprintf(reply->body, sizeof reply->body, "%s", metadata.credential);
+        reply->status = now.credential_status;
+        snprintf(reply->body, sizeof reply->body, "%s", now.credential);
     }
 }
 
@@ -453,7 +473,9 @@ static int begin_instance(void **state)
     place_open(state, answer_metadata);
     place_set("AWS_EC2_METADATA_DISABLED", "false");
     place_set_url(*state, "AWS_EC2_METADATA_SERVICE_ENDPOINT", "/");
+    pthread_mutex_lock(&metadata_lock);
     metadata = (struct metadata){200, 200, 200, "media+worker\n", ENDPOINT_ANSWER};
+    pthread_mutex_unlock(&metadata_lock);
     return 0;
 }
 
@@ -461,9 +483,9 @@ static void asks_the_metadata_of_an_instance(void **state)
 {
     struct place *p = *state;
     struct aws_credential got;
-    metadata.credential = "{\"Code\":\"Success\",\"Type\":\"AWS-HMAC\",\"AccessKeyId\":\"ASIA\","
-                          "\"SecretAccessKey\":\"secret\",\"Token\":\"token\",\"Expiration\":"
-                          "\"" EXPIRES "\"}";
+    TELL(credential, "{\"Code\":\"Success\",\"Type\":\"AWS-HMAC\",\"AccessKeyId\":\"ASIA\","
+                     "\"SecretAccessKey\":\"secret\",\"Token\":\"token\",\"Expiration\":"
+                     "\"" EXPIRES "\"}");
     assert_int_equal(place_get(p, &got), OK);
     assert_string_equal(got.access_key_id, "ASIA");
     assert_string_equal(got.session_token, "token");
@@ -476,9 +498,9 @@ static void asks_the_metadata_of_an_instance(void **state)
 static void an_instance_without_a_role_has_none(void **state)
 {
     struct place *p = *state;
-    metadata.role_status = 404;
+    TELL(role_status, 404);
     place_refused(p, ERR_SYSTEMIC, "no container endpoint, and the instance has no role");
-    metadata.token_status = 404;
+    TELL(token_status, 404);
     place_refused(p, ERR_SYSTEMIC, "the instance metadata has no version 2");
     place_set("AWS_EC2_METADATA_DISABLED", "TRUE");
     int before = http_stub_requests(p->stub);
@@ -489,21 +511,21 @@ static void an_instance_without_a_role_has_none(void **state)
 static void tells_why_the_metadata_gives_none(void **state)
 {
     struct place *p = *state;
-    metadata.token_status = 403;
+    TELL(token_status, 403);
     place_refused(p, ERR_SYSTEMIC, "answers with status 403; is it switched on");
-    metadata.token_status = 503;
+    TELL(token_status, 503);
     place_refused(p, ERR_TRANSIENT, "answers with status 503");
-    metadata.token_status = 0;
+    TELL(token_status, 0);
     place_refused(p, ERR_TRANSIENT, "while the instance metadata was asked");
-    metadata.token_status = 200;
-    metadata.role = "";
+    TELL(token_status, 200);
+    TELL(role, "");
     place_refused(p, ERR_SYSTEMIC, "gives no name of a role");
-    metadata.role = "r";
-    metadata.credential = "{\"Code\":\"AssumeRoleUnauthorizedAccess\",\"Message\":\"not now\"}";
+    TELL(role, "r");
+    TELL(credential, "{\"Code\":\"AssumeRoleUnauthorizedAccess\",\"Message\":\"not now\"}");
     place_refused(p, ERR_SYSTEMIC, "it says 'AssumeRoleUnauthorizedAccess': not now");
-    metadata.credential = "no JSON";
+    TELL(credential, "no JSON");
     place_refused(p, ERR_SYSTEMIC, "the instance metadata gives no credentials");
-    metadata.credential_status = 500;
+    TELL(credential_status, 500);
     place_refused(p, ERR_TRANSIENT, "answers with status 500");
     place_set("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
     place_refused(p, ERR_TRANSIENT, "while the instance metadata was asked");
