@@ -167,7 +167,7 @@ int app_lambda_data(struct app *app)
     if (!rc && !*url)
         rc = error_set(ERR_INVALID, "no_database",
                        "there is no database: a function's own disk is gone with it, so set "
-                       "DATABASE_URL to a PostgreSQL");
+                       "DATABASE_URL or AEGIS_DATABASE_SECRET to a PostgreSQL");
     if (!rc)
         rc = app_database(app);
     return rc ? rc : app_queue(app);

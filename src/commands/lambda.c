@@ -105,9 +105,11 @@ static int open_migrate(struct app *app)
 {
     const char *url;
     int rc = app_database_url(app, &url);
-    return rc || *url ? rc
-                      : error_set(ERR_INVALID, "no_database",
-                                  "there is no database to migrate: set DATABASE_URL");
+    return rc || *url
+               ? rc
+               : error_set(
+                     ERR_INVALID, "no_database",
+                     "there is no database to migrate: set DATABASE_URL or AEGIS_DATABASE_SECRET");
 }
 
 static int migrate(struct app *app, const struct lambda_call *call, struct buffer *answer)
@@ -166,7 +168,8 @@ const struct command command_lambda = {
         "to come again (ReportBatchItemFailures). A scheduled event makes it do what `aegis serve` "
         "does in the background.\n\n"
         "`migrate` brings the database's schema up to date.\n\n"
-        "The database is PostgreSQL (DATABASE_URL). The data directory is /tmp/aegis unless said "
+        "The database is PostgreSQL (DATABASE_URL, or AEGIS_DATABASE_SECRET). The data directory "
+        "is /tmp/aegis unless said "
         "otherwise. SIGTERM: what is under way is given back, and the exit status is 0. "
         "docs/lambda.md has more.",
     .examples = examples,

@@ -64,7 +64,8 @@ const struct command command_worker = {
     .description =
         "As `aegis serve`, but it logs only the jobs that it works on itself. With DATABASE_URL "
         "any number of workers on any number of machines share one queue; each needs the same "
-        "objects (setting `store.directory`) and the same provider. A worker that dies is noticed "
+        "objects (setting `store.directory`, or `store`) and the same provider. A worker that dies "
+        "is noticed "
         "when its messages become visible again (setting `queue.visibility`), and another takes "
         "its jobs up at the stage that was not finished. docs/scaling.md has more.",
     .options = options,

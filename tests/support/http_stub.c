@@ -1,6 +1,5 @@
 #include "support/http_stub.h"
 
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { REQUEST_CAP = 256 << 10 };
+#include "support/wire.h"
 
 struct http_stub {
     int listener;
@@ -28,43 +27,9 @@ struct http_stub {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int requests;
-    char request[REQUEST_CAP];
+    char request[WIRE_REQUEST];
     struct http_stub_reply reply;
 };
-
-static void send_all(int fd, const char *text)
-{
-    size_t left = strlen(text);
-    while (left > 0) {
-        ssize_t n = send(fd, text, left, MSG_NOSIGNAL);
-        if (n <= 0)
-            return;
-        text += n;
-        left -= (size_t)n;
-    }
-}
-
-static bool is_whole(const char *request, size_t length)
-{
-    const char *end = strstr(request, "\r\n\r\n");
-    const char *announced = strcasestr(request, "\r\nContent-Length:");
-    size_t body = announced && announced < end ? strtoul(announced + 17, NULL, 10) : 0;
-    return end && length >= (size_t)(end + 4 - request) + body;
-}
-
-static bool receive(struct http_stub *s, int fd)
-{
-    size_t length = 0;
-    s->request[0] = '\0';
-    while (!is_whole(s->request, length)) {
-        ssize_t n = recv(fd, s->request + length, REQUEST_CAP - 1 - length, 0);
-        if (n <= 0)
-            return false;
-        length += (size_t)n;
-        s->request[length] = '\0';
-    }
-    return true;
-}
 
 static void count(struct http_stub *s)
 {
@@ -77,7 +42,7 @@ static void count(struct http_stub *s)
 static void serve(struct http_stub *s, int fd)
 {
     char head[128];
-    if (!receive(s, fd))
+    if (!wire_read(fd, s->request, sizeof s->request))
         return;
     count(s);
     s->reply.status = 200;
@@ -89,8 +54,8 @@ static void serve(struct http_stub *s, int fd)
     snprintf(head, sizeof head,
              "HTTP/1.1 %d Answer\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
              s->reply.status, strlen(s->reply.body) + (size_t)s->reply.missing);
-    send_all(fd, head);
-    send_all(fd, s->reply.body);
+    wire_say(fd, head);
+    wire_say(fd, s->reply.body);
 }
 
 static void *run(void *ctx)
@@ -110,18 +75,14 @@ static void *run(void *ctx)
 struct http_stub *http_stub_open(http_stub_fn *answer, void *ctx)
 {
     struct http_stub *s = calloc(1, sizeof *s);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
+    int port;
     assert_non_null(s);
     s->answer = answer;
     s->ctx = ctx;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
-    s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(s->listener, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(s->listener, 64), 0);
-    assert_int_equal(getsockname(s->listener, (struct sockaddr *)&address, &length), 0);
-    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%d", ntohs(address.sin_port));
+    s->listener = wire_listen(&port);
+    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%d", port);
     assert_int_equal(pthread_create(&s->thread, NULL, run, s), 0);
     return s;
 }

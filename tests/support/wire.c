@@ -39,8 +39,7 @@ static size_t announced(const char *head)
     return p ? (size_t)atoll(p + 17) : 0;
 }
 
-/* Reads one request with its body; its length, or 0 at the end. */
-static size_t read_request(int fd, char *out, size_t capacity)
+size_t wire_read(int fd, char *out, size_t capacity)
 {
     size_t got = 0;
     for (;;) {
@@ -61,7 +60,7 @@ static size_t read_request(int fd, char *out, size_t capacity)
 static void serve_connection(struct wire *w, int fd)
 {
     size_t n;
-    while ((n = read_request(fd, w->incoming, sizeof w->incoming))) {
+    while ((n = wire_read(fd, w->incoming, sizeof w->incoming))) {
         pthread_mutex_lock(&w->lock);
         memcpy(w->newest, w->incoming, n + 1);
         w->newest_length = n;
@@ -88,19 +87,25 @@ static void *run_wire(void *ctx)
     }
 }
 
+int wire_listen(int *port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, 64), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    *port = ntohs(address.sin_port);
+    return listener;
+}
+
 struct wire *wire_open(wire_serve serve)
 {
     struct wire *w = calloc(1, sizeof *w);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
     assert_non_null(w);
     w->serve = serve;
     pthread_mutex_init(&w->lock, NULL);
-    w->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(w->listener, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(w->listener, 64), 0);
-    assert_int_equal(getsockname(w->listener, (struct sockaddr *)&address, &length), 0);
-    w->port = ntohs(address.sin_port);
+    w->listener = wire_listen(&w->port);
     snprintf(w->origin, sizeof w->origin, "http://127.0.0.1:%d", w->port);
     snprintf(w->url, sizeof w->url, "%s/thing", w->origin);
     assert_int_equal(pthread_create(&w->thread, NULL, run_wire, w), 0);

@@ -41,6 +41,12 @@ void wire_close(struct wire *w);
 /* The newest request, as the test's own copy (until the next call). */
 const char *wire_last_request(struct wire *w);
 
+/* ---- the pieces, for servers that answer in their own way ---- */
+
+/* Listens on a free port of 127.0.0.1. */
+int wire_listen(int *port);
+/* Reads one request with its body, NUL-terminated; its length, or 0 at the end. */
+size_t wire_read(int fd, char *out, size_t capacity);
 void wire_say(int fd, const char *text);
 
 #endif
