@@ -210,8 +210,9 @@ const struct command command_usage = {
         "Adds up every model call: tokens, seconds of audio, and cost by the prices known. A `+` "
         "after a cost says that some of its calls have no known price. What `search` and `ask` "
         "called belongs to no medium and is shown as \"(search)\" (in JSON: an empty collection, "
-        "media 0). --since and --until go by "
-        "the day of the call, in UTC.",
+        "media 0). A request that embedded texts of several media is a call of each, with its "
+        "share "
+        "of tokens and cost. --since and --until go by the day of the call, in UTC.",
     .options = options,
     .examples = examples,
     .json =

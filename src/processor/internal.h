@@ -110,6 +110,18 @@ struct serving_cache {
     int64_t until_ms; /* monotonic */
 };
 
+/* ---- short texts that are embedded in one request (embed_together.c) ---- */
+
+enum { EMBED_GATHER_MS = 5 }; /* at most: a hundredth of what a model takes */
+
+struct embed_group;
+struct embed_crowd {
+    pthread_mutex_t lock;
+    int64_t gather_ms;        /* EMBED_GATHER_MS */
+    int under_way;            /* requests */
+    struct embed_group *open; /* one that gathers; NULL: none does */
+};
+
 /* ---- the processor ---- */
 
 struct processor {
@@ -121,6 +133,7 @@ struct processor {
     struct pause pause;
     struct pending pending;
     struct serving_cache serving;
+    struct embed_crowd embedding;
     struct cancel stop; /* take no more messages */
 
     pthread_mutex_t lock;
@@ -281,6 +294,12 @@ int provider_wait_out(struct processor *p, const struct cancel *cancel, int64_t 
 
 /* Embeds; rate limits are waited out. What was billed is added to `calls`. */
 int provider_embed(struct processor *p, const struct embedder *embedder,
+                   const struct embed_request *request, const struct cancel *cancel,
+                   struct arena *arena, struct model_calls *calls, struct embed_result *out);
+
+/* embed_together.c: the same, in one request with what other jobs embed at this moment if there are
+ * many; each is billed its share of it, by bytes. */
+int embed_together(struct processor *p, const struct embedder *embedder,
                    const struct embed_request *request, const struct cancel *cancel,
                    struct arena *arena, struct model_calls *calls, struct embed_result *out);
 

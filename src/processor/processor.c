@@ -71,6 +71,8 @@ static int init(struct processor *p, const struct processor_ports *ports,
     pthread_cond_init(&p->settled, NULL);
     pause_init(&p->pause);
     pthread_mutex_init(&p->serving.lock, NULL);
+    pthread_mutex_init(&p->embedding.lock, NULL);
+    p->embedding.gather_ms = EMBED_GATHER_MS;
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     slots_init(&p->cpu, settings->cpu_slots > 0 ? settings->cpu_slots
                                                 : (int)(processors > 0 ? processors : 1));
@@ -94,6 +96,7 @@ void processor_free(struct processor *p)
     slots_fini(&p->cpu);
     pause_fini(&p->pause);
     pthread_mutex_destroy(&p->serving.lock);
+    pthread_mutex_destroy(&p->embedding.lock);
     pthread_cond_destroy(&p->worker_freed);
     pthread_cond_destroy(&p->settled);
     pthread_mutex_destroy(&p->lock);

@@ -83,7 +83,8 @@ static int embed_rows(struct job *job, const struct embedder *embedder,
     struct embed_request request = {
         .purpose = EMBED_DOCUMENT, .texts = texts, .lengths = lengths, .count = count};
     struct embed_result result = {0};
-    rc = provider_embed(job->processor, embedder, &request, job->cancel, arena, &calls, &result);
+    rc = (count < EMBED_BATCH / 4 ? embed_together : provider_embed)(
+        job->processor, embedder, &request, job->cancel, arena, &calls, &result);
     job_bill(job, &calls);
     *vectors = result.vectors;
     return rc;

@@ -83,6 +83,11 @@ requests() {
     curl -fsS "$url/__control/stats" | jq --arg path "$1" --arg what "${2:-requests}" '.endpoints[$path][$what] // 0'
 }
 
+# embedded [MODEL]: how many texts; several may have shared a request
+embedded() {
+    curl -fsS "$url/__control/stats" | jq --arg model "${1:-}" '.embedded | if $model == "" then add else .[$model] end // 0'
+}
+
 # without WHY [VARIABLE]: the test cannot run here (CTest reads 77 as skipped); that is a failure where what is missing
 # is required: by AEGIS_REQUIRE_POSTGRES, or another variable, or CI
 without() {

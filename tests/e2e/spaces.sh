@@ -2,7 +2,6 @@
 # run, the filler is killed, goes on, is switched back, and the other space is dropped. What is embedded is counted by the
 # provider. left_of SPACE is the caller's: what a space holds in the database.
 small=text-embedding-3-small large=text-embedding-3-large
-embedded() { curl -fsS "$url/__control/stats" | jq --arg m "$1" '.embedded[$m] // 0'; }
 idle() { [ "$(curl -fsS "$url/__control/stats" | jq .in_flight)" = 0 ]; }
 # spaces MODEL FIELD: of `aegis spaces`
 spaces() { aegis spaces --json | jq --arg m "$1" --arg f "$2" '[.spaces[] | select(.model == $m) | .[$f]][0] // 0'; }

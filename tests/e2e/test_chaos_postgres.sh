@@ -66,14 +66,16 @@ for operation in 1 2; do
     equal "operation $operation is recorded once for each medium" "$jobs $jobs" \
         "$(number "SELECT count(*) || ' ' || count(DISTINCT media_id) FROM model_call WHERE operation = $operation")"
 done
-for path in /v1/chat/completions /v1/embeddings; do
-    again=$(($(requests "$path" ok) - jobs))
-    echo "# $path: $again calls were answered to a process that died before it could record it"
+again() { # WHAT COUNT
+    local again=$(($2 - jobs))
+    echo "# $1: $again were answered to a process that died before it could record it"
     if [ "$again" -ge 0 ] && [ "$again" -le "$lost" ]; then
-        pass "$path: no more calls than attempts were lost"
+        pass "$1: no more than attempts were lost"
     else
-        fail "$path: $again calls too many, $lost attempts were lost"
+        fail "$1: $again too many, $lost attempts were lost"
     fi
-done
+}
+again summaries "$(requests /v1/chat/completions ok)"
+again "embedded texts" "$(embedded)"
 contains "and one is found" "report-00042" "$(aegis search --json "report 42 camp 42" | jq -r '.hits[0].key // .results[0].key')"
 done_testing

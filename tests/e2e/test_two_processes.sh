@@ -28,7 +28,7 @@ wait_until 20 eval '[ "$(aegis jobs --json --limit 0 --state succeeded | jq ".jo
 equal "each key is one medium" 60 "$(aegis list --json --limit 0 | jq '.media | length')"
 equal "each is done" 60 "$(aegis list --json --limit 0 | jq '[.media[] | select(.state == "succeeded")] | length')"
 equal "each content is summarised once" 60 "$(requests /v1/chat/completions ok)"
-equal "and embedded once" 60 "$(requests /v1/embeddings ok)"
+equal "and embedded once" 60 "$(embedded)"
 if [ "$(aegis jobs --json --limit 0 | jq '[.jobs[].worker] | unique | length')" -ge 2 ]; then pass "the processes shared the work"; else fail "the processes shared the work" "$(aegis jobs --json --limit 0 | jq -c '[.jobs[].worker] | unique')"; fi
 
 # ---- the outbox tells each job's life, in order and once ----

@@ -285,6 +285,7 @@ static void reset(struct control *c)
     for (size_t i = 0; i < c->rule_count; i++)
         c->rules[i].times = 0;
     memset(c->endpoints, 0, sizeof c->endpoints);
+    memset(c->embedded, 0, sizeof c->embedded);
     c->requests = c->billed_tokens = 0;
     c->max_in_flight = c->in_flight;
     c->error_rate = 0;

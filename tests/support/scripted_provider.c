@@ -33,20 +33,30 @@ static int pass_gate(struct scripted_provider *s, struct script *c, const struct
     return c->gated ? error_set(ERR_CANCELLED, NULL, "scripted call cancelled") : OK;
 }
 
-/* Counts the call and decides whether it fails. */
+/* Whether the call that arrives now is one that fails. */
+static bool is_to_fail(struct script *c)
+{
+    if (c->skip > 0) {
+        c->skip--;
+        return false;
+    }
+    if (c->times == 0)
+        return false;
+    if (c->times > 0)
+        c->times--;
+    return true;
+}
+
+/* Counts the call and decides, in order of arrival, whether it fails. */
 static int arrive(struct scripted_provider *s, enum model_operation op, const struct cancel *cancel)
 {
     struct script *c = &s->scripts[op];
     pthread_mutex_lock(&s->lock);
     c->counts.calls++;
+    bool fails = is_to_fail(c);
     int rc = c->gated ? pass_gate(s, c, cancel) : OK;
-    if (!rc && c->skip > 0) {
-        c->skip--;
-    } else if (!rc && c->times != 0) {
-        if (c->times > 0)
-            c->times--;
+    if (!rc && fails)
         rc = error_set(c->code, c->reason, "scripted failure '%s'", c->reason);
-    }
     if (!rc)
         c->counts.answered++;
     pthread_mutex_unlock(&s->lock);
