@@ -104,11 +104,21 @@ static int set_endpoint(struct aws_client *c, const char *endpoint)
     return rc;
 }
 
+static int bad_region(const char *region)
+{
+    return error_set(ERR_INVALID, "aws_region",
+                     "'%.64s' is no region of AWS (such as eu-central-1); correct AWS_REGION or "
+                     "`aws.region`",
+                     region);
+}
+
 static int configure(struct aws_client *c, const struct aws_client_options *o)
 {
     if (!o->region || !*o->region)
         return error_set(ERR_INVALID, "aws_region",
                          "no AWS region is set; set AWS_REGION or `aws.region`");
+    if (!aws_is_region(o->region))
+        return bad_region(o->region);
     c->http = o->http;
     c->credentials = o->credentials;
     c->clock = o->clock;
@@ -181,7 +191,8 @@ struct call {
     char date[SIGV4_DATE_TEXT], authorization[SIGV4_AUTHORIZATION];
     struct http_header headers[HEADERS];
     size_t header_count;
-    int paid; /* tokens of the newest retry */
+    int64_t skew_ms; /* that the newest attempt was signed with */
+    int paid;        /* tokens of the newest retry */
     bool skew_mended, credential_mended;
 };
 
@@ -208,7 +219,8 @@ static int sign(struct call *call)
 {
     struct aws_client *c = call->client;
     const struct aws_request *r = call->request;
-    int64_t now = clock_now(c->clock) + atomic_load(&c->skew_ms);
+    call->skew_ms = atomic_load(&c->skew_ms); /* another call may mend it meanwhile */
+    int64_t now = clock_now(c->clock) + call->skew_ms;
     sigv4_date(now, call->date);
     add_headers(call);
     struct sigv4_scope scope = {.access_key_id = call->credential.access_key_id,
@@ -266,6 +278,7 @@ static int send_once(struct call *call, struct http_response *out)
                                    .header_count = call->header_count,
                                    .body = r->body,
                                    .body_length = r->length,
+                                   .idle_timeout_ms = r->idle_timeout_ms,
                                    .timeout_ms = r->timeout_ms,
                                    .max_response = r->max_response,
                                    .as_is = true};
@@ -291,7 +304,7 @@ static bool mend(struct call *call, const struct http_response *response, enum f
     struct aws_client *c = call->client;
     int64_t skew;
     if (kind == FAULT_SKEWED && !call->skew_mended && read_skew(call, response, &skew)) {
-        int64_t assumed = atomic_load(&c->skew_ms), off = skew - assumed;
+        int64_t off = skew - call->skew_ms;
         call->skew_mended = true;
         if (off > -SKEW_MS && off < SKEW_MS)
             return false;
