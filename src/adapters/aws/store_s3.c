@@ -35,19 +35,21 @@ static void region_of(struct s3_store *s, const char *name, char out[AWS_REGION_
     pthread_mutex_unlock(&s->lock);
 }
 
-/* S3 says with a refusal in which region the bucket is. True: somewhere else than was asked. */
-static bool learn_region(struct s3_store *s, const char *name, const struct http_response *response)
+/* S3 says with a refusal in which region the bucket is. True: somewhere else than was asked, which
+ * another request may have learned meanwhile. */
+static bool learn_region(struct s3_store *s, const char *name, const char *asked,
+                         const struct http_response *response)
 {
     char region[AWS_REGION_TEXT];
     if ((response->status != 301 && response->status != 307 && response->status != 400) ||
-        !http_response_header(response, "x-amz-bucket-region", region, sizeof region))
+        !http_response_header(response, "x-amz-bucket-region", region, sizeof region) ||
+        !aws_is_region(region))
         return false;
     pthread_mutex_lock(&s->lock);
     struct s3_bucket *bucket = bucket_of(s, name);
-    bool other = strcmp(bucket->region, region) != 0;
     snprintf(bucket->region, sizeof bucket->region, "%s", region);
     pthread_mutex_unlock(&s->lock);
-    return other;
+    return strcmp(asked, region) != 0;
 }
 
 void s3_was_read(struct s3_store *s, const char *bucket)
@@ -71,6 +73,11 @@ int s3_read_error(struct s3_store *s, const char *bucket, const char *key,
     const struct error *e = error_last();
     if (fault->status == 404 || fault->status == 405) /* 405: the version is a removal */
         return error_set(ERR_NOT_FOUND, NULL, "there is no '%s' in bucket '%s'", key, bucket);
+    if (!strcmp(fault->code, "InvalidObjectState")) /* of a 403, which is no matter of rights */
+        return error_set(ERR_PERMANENT, "object_archived",
+                         "'%s' in bucket '%s' is archived: restore it from S3 Glacier, then "
+                         "redrive",
+                         key, bucket);
     if (e->code == ERR_SYSTEMIC && !strcmp(e->reason, "aws_access_denied") &&
         fault->status == 403 && !strcmp(fault->code, "AccessDenied") && !was_read_before(s, bucket))
         return error_set(ERR_PERMANENT, "bucket_denied",
@@ -137,7 +144,7 @@ int s3_perform(struct s3_store *s, const struct s3_request *request, const struc
         return rc;
     region_of(s, request->bucket, region);
     rc = perform(s, request, region, cancel, out, fault);
-    if (!rc || !learn_region(s, request->bucket, out))
+    if (!rc || !learn_region(s, request->bucket, region, out))
         return rc;
     http_response_free(out);
     region_of(s, request->bucket, region);

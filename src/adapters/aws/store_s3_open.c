@@ -28,6 +28,8 @@ static int get(struct s3_store *s, const struct range *r, const struct cancel *c
                                  .key = r->key,
                                  .headers = headers,
                                  .max_response = (size_t)r->length + RANGE_SLACK};
+    *out = (struct http_response){0};
+    *fault = (struct aws_fault){0};
     if (r->length) {
         snprintf(bytes, sizeof bytes, "bytes=%lld-%lld", (long long)r->from,
                  (long long)(r->from + r->length - 1));
@@ -50,7 +52,8 @@ static int get_error(struct s3_store *s, const struct range *r, const struct aws
     if (fault->status == 412)
         return error_set(ERR_CONFLICT, NULL, "'%s' in bucket '%s' is another version by now",
                          r->key, r->bucket);
-    if (fault->status == 400 && *r->version_id) /* S3: "Invalid version id specified" */
+    /* S3: "Invalid version id specified"; with 400 it also refuses an expired token. */
+    if (fault->status == 400 && *r->version_id && !strcmp(fault->code, "InvalidArgument"))
         return error_set(ERR_NOT_FOUND, NULL, "there is no version '%.64s' of '%s' in bucket '%s'",
                          r->version_id, r->key, r->bucket);
     return s3_read_error(s, r->bucket, r->key, fault);
