@@ -265,10 +265,10 @@ static void set_connection(struct http_engine *engine, struct http_call *call)
         curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
     if (tls && engine->ca_file[0])
         curl_easy_setopt(easy, CURLOPT_CAINFO, engine->ca_file);
-    if (engine->no_proxy_for_loopback)
-        curl_easy_setopt(easy, CURLOPT_NOPROXY,
-                         "localhost,127.0.0.1,::1,169.254.169.254,169.254.170.2,169.254.170.23,"
-                         "fd00:ec2::23");
+    if (r->direct)
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    else if (engine->no_proxy_for_loopback)
+        curl_easy_setopt(easy, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, receive_buffer(engine, tls));
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);

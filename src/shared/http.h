@@ -53,6 +53,7 @@ struct http_request {
     int64_t idle_timeout_ms;    /* no byte for so long is ERR_TIMEOUT; 0: 120 s; -1: none */
     int64_t timeout_ms;         /* the whole request; 0: 600 s; -1: none */
     size_t max_response;        /* 0: CAP_HTTP_RESPONSE; more is ERR_TOO_LARGE */
+    bool direct;                /* through no proxy, whatever the environment says */
     bool as_is; /* dot segments of the path stay; a content coding of the response is not undone */
 };
 

@@ -116,7 +116,8 @@ static int ask(const struct aws_lookup *l, const char *url, const char *token,
                                    .connect_timeout_ms = CONNECT_MS,
                                    .idle_timeout_ms = IDLE_MS,
                                    .timeout_ms = IDLE_MS,
-                                   .max_response = CAP_AWS_ANSWER};
+                                   .max_response = CAP_AWS_ANSWER,
+                                   .direct = true};
     int rc = http_perform(l->http, &request, l->cancel, &response);
     if (rc && rc != ERR_CANCELLED)
         error_prefix("while the container endpoint was asked for credentials");

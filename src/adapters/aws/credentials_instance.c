@@ -29,7 +29,8 @@ static int ask(const struct aws_lookup *l, const char *method, const char *url,
                                    .connect_timeout_ms = WAIT_MS,
                                    .idle_timeout_ms = WAIT_MS,
                                    .timeout_ms = TOTAL_MS,
-                                   .max_response = CAP_AWS_ANSWER};
+                                   .max_response = CAP_AWS_ANSWER,
+                                   .direct = true};
     int rc = http_perform(l->http, &request, l->cancel, out);
     if (rc && rc != ERR_CANCELLED)
         error_prefix("while the instance metadata was asked for credentials");
