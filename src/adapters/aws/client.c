@@ -193,7 +193,7 @@ struct call {
     size_t header_count;
     int64_t skew_ms; /* that the newest attempt was signed with */
     int paid;        /* tokens of the newest retry */
-    bool skew_mended, credential_mended;
+    bool skew_mended, credential_mended, no_credential;
 };
 
 static void add(struct call *call, const char *name, const char *value)
@@ -268,6 +268,7 @@ static int send_once(struct call *call, struct http_response *out)
 {
     const struct aws_request *r = call->request;
     int rc = aws_credentials_get(call->client->credentials, call->cancel, &call->credential);
+    call->no_credential = rc != OK;
     if (!rc)
         rc = sign(call);
     if (rc)
@@ -393,6 +394,15 @@ static bool wait_before(struct call *call, int attempts, const struct http_respo
     return clock_sleep(delay, call->cancel) == OK;
 }
 
+/* Without a credential nothing else would work either. */
+static int outcome(const struct call *call)
+{
+    const struct error *e = error_last();
+    if (call->no_credential && (e->code == ERR_TRANSIENT || e->code == ERR_TIMEOUT))
+        return error_set(ERR_SYSTEMIC, "aws_credentials", "%s", e->message);
+    return e->code;
+}
+
 int aws_perform(struct aws_client *client, const struct aws_request *request,
                 const struct cancel *cancel, struct http_response *out, struct aws_fault *fault)
 {
@@ -408,7 +418,7 @@ int aws_perform(struct aws_client *client, const struct aws_request *request,
         enum next next = judge(&call, rc, out, fault);
         bool again =
             next == AGAIN_AT_ONCE || (next == AGAIN_LATER && wait_before(&call, attempts++, out));
-        rc = again ? OK : error_last()->code;
+        rc = again ? OK : outcome(&call);
         if (!again)
             break;
         http_response_free(out);

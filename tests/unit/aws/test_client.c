@@ -26,11 +26,14 @@
 /* ---- credentials ---- */
 
 static atomic_int generation;
+static atomic_bool none_to_be_had;
 
 int aws_credentials_get(struct aws_credentials *c, const struct cancel *cancel,
                         struct aws_credential *out)
 {
     (void)c, (void)cancel;
+    if (atomic_load(&none_to_be_had))
+        return error_set(ERR_TRANSIENT, "aws_unavailable", "STS cannot give role 'x' now");
     *out = (struct aws_credential){.secret_access_key = SECRET_KEY, .session_token = TOKEN};
     snprintf(out->access_key_id, sizeof out->access_key_id, "AKIDEXAMPLE%d",
              atomic_load(&generation));
@@ -130,6 +133,7 @@ static int set_up(void **state)
     assert_non_null(b);
     cut_script(0);
     atomic_store(&generation, 1);
+    atomic_store(&none_to_be_had, false);
     b->wire = wire_open(serve);
     assert_int_equal(http_engine_open(&(struct http_options){.user_agent = "test/1"}, &b->http), 0);
     b->client = open_client(b->http, b->wire->origin, clock_system(), 1);
@@ -502,6 +506,21 @@ static void test_expired_token_once(void **state)
     assert_int_equal(atomic_load(&generation), 2);
 }
 
+/* Nothing that another job would not lack too. */
+static void test_no_credential_is_no_fault_of_the_request(void **state)
+{
+    struct bench *b = *state;
+    atomic_store(&none_to_be_had, true);
+    reply(200, "", "{}");
+    call(b, NULL);
+    check_error(b, ERR_SYSTEMIC, "aws_credentials");
+    assert_non_null(strstr(error_last()->message, "STS cannot give role 'x' now"));
+    check_requests(b, 0);
+    atomic_store(&none_to_be_had, false);
+    call(b, NULL);
+    assert_int_equal(b->rc, OK);
+}
+
 /* As after a rotation: the file it came from may hold a newer one. */
 static void test_deleted_key_is_fetched_anew(void **state)
 {
@@ -737,6 +756,7 @@ int main(void)
         TEST(test_cancelled_while_waiting),
         TEST(test_expired_token_is_fetched_anew),
         TEST(test_expired_token_once),
+        TEST(test_no_credential_is_no_fault_of_the_request),
         TEST(test_deleted_key_is_fetched_anew),
         TEST(test_wrong_clock_is_mended),
         TEST(test_wrong_clock_is_mended_once),
