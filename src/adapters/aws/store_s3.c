@@ -52,10 +52,12 @@ static bool learn_region(struct s3_store *s, const char *name, const char *asked
     return strcmp(asked, region) != 0;
 }
 
-void s3_was_read(struct s3_store *s, const char *bucket)
+void s3_was_read(struct s3_store *s, const char *bucket, const char *key)
 {
     pthread_mutex_lock(&s->lock);
-    bucket_of(s, bucket)->readable = true;
+    struct s3_bucket *b = bucket_of(s, bucket);
+    b->readable = true;
+    snprintf(b->witness, sizeof b->witness, "%s", key);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -67,10 +69,56 @@ static bool was_read_before(struct s3_store *s, const char *bucket)
     return readable;
 }
 
+/* Whether an object that was read before still can be: then another is denied for its own sake, as
+ * one that belongs to another account, or has a key of its own. */
+static bool others_are_readable(struct s3_store *s, const char *bucket, const char *key)
+{
+    static const struct http_header first = {"Range", "bytes=0-0"}; /* HEAD does not decrypt */
+    struct error kept = *error_last();
+    struct http_response response;
+    struct aws_fault fault;
+    char witness[CAP_KEY + 1];
+    pthread_mutex_lock(&s->lock);
+    memcpy(witness, bucket_of(s, bucket)->witness, sizeof witness);
+    pthread_mutex_unlock(&s->lock);
+    if (!*witness || !strcmp(witness, key))
+        return false;
+    struct s3_request request = {
+        .method = "GET", .bucket = bucket, .key = witness, .headers = &first, .header_count = 1};
+    int rc = s3_perform(s, &request, NULL, &response, &fault);
+    http_response_free(&response);
+    error_restore(&kept);
+    return rc == OK;
+}
+
+static int read_denied(struct s3_store *s, const char *bucket, const char *key)
+{
+    if (!was_read_before(s, bucket))
+        return error_set(ERR_PERMANENT, "bucket_denied",
+                         "bucket '%s' may not be read: allow s3:GetObject, s3:GetObjectVersion and "
+                         "s3:ListBucket on it, then redrive",
+                         bucket);
+    if (others_are_readable(s, bucket, key))
+        return error_set(ERR_PERMANENT, "object_denied",
+                         "'%s' in bucket '%s' may not be read, though others may: look at its "
+                         "owner and at the key that encrypts it, then redrive",
+                         key, bucket);
+    return error_last()->code;
+}
+
+/* No connection came about: every job would meet that, so it is no job's attempt. */
+static bool found_no_server(const struct error *e)
+{
+    return !strcmp(e->reason, "connect_failed") || !strcmp(e->reason, "connect_timeout") ||
+           !strcmp(e->reason, "dns");
+}
+
 int s3_read_error(struct s3_store *s, const char *bucket, const char *key,
                   const struct aws_fault *fault)
 {
     const struct error *e = error_last();
+    if (found_no_server(e))
+        return error_set(ERR_SYSTEMIC, "store_unreachable", "%s", e->message);
     if (fault->status == 404 || fault->status == 405) /* 405: the version is a removal */
         return error_set(ERR_NOT_FOUND, NULL, "there is no '%s' in bucket '%s'", key, bucket);
     if (!strcmp(fault->code, "InvalidObjectState")) /* of a 403, which is no matter of rights */
@@ -79,11 +127,8 @@ int s3_read_error(struct s3_store *s, const char *bucket, const char *key,
                          "redrive",
                          key, bucket);
     if (e->code == ERR_SYSTEMIC && !strcmp(e->reason, "aws_access_denied") &&
-        fault->status == 403 && !strcmp(fault->code, "AccessDenied") && !was_read_before(s, bucket))
-        return error_set(ERR_PERMANENT, "bucket_denied",
-                         "bucket '%s' may not be read: allow s3:GetObject, s3:GetObjectVersion and "
-                         "s3:ListBucket on it, then redrive",
-                         bucket);
+        fault->status == 403 && !strcmp(fault->code, "AccessDenied"))
+        return read_denied(s, bucket, key);
     return e->code;
 }
 

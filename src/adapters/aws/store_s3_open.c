@@ -258,7 +258,7 @@ int s3_open(void *ctx, const char *bucket, const char *key, const char *version_
     if (!rc)
         rc = s3_describe(&response, bucket, key, &out->info);
     if (!rc)
-        s3_was_read(ctx, bucket);
+        s3_was_read(ctx, bucket, key);
     if (!rc)
         rc = take(ctx, &response, cancel, out);
     http_response_free(&response);

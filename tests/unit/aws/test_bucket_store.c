@@ -325,6 +325,50 @@ static void a_strangers_bucket_does_not_stop_the_pipeline(void **state)
     end(&b);
 }
 
+/* One object of somebody else's, and from the third request on all of them. */
+static bool denies_one_then_all(int fd, const char *request, size_t length, int nth)
+{
+    bool is_good = strstr(request, "/home/good") && nth < 3;
+    if (!is_good)
+        return denied(fd, request, length, nth);
+    wire_say(fd, "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nContent-Range: bytes "
+                 "0-0/1\r\nETag: \"e\"\r\n\r\nx");
+    return true;
+}
+
+static void one_denied_object_does_not_stop_the_pipeline(void **state)
+{
+    struct bench b;
+    struct object object;
+    (void)state;
+    begin(&b, denies_one_then_all);
+    assert_int_equal(open_object(&b, "home", "good", "", &object), OK);
+    object_close(&object);
+    assert_int_equal(open_object(&b, "home", "bad", "v1", &object), ERR_PERMANENT);
+    assert_string_equal(error_last()->reason, "object_denied");
+    assert_int_equal(atomic_load(&b.wire->requests), 3); /* one asked for the good one again */
+    assert_int_equal(open_object(&b, "home", "bad", "v1", &object), ERR_SYSTEMIC);
+    assert_string_equal(error_last()->reason, "aws_access_denied");
+    assert_int_equal(open_object(&b, "home", "good", "", &object), ERR_SYSTEMIC);
+    end(&b);
+}
+
+static void a_store_out_of_reach_uses_up_no_attempts(void **state)
+{
+    struct bench b;
+    struct object object;
+    struct object_info info;
+    (void)state;
+    begin(&b, denied);
+    b.store.ops->close(b.store.ctx);
+    aws_client_close(b.client);
+    open_store(&b, "http://127.0.0.1:1", true);
+    assert_int_equal(open_object(&b, "home", "a", "", &object), ERR_SYSTEMIC);
+    assert_string_equal(error_last()->reason, "store_unreachable");
+    assert_int_equal(b.store.ops->head(b.store.ctx, "home", "a", &info), ERR_SYSTEMIC);
+    end(&b);
+}
+
 static bool archived(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length, (void)nth;
@@ -464,6 +508,8 @@ int main(void)
         cmocka_unit_test(two_at_once_follow_a_bucket_to_its_region),
         cmocka_unit_test(what_is_no_region_is_not_followed),
         cmocka_unit_test(a_strangers_bucket_does_not_stop_the_pipeline),
+        cmocka_unit_test(one_denied_object_does_not_stop_the_pipeline),
+        cmocka_unit_test(a_store_out_of_reach_uses_up_no_attempts),
         cmocka_unit_test(an_archived_object_does_not_stop_the_pipeline),
         cmocka_unit_test(slow_down_is_waited_out),
         cmocka_unit_test(a_version_that_cannot_be_is_not_found),
