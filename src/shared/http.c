@@ -1,10 +1,12 @@
 #include "shared/http_internal.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "shared/caps.h"
@@ -452,4 +454,26 @@ bool http_response_header(const struct http_response *response, const char *name
         line += end + (line[end] == '\n');
     }
     return false;
+}
+
+static bool is_loopback(const char *host)
+{
+    struct in_addr v4;
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == 127;
+    return !strcasecmp(host, "localhost") || !strcmp(host, "[::1]");
+}
+
+bool http_url_is_open(const char *url)
+{
+    char *scheme = NULL, *host = NULL;
+    CURLU *parts = curl_url();
+    bool open = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+                curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+                !strcmp(scheme, "http") && !is_loopback(host);
+    curl_free(scheme);
+    curl_free(host);
+    curl_url_cleanup(parts);
+    return open;
 }

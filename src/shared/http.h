@@ -79,4 +79,8 @@ void http_response_free(struct http_response *response);
 bool http_response_header(const struct http_response *response, const char *name, char *out,
                           size_t capacity);
 
+/* Whether a URL leads over plain HTTP to another machine, so that what is sent can be read on the
+ * way. False for what is no URL. */
+bool http_url_is_open(const char *url);
+
 #endif
