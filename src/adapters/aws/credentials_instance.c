@@ -128,7 +128,9 @@ static int judge_silence(const struct aws_lookup *l, bool named)
     bool silent = !strcmp(reason, "connect_failed") || !strcmp(reason, "connect_timeout") ||
                   !strcmp(reason, "idle_timeout") || !strcmp(reason, "timeout");
     if (silent && !named && !l->on_instance)
-        return error_set(ERR_NOT_FOUND, NULL, "no instance metadata");
+        return error_set(ERR_NOT_FOUND, NULL,
+                         "no instance metadata (to a container on EC2 it "
+                         "answers only with a hop limit of 2)");
     return ERR_TRANSIENT;
 }
 
