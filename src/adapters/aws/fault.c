@@ -1,9 +1,9 @@
 #include "adapters/aws/fault.h"
 
-#include <libxml/xmlreader.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "adapters/aws/xml.h"
 #include "shared/error.h"
 #include "shared/json.h"
 
@@ -66,9 +66,7 @@ static void read_element(xmlTextReaderPtr reader, struct aws_fault *out,
 static void read_xml(const struct http_response *r, struct aws_fault *out,
                      char message[AWS_MESSAGE_TEXT])
 {
-    xmlTextReaderPtr reader =
-        xmlReaderForMemory(r->body.data, (int)r->body.length, NULL, NULL,
-                           XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    xmlTextReaderPtr reader = aws_xml_open(r->body.data, r->body.length);
     while (reader && xmlTextReaderRead(reader) == 1)
         if (xmlTextReaderNodeType(reader) == XML_READER_TYPE_ELEMENT)
             read_element(reader, out, message);
