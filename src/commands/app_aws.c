@@ -39,13 +39,21 @@ static int find_region(const struct app *app, char out[AWS_REGION_TEXT])
     return rc == ERR_NOT_FOUND ? OK : rc;
 }
 
+/* AWS_PROFILE is left to the credentials: there it goes behind the keys of the environment. */
+static const char *named_profile(const struct app *app)
+{
+    return config_source(app->config, "aws.profile") == SOURCE_ENVIRONMENT
+               ? NULL
+               : config_string(app->config, "aws.profile");
+}
+
 static int open_credentials(const struct app *app, struct app_aws *aws)
 {
     int rc = find_region(app, aws->region);
     struct aws_credentials_options options = {
         .http = app->http,
         .clock = clock_system(),
-        .profile = config_string(app->config, "aws.profile"),
+        .profile = named_profile(app),
         .region = aws->region,
     };
     return rc ? rc : aws_credentials_open(&options, &aws->credentials);

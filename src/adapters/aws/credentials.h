@@ -13,7 +13,9 @@
  *      AWS_CONTAINER_AUTHORIZATION_TOKEN(_FILE)
  *   5. instance metadata, version 2 with a token (AWS_EC2_METADATA_DISABLED,
  *      AWS_EC2_METADATA_SERVICE_ENDPOINT)
- * The first place that has anything decides; it is not left for a later one when it fails.
+ * The first place that has anything decides; it is not left for a later one when it fails. A
+ * profile that is named by the options begins with 3, as it does for the SDKs; AWS_PROFILE does
+ * not.
  */
 #ifndef AEGIS_ADAPTERS_AWS_CREDENTIALS_H
 #define AEGIS_ADAPTERS_AWS_CREDENTIALS_H

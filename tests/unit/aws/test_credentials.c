@@ -209,6 +209,27 @@ static void reads_files_that_are_elsewhere(void **state)
     expect_profile(p, "two words", "WORDS", "w", "");
 }
 
+/* As the SDKs do: a profile that is named is meant, whatever else is set. */
+static void a_profile_by_name_goes_before_the_environment(void **state)
+{
+    struct place *p = *state;
+    struct aws_credential got;
+    write_files(p);
+    place_set("AWS_ACCESS_KEY_ID", "ENVIRONMENT");
+    place_set("AWS_SECRET_ACCESS_KEY", "e");
+    place_set("AWS_PROFILE", "both"); /* does not */
+    assert_int_equal(place_get_anew(p, &got), OK);
+    assert_string_equal(got.access_key_id, "ENVIRONMENT");
+    aws_credentials_close(p->credentials);
+    assert_int_equal(aws_credentials_open(
+                         &(struct aws_credentials_options){
+                             .http = p->http, .clock = &p->clock, .profile = "config-only"},
+                         &p->credentials),
+                     OK);
+    assert_int_equal(place_get(p, &got), OK);
+    assert_string_equal(got.access_key_id, "CONFIGONLY");
+}
+
 static void *read_settings(void *path)
 {
     for (int i = 0; i < 50; i++) {
@@ -582,6 +603,7 @@ int main(void)
         TEST(reads_profiles_of_both_files),
         TEST(takes_the_profile_that_is_asked_for),
         TEST(reads_files_that_are_elsewhere),
+        TEST(a_profile_by_name_goes_before_the_environment),
         TEST(reads_profiles_beside_the_settings),
         TEST(refuses_profiles_it_cannot_use),
         TEST(refuses_files_it_does_not_understand),
