@@ -106,18 +106,19 @@ static int read_denied(struct s3_store *s, const char *bucket, const char *key)
     return error_last()->code;
 }
 
-/* No connection came about: every job would meet that, so it is no job's attempt. */
-static bool found_no_server(const struct error *e)
+/* No connection came about: every job would meet that, so it is no job's attempt. A host that is
+ * not there may be that of the bucket alone. */
+static bool found_no_server(struct s3_store *s, const char *bucket, const struct error *e)
 {
     return !strcmp(e->reason, "connect_failed") || !strcmp(e->reason, "connect_timeout") ||
-           !strcmp(e->reason, "dns");
+           (!strcmp(e->reason, "dns") && was_read_before(s, bucket));
 }
 
 int s3_read_error(struct s3_store *s, const char *bucket, const char *key,
                   const struct aws_fault *fault)
 {
     const struct error *e = error_last();
-    if (found_no_server(e))
+    if (found_no_server(s, bucket, e))
         return error_set(ERR_SYSTEMIC, "store_unreachable", "%s", e->message);
     if (fault->status == 404 || fault->status == 405) /* 405: the version is a removal */
         return error_set(ERR_NOT_FOUND, NULL, "there is no '%s' in bucket '%s'", key, bucket);

@@ -353,6 +353,23 @@ static void one_denied_object_does_not_stop_the_pipeline(void **state)
     end(&b);
 }
 
+/* A bucket has a host of its own, and any name may be in an event. */
+static void a_bucket_without_an_address_does_not_stop_the_pipeline(void **state)
+{
+    struct bench b;
+    struct object object;
+    (void)state;
+    begin(&b, denied);
+    b.store.ops->close(b.store.ctx);
+    aws_client_close(b.client);
+    open_store(&b, "http://s3.invalid", false);
+    assert_int_equal(open_object(&b, "strange", "a", "", &object), ERR_TRANSIENT);
+    assert_string_equal(error_last()->reason, "dns");
+    assert_int_equal(open_object(&b, "home", "a", "", &object), ERR_SYSTEMIC);
+    assert_string_equal(error_last()->reason, "store_unreachable");
+    end(&b);
+}
+
 static void a_store_out_of_reach_uses_up_no_attempts(void **state)
 {
     struct bench b;
@@ -510,6 +527,7 @@ int main(void)
         cmocka_unit_test(a_strangers_bucket_does_not_stop_the_pipeline),
         cmocka_unit_test(one_denied_object_does_not_stop_the_pipeline),
         cmocka_unit_test(a_store_out_of_reach_uses_up_no_attempts),
+        cmocka_unit_test(a_bucket_without_an_address_does_not_stop_the_pipeline),
         cmocka_unit_test(an_archived_object_does_not_stop_the_pipeline),
         cmocka_unit_test(slow_down_is_waited_out),
         cmocka_unit_test(a_version_that_cannot_be_is_not_found),
