@@ -106,12 +106,13 @@ static int read_denied(struct s3_store *s, const char *bucket, const char *key)
     return error_last()->code;
 }
 
-/* No connection came about: every job would meet that, so it is no job's attempt. A host that is
- * not there may be that of the bucket alone. */
+/* No connection came about: every job would meet that, so it is no job's attempt. But what an event
+ * names may have a host of its own, or be in a region to which nothing leads from here. */
 static bool found_no_server(struct s3_store *s, const char *bucket, const struct error *e)
 {
-    return !strcmp(e->reason, "connect_failed") || !strcmp(e->reason, "connect_timeout") ||
-           (!strcmp(e->reason, "dns") && was_read_before(s, bucket));
+    bool none = !strcmp(e->reason, "connect_failed") || !strcmp(e->reason, "connect_timeout") ||
+                !strcmp(e->reason, "dns");
+    return none && was_read_before(s, bucket);
 }
 
 int s3_read_error(struct s3_store *s, const char *bucket, const char *key,

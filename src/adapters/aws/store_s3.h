@@ -31,7 +31,8 @@
  * may not list the bucket: grant s3:ListBucket.) Nor does one object that is denied where another,
  * which is asked for once more then, can be read (ERR_PERMANENT "object_denied"), or one in an
  * archive of S3 Glacier, which S3 refuses with 403 too (ERR_PERMANENT "object_archived"). Reading
- * from a server to which no connection can be made is ERR_SYSTEMIC "store_unreachable".
+ * from a server to which no connection can be made is ERR_SYSTEMIC "store_unreachable" for the
+ * buckets that are ERR_SYSTEMIC above.
  */
 #ifndef AEGIS_ADAPTERS_AWS_STORE_S3_H
 #define AEGIS_ADAPTERS_AWS_STORE_S3_H

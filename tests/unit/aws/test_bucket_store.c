@@ -383,6 +383,7 @@ static void a_store_out_of_reach_uses_up_no_attempts(void **state)
     assert_int_equal(open_object(&b, "home", "a", "", &object), ERR_SYSTEMIC);
     assert_string_equal(error_last()->reason, "store_unreachable");
     assert_int_equal(b.store.ops->head(b.store.ctx, "home", "a", &info), ERR_SYSTEMIC);
+    assert_int_equal(open_object(&b, "elsewhere", "a", "", &object), ERR_TRANSIENT);
     end(&b);
 }
 
