@@ -106,6 +106,14 @@ static int read_denied(struct s3_store *s, const char *bucket, const char *key)
     return error_last()->code;
 }
 
+/* Other refusals are of who asks. */
+static bool is_about_what_was_read(const struct aws_fault *fault)
+{
+    return fault->status == 403 &&
+           (!strcmp(fault->code, "AccessDenied") || !strcmp(fault->code, "AllAccessDisabled") ||
+            !strcmp(fault->code, "InvalidPayer"));
+}
+
 /* No connection came about: every job would meet that, so it is no job's attempt. But what an event
  * names may have a host of its own, or be in a region to which nothing leads from here. */
 static bool found_no_server(struct s3_store *s, const char *bucket, const struct error *e)
@@ -128,8 +136,7 @@ int s3_read_error(struct s3_store *s, const char *bucket, const char *key,
                          "'%s' in bucket '%s' is archived: restore it from S3 Glacier, then "
                          "redrive",
                          key, bucket);
-    if (e->code == ERR_SYSTEMIC && !strcmp(e->reason, "aws_access_denied") &&
-        fault->status == 403 && !strcmp(fault->code, "AccessDenied"))
+    if (is_about_what_was_read(fault))
         return read_denied(s, bucket, key);
     return e->code;
 }

@@ -387,6 +387,26 @@ static void a_store_out_of_reach_uses_up_no_attempts(void **state)
     end(&b);
 }
 
+static bool disabled(int fd, const char *request, size_t length, int nth)
+{
+    (void)request, (void)length, (void)nth;
+    wire_say(fd, "HTTP/1.1 403 Forbidden\r\nContent-Length: "
+                 "48\r\n\r\n<Error><Code>AllAccessDisabled</Code></Error>    ");
+    return true;
+}
+
+static void a_bucket_that_aws_disabled_does_not_stop_the_pipeline(void **state)
+{
+    struct bench b;
+    struct object object;
+    (void)state;
+    begin(&b, disabled);
+    assert_int_equal(open_object(&b, "strange", "a", "", &object), ERR_PERMANENT);
+    assert_string_equal(error_last()->reason, "bucket_denied");
+    assert_int_equal(open_object(&b, "home", "a", "", &object), ERR_SYSTEMIC);
+    end(&b);
+}
+
 static bool archived(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length, (void)nth;
@@ -529,6 +549,7 @@ int main(void)
         cmocka_unit_test(one_denied_object_does_not_stop_the_pipeline),
         cmocka_unit_test(a_store_out_of_reach_uses_up_no_attempts),
         cmocka_unit_test(a_bucket_without_an_address_does_not_stop_the_pipeline),
+        cmocka_unit_test(a_bucket_that_aws_disabled_does_not_stop_the_pipeline),
         cmocka_unit_test(an_archived_object_does_not_stop_the_pipeline),
         cmocka_unit_test(slow_down_is_waited_out),
         cmocka_unit_test(a_version_that_cannot_be_is_not_found),
