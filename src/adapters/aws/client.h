@@ -38,6 +38,7 @@ const char *aws_client_endpoint(const struct aws_client *client); /* "https://ho
 
 struct aws_request {
     const char *method;
+    int64_t idle_timeout_ms;           /* as of struct http_request */
     const char *host_prefix;           /* "bucket." for virtual-host style; NULL or "": none */
     const char *path;                  /* absolute, percent-encoded; NULL: "/" */
     const char *query;                 /* percent-encoded, without "?"; NULL: none */
@@ -47,8 +48,8 @@ struct aws_request {
     size_t length;
     const char *region;  /* NULL: the client's (S3: the bucket's, when it is another) */
     size_t max_response; /* as of struct http_request */
-    int64_t idle_timeout_ms, timeout_ms; /* as of struct http_request */
-    bool no_retry;                       /* one attempt: the caller repeats in its own way */
+    int64_t timeout_ms;  /* as of struct http_request */
+    bool no_retry;       /* one attempt: the caller repeats in its own way */
 };
 
 /* What a service said that is not success. */
