@@ -43,6 +43,7 @@ struct http_header {
 struct http_request {
     const char *method; /* "GET", "POST", ... */
     const char *url;
+    bool direct; /* through no proxy, whatever the environment says */
     const struct http_header *headers;
     size_t header_count;
     const void *body; /* or */
@@ -53,7 +54,6 @@ struct http_request {
     int64_t idle_timeout_ms;    /* no byte for so long is ERR_TIMEOUT; 0: 120 s; -1: none */
     int64_t timeout_ms;         /* the whole request; 0: 600 s; -1: none */
     size_t max_response;        /* 0: CAP_HTTP_RESPONSE; more is ERR_TOO_LARGE */
-    bool direct;                /* through no proxy, whatever the environment says */
     bool as_is; /* dot segments of the path stay; a content coding of the response is not undone */
 };
 
