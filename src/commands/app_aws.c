@@ -21,6 +21,7 @@ struct app_aws {
     char region[AWS_REGION_TEXT]; /* "" if it is said nowhere */
     struct aws_credentials *credentials;
     struct aws_client *clients[SERVICES];
+    struct aws_client *long_queue; /* which may be elsewhere than the queue */
 };
 
 /* ---- opening ---- */
@@ -38,13 +39,21 @@ static int find_region(const struct app *app, char out[AWS_REGION_TEXT])
     return rc == ERR_NOT_FOUND ? OK : rc;
 }
 
+/* AWS_PROFILE is left to the credentials: there it goes behind the keys of the environment. */
+static const char *named_profile(const struct app *app)
+{
+    return config_source(app->config, "aws.profile") == SOURCE_ENVIRONMENT
+               ? NULL
+               : config_string(app->config, "aws.profile");
+}
+
 static int open_credentials(const struct app *app, struct app_aws *aws)
 {
     int rc = find_region(app, aws->region);
     struct aws_credentials_options options = {
         .http = app->http,
         .clock = clock_system(),
-        .profile = config_string(app->config, "aws.profile"),
+        .profile = named_profile(app),
         .region = aws->region,
     };
     return rc ? rc : aws_credentials_open(&options, &aws->credentials);
@@ -74,6 +83,7 @@ void app_aws_close(struct app *app)
         return;
     for (int i = 0; i < SERVICES; i++)
         aws_client_close(app->aws->clients[i]);
+    aws_client_close(app->aws->long_queue);
     aws_credentials_close(app->aws->credentials);
     free(app->aws);
     app->aws = NULL;
@@ -93,9 +103,10 @@ static const char *first_set(const char *a, const char *b, const char *c)
     return *a ? a : *b ? b : c;
 }
 
-static int open_client(const struct app *app, int i, const struct app_aws_place *place)
+static int open_client(const struct app *app, int i, const struct app_aws_place *place,
+                       struct aws_client **out)
 {
-    struct app_aws *aws = app->aws;
+    const struct app_aws *aws = app->aws;
     struct aws_client_options options = {
         .http = app->http,
         .credentials = aws->credentials,
@@ -105,20 +116,26 @@ static int open_client(const struct app *app, int i, const struct app_aws_place 
         .endpoint = first_set(config_string(app->config, endpoints[i].setting),
                               config_string(app->config, "aws.endpoint_url"), place->endpoint),
     };
-    return aws_client_open(&options, &aws->clients[i]);
+    return aws_client_open(&options, out);
+}
+
+static int service_index(const char *service)
+{
+    int i = 0;
+    while (i < SERVICES && strcmp(endpoints[i].service, service) != 0)
+        i++;
+    return i;
 }
 
 int app_aws_client_at(struct app *app, const char *service, const struct app_aws_place *place,
                       struct aws_client **out)
 {
-    int i = 0, rc = open_aws(app);
+    int i = service_index(service), rc = open_aws(app);
     *out = NULL;
-    while (i < SERVICES && strcmp(endpoints[i].service, service) != 0)
-        i++;
     if (!rc && i == SERVICES)
         rc = error_set(ERR_INVALID, NULL, "no setting names the address of AWS's '%s'", service);
     if (!rc && !app->aws->clients[i])
-        rc = open_client(app, i, place);
+        rc = open_client(app, i, place, &app->aws->clients[i]);
     if (!rc)
         *out = app->aws->clients[i];
     return rc;
@@ -176,8 +193,13 @@ int app_long_queue(struct app *app, struct job_queue *out)
     if (!*options.url)
         return OK;
     app_aws_queue_place(options.url, &place);
-    int rc = app_aws_client_at(app, "sqs", &place, &options.client);
-    return rc ? rc : sqs_queue_open(&options, out);
+    int rc = open_aws(app);
+    if (!rc && !app->aws->long_queue)
+        rc = open_client(app, service_index("sqs"), &place, &app->aws->long_queue);
+    if (rc)
+        return rc;
+    options.client = app->aws->long_queue;
+    return sqs_queue_open(&options, out);
 }
 
 int app_sqs_queue(struct app *app)

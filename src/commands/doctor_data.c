@@ -14,6 +14,7 @@
 #include "database/sqlite.h"
 #include "shared/error.h"
 #include "shared/file.h"
+#include "shared/http.h"
 
 /* ---- the directory ---- */
 
@@ -210,6 +211,19 @@ static bool has_queue(struct app *app)
     return !app_database_url(app, &url) && (*url || (path && access(path, F_OK) == 0));
 }
 
+/* A session's token, what is in objects and in secrets. */
+static void check_aws_addresses(struct findings *all)
+{
+    static const char *const settings[] = {"aws.endpoint_url", "aws.endpoint_url_s3",
+                                           "aws.endpoint_url_sqs",
+                                           "aws.endpoint_url_secrets_manager", "queue.url"};
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        if (http_url_is_open(config_string(all->app->config, settings[i])))
+            finding_add(all, "AWS", FINDING_WARN, "use https",
+                        "`%s` leads to another machine over plain HTTP: who is between reads along",
+                        settings[i]);
+}
+
 void check_aws(struct findings *all)
 {
     struct app *app = all->app;
@@ -220,6 +234,7 @@ void check_aws(struct findings *all)
         strcmp(config_string(app->config, "store"), "s3") != 0 &&
         strcmp(config_string(app->config, "secrets"), "secrets_manager") != 0)
         return;
+    check_aws_addresses(all);
     int rc = app_aws_credentials(app, &credentials);
     if (!rc)
         rc = aws_credentials_get(credentials, app_stop(), &credential);

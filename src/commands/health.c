@@ -38,7 +38,8 @@ static int ask(const char *url, struct http_response *out)
                                    .url = url,
                                    .connect_timeout_ms = ANSWER_MS,
                                    .timeout_ms = ANSWER_MS,
-                                   .max_response = KIB(64)};
+                                   .max_response = KIB(64),
+                                   .direct = true};
     int rc = http_engine_open(&(struct http_options){.user_agent = "aegis/" AEGIS_VERSION}, &http);
     if (rc)
         return rc;

@@ -67,6 +67,8 @@ static void print_made_by(struct app *app, const char *stages_json)
     yyjson_doc *stages = stages_json ? yyjson_read(stages_json, strlen(stages_json), 0) : NULL;
     size_t i, max;
     yyjson_val *stage, *made;
+    if (!stages)
+        return;
     yyjson_obj_foreach(yyjson_doc_get_root(stages), i, max, stage, made)
     {
         const char *provider = yyjson_get_str(yyjson_obj_get(made, "provider"));

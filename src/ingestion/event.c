@@ -345,6 +345,8 @@ static int read_object(struct parser *p, yyjson_val *o, int depth)
         return read_array(p, json_at(o, "Records"), depth);
     if (yyjson_is_arr(json_at(o, "Messages"))) /* SQS's ReceiveMessage */
         return read_array(p, json_at(o, "Messages"), depth);
+    if (json_at(o, "requestPayload")) /* Lambda's record of a call that failed */
+        return read_value(p, json_at(o, "requestPayload"), depth + 1);
     if (yyjson_is_obj(json_at(o, "s3")))
         return read_leaf(p, o, read_notification);
     if (json_at(o, "detail-type"))

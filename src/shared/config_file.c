@@ -7,7 +7,6 @@
  */
 #include "shared/config_internal.h"
 
-#include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "shared/caps.h"
 #include "shared/error.h"
 #include "shared/file.h"
+#include "shared/ini_lines.h"
 
 struct reader {
     struct config *config;
@@ -118,11 +118,7 @@ static int on_line(void *user, const char *section, const char *name, const char
 
 static int parse(struct reader *r)
 {
-    /* Debian's libinih reads these at each call. Lines of any length up to the file's cap. */
-    ini_use_stack = false;
-    ini_allow_realloc = true;
-    ini_max_line = (int)CAP_CONFIG_FILE + 3;
-    int bad = ini_parse_stream(read_line, r, on_line, r);
+    int bad = ini_lines_parse(read_line, r, on_line, r);
     if (bad == 0)
         return OK;
     if (bad == -2)

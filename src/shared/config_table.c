@@ -67,8 +67,10 @@ static const struct setting table[] = {
 
     STRING("aws.region", "", "AWS_REGION",
            "region of AWS services; empty: AWS_DEFAULT_REGION, else that of the profile"),
-    STRING("aws.profile", "", "AWS_PROFILE",
-           "profile in ~/.aws/config and ~/.aws/credentials; empty: default"),
+    STRING(
+        "aws.profile", "", "AWS_PROFILE",
+        "profile in ~/.aws/config and ~/.aws/credentials; it goes before keys in the environment, "
+        "unless it is named there too; empty: default"),
     STRING("aws.endpoint_url", "", "AWS_ENDPOINT_URL",
            "address of a server that speaks AWS's APIs; empty: AWS's own"),
     STRING("aws.endpoint_url_s3", "", "AWS_ENDPOINT_URL_S3", "of S3; empty: aws.endpoint_url"),

@@ -1,10 +1,12 @@
 #include "shared/http_internal.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "shared/caps.h"
@@ -265,10 +267,10 @@ static void set_connection(struct http_engine *engine, struct http_call *call)
         curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
     if (tls && engine->ca_file[0])
         curl_easy_setopt(easy, CURLOPT_CAINFO, engine->ca_file);
-    if (engine->no_proxy_for_loopback)
-        curl_easy_setopt(easy, CURLOPT_NOPROXY,
-                         "localhost,127.0.0.1,::1,169.254.169.254,169.254.170.2,169.254.170.23,"
-                         "fd00:ec2::23");
+    if (r->direct)
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    else if (engine->no_proxy_for_loopback)
+        curl_easy_setopt(easy, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, receive_buffer(engine, tls));
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -452,4 +454,26 @@ bool http_response_header(const struct http_response *response, const char *name
         line += end + (line[end] == '\n');
     }
     return false;
+}
+
+static bool is_loopback(const char *host)
+{
+    struct in_addr v4;
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == 127;
+    return !strcasecmp(host, "localhost") || !strcmp(host, "[::1]");
+}
+
+bool http_url_is_open(const char *url)
+{
+    char *scheme = NULL, *host = NULL;
+    CURLU *parts = curl_url();
+    bool open = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+                curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+                !strcmp(scheme, "http") && !is_loopback(host);
+    curl_free(scheme);
+    curl_free(host);
+    curl_url_cleanup(parts);
+    return open;
 }

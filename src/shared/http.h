@@ -43,6 +43,7 @@ struct http_header {
 struct http_request {
     const char *method; /* "GET", "POST", ... */
     const char *url;
+    bool direct; /* through no proxy, whatever the environment says */
     const struct http_header *headers;
     size_t header_count;
     const void *body; /* or */
@@ -77,5 +78,9 @@ void http_response_free(struct http_response *response);
  * long. */
 bool http_response_header(const struct http_response *response, const char *name, char *out,
                           size_t capacity);
+
+/* Whether a URL leads over plain HTTP to another machine, so that what is sent can be read on the
+ * way. False for what is no URL. */
+bool http_url_is_open(const char *url);
 
 #endif

@@ -365,8 +365,7 @@ static void configure(struct http_engine *engine, const struct http_options *opt
     snprintf(engine->ca_file, sizeof engine->ca_file, "%s", ca ? ca : "");
     snprintf(engine->user_agent, sizeof engine->user_agent, "%s",
              options->user_agent ? options->user_agent : "aegis/" AEGIS_VERSION);
-    /* a proxy set for the outside world would not reach a model server on this machine, nor what
-     * AWS gives credentials at */
+    /* a proxy set for the outside world would not reach a model server on this machine */
     engine->no_proxy_for_loopback = !getenv("no_proxy") && !getenv("NO_PROXY");
 }
 

@@ -123,6 +123,9 @@ exits "doctor finds nothing wrong" 0 aegis doctor
 exits "doctor in JSON" 0 aegis doctor --json
 equal "every check has a status" true "$(jq 'all(.checks[]; .status == "ok" or .status == "warn" or .status == "fail")' <<<"$out")"
 contains "a variable nobody reads is noticed" "AEGIS_WORKERS" "$(AEGIS_WROKERS=3 aegis doctor)"
+contains "plain HTTP to another machine is noticed" '`aws.endpoint_url` leads to another machine over plain HTTP' \
+    "$(AEGIS_STORE=s3 AWS_REGION=eu-central-1 AWS_ENDPOINT_URL=http://s3.invalid AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=s \
+        aegis doctor --offline | tr -s ' \n' ' ')"
 exits "a key that cannot work is a failure" 1 env OPENAI_API_KEY=sk-wrong OPENAI_BASE_URL=http://127.0.0.1:9/v1 "$AEGIS" --data "$data" doctor
 case "$out" in *sk-wrong*) fail "the key is not told" "$out" ;; *) pass "the key is not told" ;; esac
 done_testing

@@ -30,6 +30,8 @@ equal "ready" "ready 200" "$(page readyz) $(status readyz)"
 equal "nothing else" 404 "$(status '')"
 exits "health says so" 0 env AEGIS_METRICS_LISTEN="$at" "$AEGIS" health --ready
 equal "in one word" ready "$out"
+exits "a proxy is not asked" 0 env AEGIS_METRICS_LISTEN="$at" http_proxy=http://127.0.0.1:1 no_proxy=example.com \
+    "$AEGIS" health
 exits "a second service cannot have the port" 1 env AEGIS_METRICS_LISTEN="$at" "$AEGIS" --data "$data" serve --until-idle
 contains "and is told why" "another process" "$out"
 well_formed "metrics are well-formed before any work"

@@ -118,6 +118,7 @@ static void open_queue(struct place *p, bool fair)
                                         .url = url,
                                         .dead_letter_url = dead,
                                         .fair = fair,
+                                        .silence_ms = 200,
                                         .short_dead_poll = true};
     if (sqs_queue_open(&options, &p->queue))
         fail_msg("%s", error_last()->message);
@@ -261,6 +262,24 @@ static void test_reply_is_cut_off_or_no_json(void **state)
     receive_one(p);
     play(p, page);
     expect(receive(p, 0, &m, &count), ERR_TRANSIENT, "malformed_reply");
+}
+
+/* A connection that died without a word: a heartbeat comes in time all the same. */
+static void test_silence_is_given_up(void **state)
+{
+    struct place *p = *state;
+    const struct step steps[] = {
+        {"ReceiveMessage", 200, ONE_MESSAGE, 0},
+        {"ChangeMessageVisibilityBatch", HTTP_STUB_SILENT, "", 0},
+        {"ChangeMessageVisibilityBatch", 200, "{\"Successful\":[{\"Id\":\"0\"}]}", 0},
+        {0}};
+    play(p, steps);
+    struct queue_receipt r = {.receipt = receive_one(p), .rc = -1};
+    int64_t start = clock_monotonic_ms();
+    assert_int_equal(p->queue.ops->change_visibility(p->queue.ctx, &r, 1, 30000), OK);
+    assert_int_equal(r.rc, OK);
+    assert_int_equal(asked(p, "ChangeMessageVisibilityBatch"), 2);
+    assert_true(clock_monotonic_ms() - start < 60000);
 }
 
 static void test_server_that_does_not_wait(void **state)
@@ -519,6 +538,7 @@ int main(void)
         FAULT_TEST(test_throttled_for_good),
         FAULT_TEST(test_expired_token),
         FAULT_TEST(test_reply_is_cut_off_or_no_json),
+        FAULT_TEST(test_silence_is_given_up),
         FAULT_TEST(test_server_that_does_not_wait),
         FAULT_TEST(test_duplicate_deliveries),
         FAULT_TEST(test_malformed_messages_are_left_out),

@@ -49,7 +49,9 @@ static void serve(struct http_stub *s, int fd)
     s->reply.body[0] = '\0';
     s->reply.missing = 0;
     s->answer(s->ctx, s->request, &s->reply);
-    if (s->reply.status == 0)
+    if (s->reply.status == HTTP_STUB_SILENT)
+        wire_read(fd, s->request, sizeof s->request);
+    if (s->reply.status <= 0)
         return;
     snprintf(head, sizeof head,
              "HTTP/1.1 %d Answer\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",

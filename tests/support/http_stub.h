@@ -7,10 +7,13 @@
 
 struct http_stub;
 
-enum { HTTP_STUB_BODY = 16 << 10 };
+enum {
+    HTTP_STUB_BODY = 16 << 10,
+    HTTP_STUB_SILENT = -1, /* nothing is said until the client closes the connection */
+};
 
 struct http_stub_reply {
-    int status; /* 200 unless set; 0: the connection is closed without a word */
+    int status; /* 200 unless set; 0: the connection is closed without a word; HTTP_STUB_SILENT */
     char body[HTTP_STUB_BODY];
     int missing; /* bytes that are announced behind the body, and do not come */
 };

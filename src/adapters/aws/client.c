@@ -104,11 +104,21 @@ static int set_endpoint(struct aws_client *c, const char *endpoint)
     return rc;
 }
 
+static int bad_region(const char *region)
+{
+    return error_set(ERR_INVALID, "aws_region",
+                     "'%.64s' is no region of AWS (such as eu-central-1); correct AWS_REGION or "
+                     "`aws.region`",
+                     region);
+}
+
 static int configure(struct aws_client *c, const struct aws_client_options *o)
 {
     if (!o->region || !*o->region)
         return error_set(ERR_INVALID, "aws_region",
                          "no AWS region is set; set AWS_REGION or `aws.region`");
+    if (!aws_is_region(o->region))
+        return bad_region(o->region);
     c->http = o->http;
     c->credentials = o->credentials;
     c->clock = o->clock;
@@ -181,8 +191,9 @@ struct call {
     char date[SIGV4_DATE_TEXT], authorization[SIGV4_AUTHORIZATION];
     struct http_header headers[HEADERS];
     size_t header_count;
-    int paid; /* tokens of the newest retry */
-    bool skew_mended, credential_mended;
+    int64_t skew_ms; /* that the newest attempt was signed with */
+    int paid;        /* tokens of the newest retry */
+    bool skew_mended, credential_mended, no_credential;
 };
 
 static void add(struct call *call, const char *name, const char *value)
@@ -208,7 +219,8 @@ static int sign(struct call *call)
 {
     struct aws_client *c = call->client;
     const struct aws_request *r = call->request;
-    int64_t now = clock_now(c->clock) + atomic_load(&c->skew_ms);
+    call->skew_ms = atomic_load(&c->skew_ms); /* another call may mend it meanwhile */
+    int64_t now = clock_now(c->clock) + call->skew_ms;
     sigv4_date(now, call->date);
     add_headers(call);
     struct sigv4_scope scope = {.access_key_id = call->credential.access_key_id,
@@ -256,6 +268,7 @@ static int send_once(struct call *call, struct http_response *out)
 {
     const struct aws_request *r = call->request;
     int rc = aws_credentials_get(call->client->credentials, call->cancel, &call->credential);
+    call->no_credential = rc != OK;
     if (!rc)
         rc = sign(call);
     if (rc)
@@ -266,6 +279,7 @@ static int send_once(struct call *call, struct http_response *out)
                                    .header_count = call->header_count,
                                    .body = r->body,
                                    .body_length = r->length,
+                                   .idle_timeout_ms = r->idle_timeout_ms,
                                    .timeout_ms = r->timeout_ms,
                                    .max_response = r->max_response,
                                    .as_is = true};
@@ -291,7 +305,7 @@ static bool mend(struct call *call, const struct http_response *response, enum f
     struct aws_client *c = call->client;
     int64_t skew;
     if (kind == FAULT_SKEWED && !call->skew_mended && read_skew(call, response, &skew)) {
-        int64_t assumed = atomic_load(&c->skew_ms), off = skew - assumed;
+        int64_t off = skew - call->skew_ms;
         call->skew_mended = true;
         if (off > -SKEW_MS && off < SKEW_MS)
             return false;
@@ -380,6 +394,15 @@ static bool wait_before(struct call *call, int attempts, const struct http_respo
     return clock_sleep(delay, call->cancel) == OK;
 }
 
+/* Without a credential nothing else would work either. */
+static int outcome(const struct call *call)
+{
+    const struct error *e = error_last();
+    if (call->no_credential && (e->code == ERR_TRANSIENT || e->code == ERR_TIMEOUT))
+        return error_set(ERR_SYSTEMIC, "aws_credentials", "%s", e->message);
+    return e->code;
+}
+
 int aws_perform(struct aws_client *client, const struct aws_request *request,
                 const struct cancel *cancel, struct http_response *out, struct aws_fault *fault)
 {
@@ -395,7 +418,7 @@ int aws_perform(struct aws_client *client, const struct aws_request *request,
         enum next next = judge(&call, rc, out, fault);
         bool again =
             next == AGAIN_AT_ONCE || (next == AGAIN_LATER && wait_before(&call, attempts++, out));
-        rc = again ? OK : error_last()->code;
+        rc = again ? OK : outcome(&call);
         if (!again)
             break;
         http_response_free(out);

@@ -11,7 +11,8 @@
 enum {
     REFRESH_AHEAD_MS = 5 * 60 * 1000,
     /* After a refresh that failed, or that brought what there was. */
-    REFRESH_PAUSE_MS = 30 * 1000
+    REFRESH_PAUSE_MS = 30 * 1000,
+    FILES = 2, /* among the places */
 };
 
 struct aws_credentials {
@@ -49,7 +50,8 @@ static int find(const struct aws_lookup *l, struct aws_credential *out, char *so
     /* cppcheck-suppress [ctuArrayIndex, ctuuninitvar] ; takes the table for a call */
     static aws_place *const places[] = {aws_from_environment, aws_from_web_identity, aws_from_files,
                                         aws_from_container, aws_from_instance};
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+    size_t first = l->profile ? FILES : 0; /* as the SDKs do: who names one does not mean others */
+    for (size_t i = first; i < sizeof places / sizeof places[0]; i++) {
         if (cancel_requested(l->cancel))
             return error_set(ERR_CANCELLED, NULL, "cancelled while looking for AWS credentials");
         int rc = places[i](l, out, source);

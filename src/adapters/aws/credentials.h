@@ -13,11 +13,14 @@
  *      AWS_CONTAINER_AUTHORIZATION_TOKEN(_FILE)
  *   5. instance metadata, version 2 with a token (AWS_EC2_METADATA_DISABLED,
  *      AWS_EC2_METADATA_SERVICE_ENDPOINT)
- * The first place that has anything decides; it is not left for a later one when it fails.
+ * The first place that has anything decides; it is not left for a later one when it fails. A
+ * profile that is named by the options begins with 3, as it does for the SDKs; AWS_PROFILE does
+ * not.
  */
 #ifndef AEGIS_ADAPTERS_AWS_CREDENTIALS_H
 #define AEGIS_ADAPTERS_AWS_CREDENTIALS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "shared/cancel.h"
@@ -75,5 +78,9 @@ void aws_credentials_source(struct aws_credentials *c, char *out, size_t capacit
  * "": AWS_PROFILE, else "default"). ERR_NOT_FOUND if it is said nowhere, ERR_INVALID if it is no
  * region's name, ERR_SYSTEMIC "aws_credentials" if the file cannot be read or parsed. */
 int aws_region(const char *profile, char out[AWS_REGION_TEXT]);
+
+/* A region's name becomes part of a host's: letters, digits and "-", shorter than AWS_REGION_TEXT.
+ */
+bool aws_is_region(const char *text);
 
 #endif

@@ -1,11 +1,11 @@
 /*
  * credentials_answer.c - what STS (XML) and the endpoints of containers and instances (JSON) say.
  */
-#include <libxml/xmlreader.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "adapters/aws/credentials_internal.h"
+#include "adapters/aws/xml.h"
 #include "shared/caps.h"
 #include "shared/error.h"
 #include "shared/json.h"
@@ -92,8 +92,7 @@ int aws_read_sts(const char *text, size_t length, struct aws_sts_answer *out)
     *out = (struct aws_sts_answer){.code = ""};
     if (length == 0 || length > CAP_AWS_ANSWER)
         return malformed();
-    xmlTextReaderPtr reader = xmlReaderForMemory(
-        text, (int)length, NULL, NULL, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    xmlTextReaderPtr reader = aws_xml_open(text, length);
     if (!reader)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory to read what STS said");
     int rc = walk(reader, out);

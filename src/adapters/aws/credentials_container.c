@@ -2,7 +2,6 @@
  * credentials_container.c - the endpoint that ECS and EKS give to a container
  * (https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html).
  */
-#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,22 +18,14 @@ enum { CONNECT_MS = 2000, IDLE_MS = 5000, URL_TEXT = 2048 };
 
 /* ---- where ---- */
 
-static bool is_loopback(const char *host)
-{
-    struct in_addr v4;
-    if (inet_pton(AF_INET, host, &v4) == 1)
-        return ntohl(v4.s_addr) >> 24 == 127;
-    return !strcasecmp(host, "localhost") || !strcmp(host, "[::1]");
-}
-
 /* Over plain HTTP a token and the keys go to this machine or to AWS's own addresses only. */
-static bool is_trusted(const char *host)
+static bool is_trusted(const char *url, const char *host)
 {
     static const char *const known[] = {"169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (!strcasecmp(host, known[i]))
             return true;
-    return is_loopback(host);
+    return !http_url_is_open(url);
 }
 
 static bool may_ask(const char *text)
@@ -44,7 +35,7 @@ static bool may_ask(const char *text)
     bool ok = url && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK &&
               curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
               curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-              (!strcmp(scheme, "https") || (!strcmp(scheme, "http") && is_trusted(host)));
+              (!strcmp(scheme, "https") || (!strcmp(scheme, "http") && is_trusted(text, host)));
     curl_free(scheme);
     curl_free(host);
     curl_url_cleanup(url);
@@ -116,7 +107,8 @@ static int ask(const struct aws_lookup *l, const char *url, const char *token,
                                    .connect_timeout_ms = CONNECT_MS,
                                    .idle_timeout_ms = IDLE_MS,
                                    .timeout_ms = IDLE_MS,
-                                   .max_response = CAP_AWS_ANSWER};
+                                   .max_response = CAP_AWS_ANSWER,
+                                   .direct = true};
     int rc = http_perform(l->http, &request, l->cancel, &response);
     if (rc && rc != ERR_CANCELLED)
         error_prefix("while the container endpoint was asked for credentials");

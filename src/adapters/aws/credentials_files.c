@@ -222,16 +222,20 @@ int aws_from_files(const struct aws_lookup *l, struct aws_credential *out,
 /* ---- region -----------------------------------------------------------------------------------
  */
 
-/* It becomes part of a host's name. */
+bool aws_is_region(const char *text)
+{
+    size_t n = 0;
+    while (isalnum((unsigned char)text[n]) || text[n] == '-')
+        n++;
+    return n > 0 && !text[n] && n < AWS_REGION_TEXT;
+}
+
 static int check_region(const char *text, const char *from, char out[AWS_REGION_TEXT])
 {
-    size_t n = strlen(text), good = 0;
-    while (isalnum((unsigned char)text[good]) || text[good] == '-')
-        good++;
-    if (good < n || n >= AWS_REGION_TEXT)
+    if (!aws_is_region(text))
         return error_set(ERR_INVALID, NULL,
                          "'%.64s' of %s is no region of AWS (such as eu-central-1)", text, from);
-    memcpy(out, text, n + 1);
+    snprintf(out, AWS_REGION_TEXT, "%s", text);
     return OK;
 }
 

@@ -29,7 +29,8 @@ static int ask(const struct aws_lookup *l, const char *method, const char *url,
                                    .connect_timeout_ms = WAIT_MS,
                                    .idle_timeout_ms = WAIT_MS,
                                    .timeout_ms = TOTAL_MS,
-                                   .max_response = CAP_AWS_ANSWER};
+                                   .max_response = CAP_AWS_ANSWER,
+                                   .direct = true};
     int rc = http_perform(l->http, &request, l->cancel, out);
     if (rc && rc != ERR_CANCELLED)
         error_prefix("while the instance metadata was asked for credentials");
@@ -127,7 +128,9 @@ static int judge_silence(const struct aws_lookup *l, bool named)
     bool silent = !strcmp(reason, "connect_failed") || !strcmp(reason, "connect_timeout") ||
                   !strcmp(reason, "idle_timeout") || !strcmp(reason, "timeout");
     if (silent && !named && !l->on_instance)
-        return error_set(ERR_NOT_FOUND, NULL, "no instance metadata");
+        return error_set(ERR_NOT_FOUND, NULL,
+                         "no instance metadata (to a container on EC2 it "
+                         "answers only with a hop limit of 2)");
     return ERR_TRANSIENT;
 }
 

@@ -7,8 +7,6 @@
  * comment may begin with "#" behind a blank.
  */
 #include <ctype.h>
-#include <ini.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +17,7 @@
 #include "shared/caps.h"
 #include "shared/error.h"
 #include "shared/file.h"
+#include "shared/ini_lines.h"
 
 struct reader {
     const char *path, *name; /* the profile's */
@@ -199,14 +198,7 @@ static int on_line(void *user, const char *section, const char *name, const char
 
 static int parse(struct reader *r)
 {
-    /* The library's settings are variables of the process: here as in shared/config_file.c. */
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&lock);
-    ini_use_stack = false;
-    ini_allow_realloc = true;
-    ini_max_line = (int)CAP_CONFIG_FILE + 3;
-    int bad = ini_parse_stream(read_line, r, on_line, r);
-    pthread_mutex_unlock(&lock);
+    int bad = ini_lines_parse(read_line, r, on_line, r);
     if (bad == 0)
         return OK;
     if (bad == -2)

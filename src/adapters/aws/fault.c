@@ -1,9 +1,9 @@
 #include "adapters/aws/fault.h"
 
-#include <libxml/xmlreader.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "adapters/aws/xml.h"
 #include "shared/error.h"
 #include "shared/json.h"
 
@@ -66,9 +66,7 @@ static void read_element(xmlTextReaderPtr reader, struct aws_fault *out,
 static void read_xml(const struct http_response *r, struct aws_fault *out,
                      char message[AWS_MESSAGE_TEXT])
 {
-    xmlTextReaderPtr reader =
-        xmlReaderForMemory(r->body.data, (int)r->body.length, NULL, NULL,
-                           XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    xmlTextReaderPtr reader = aws_xml_open(r->body.data, r->body.length);
     while (reader && xmlTextReaderRead(reader) == 1)
         if (xmlTextReaderNodeType(reader) == XML_READER_TYPE_ELEMENT)
             read_element(reader, out, message);
@@ -142,6 +140,10 @@ static const struct {
     {"ExpiredToken", FAULT_EXPIRED},
     {"ExpiredTokenException", FAULT_EXPIRED},
     {"TokenRefreshRequired", FAULT_EXPIRED},
+    {"InvalidAccessKeyId", FAULT_EXPIRED}, /* these four: deleted, as after a rotation */
+    {"InvalidClientTokenId", FAULT_EXPIRED},
+    {"InvalidToken", FAULT_EXPIRED},
+    {"UnrecognizedClientException", FAULT_EXPIRED},
     {"RequestTimeTooSkewed", FAULT_SKEWED},
     {"RequestExpired", FAULT_SKEWED},
     {"RequestInTheFuture", FAULT_SKEWED},
@@ -150,15 +152,18 @@ static const struct {
     {"AccessDenied", FAULT_DENIED},
     {"AccessDeniedException", FAULT_DENIED},
     {"AllAccessDisabled", FAULT_DENIED},
-    {"InvalidAccessKeyId", FAULT_DENIED},
-    {"InvalidClientTokenId", FAULT_DENIED},
-    {"InvalidToken", FAULT_DENIED},
-    {"UnrecognizedClientException", FAULT_DENIED},
     {"IncompleteSignature", FAULT_DENIED},
     {"IncompleteSignatureException", FAULT_DENIED},
     {"MissingAuthenticationToken", FAULT_DENIED},
     {"MissingAuthenticationTokenException", FAULT_DENIED},
     {"OptInRequired", FAULT_DENIED},
+    /* SQS, with 400: the key that encrypts a queue */
+    {"KmsAccessDenied", FAULT_DENIED},
+    {"KmsDisabled", FAULT_DENIED},
+    {"KmsInvalidKeyUsage", FAULT_DENIED},
+    {"KmsInvalidState", FAULT_DENIED},
+    {"KmsNotFound", FAULT_DENIED},
+    {"KmsOptInRequired", FAULT_DENIED},
     {"AuthorizationHeaderMalformed", FAULT_DENIED},
     {"NoSuchBucket", FAULT_NO_RESOURCE},
     {"QueueDoesNotExist", FAULT_NO_RESOURCE},
@@ -174,6 +179,8 @@ enum fault_kind fault_kind(const struct aws_fault *fault)
         return FAULT_THROTTLED;
     if (fault->status == 401 || fault->status == 403)
         return FAULT_DENIED;
+    if (fault->status == 501 || fault->status == 505) /* the server cannot do that at all */
+        return FAULT_OTHER;
     return fault->status >= 500 ? FAULT_UNAVAILABLE : FAULT_OTHER;
 }
 
@@ -190,8 +197,8 @@ int fault_error(const struct aws_fault *fault, const char *message, const char *
                          what, fault->status, code, colon, message);
     case FAULT_EXPIRED:
         return error_set(ERR_SYSTEMIC, "aws_credentials",
-                         "%s was refused, the credential has expired and no newer one is there "
-                         "(%s%s%s); sign in again, then see `aegis doctor`",
+                         "%s was refused, the credential has expired or is not known, and no newer "
+                         "one is there (%s%s%s); sign in again, then see `aegis doctor`",
                          what, code, colon, message);
     case FAULT_SKEWED:
     case FAULT_DENIED:

@@ -12,9 +12,9 @@ enum fault_kind {
     FAULT_OTHER,
     FAULT_THROTTLED,
     FAULT_UNAVAILABLE, /* 5xx and what is announced like it: worth another try */
-    FAULT_EXPIRED,     /* the credential */
+    FAULT_EXPIRED,     /* the credential, or it is not known any more: a newer one may be there */
     FAULT_SKEWED,      /* signed with a clock that is wrong */
-    FAULT_DENIED,      /* credentials that are not known, or rights */
+    FAULT_DENIED,      /* rights */
     FAULT_NO_RESOURCE, /* no such bucket, no such queue */
 };
 

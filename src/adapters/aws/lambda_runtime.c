@@ -95,7 +95,8 @@ int lambda_runtime_next(struct lambda_runtime *r, const struct cancel *cancel,
                                    .url = url,
                                    .idle_timeout_ms = -1,
                                    .timeout_ms = -1,
-                                   .max_response = CAP_LAMBDA_PAYLOAD};
+                                   .max_response = CAP_LAMBDA_PAYLOAD,
+                                   .direct = true};
     *out = (struct lambda_invocation){0};
     int rc = http_perform(r->http, &request, cancel, &out->response);
     if (rc && rc != ERR_TOO_LARGE)
@@ -151,7 +152,8 @@ static int post(struct lambda_runtime *r, const char *path, const char *error_ty
                                    .headers = headers,
                                    .header_count = error_type ? 2 : 1,
                                    .body = json,
-                                   .body_length = length};
+                                   .body_length = length,
+                                   .direct = true};
     struct http_response response;
     int rc = http_perform(r->http, &request, NULL, &response);
     if (!rc)

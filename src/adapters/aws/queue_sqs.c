@@ -11,6 +11,9 @@ enum {
     DEFAULT_MAX_RECEIVES = 20,
     ATTRIBUTES_RESERVE = 2048, /* bytes that aegis.* may take of a message */
     OLD_REQUEST = 256 << 10,   /* all bodies of a request, before 2025 */
+    /* A connection that died without a word is given up, and the call made again on another, before
+     * the messages that a heartbeat is late for become visible (30 s, a beat every 10). */
+    SILENCE_MS = 10000,
     MAX_VISIBILITY_MS = 12 * 60 * 60 * 1000,
     MAX_DELAY_MS = 7 * 24 * 60 * 60 * 1000,
 };
@@ -223,6 +226,7 @@ static int configure(struct sqs_queue *q, const struct sqs_queue_options *o)
     q->payloads = o->payloads;
     q->fair = o->fair;
     q->short_dead_poll = o->short_dead_poll;
+    q->silence_ms = o->silence_ms ? o->silence_ms : SILENCE_MS;
     q->max_receives = o->max_receives > 0 ? o->max_receives : DEFAULT_MAX_RECEIVES;
     snprintf(q->payload_bucket, sizeof q->payload_bucket, "%s",
              o->payload_bucket ? o->payload_bucket : "");

@@ -77,6 +77,7 @@ struct sqs_queue_options {
     const struct clock *clock; /* NULL: the system's */
     /* For tests. */
     size_t max_inline;    /* longest body that stays in the message; 0: by the queue */
+    int64_t silence_ms;   /* after which a call is made again elsewhere; 0: 10 s */
     bool short_dead_poll; /* the server's short polls miss nothing */
 };
 

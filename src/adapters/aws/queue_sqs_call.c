@@ -59,9 +59,19 @@ int sqs_call(struct sqs_queue *q, const char *action, const struct buffer *body,
 {
     struct http_response response;
     char target[64];
+    bool polls = !strcmp(action, "ReceiveMessage"); /* SQS says nothing while it waits */
     snprintf(target, sizeof target, "AmazonSQS.%s", action);
-    int rc = aws_call_json(q->client, "1.0", target, buffer_string(body), body->length, cancel,
-                           &response, NULL);
+    const struct http_header headers[] = {{"Content-Type", "application/x-amz-json-1.0"},
+                                          {"X-Amz-Target", target}};
+    struct aws_request request = {
+        .method = "POST",
+        .headers = headers,
+        .header_count = 2,
+        .body = buffer_string(body),
+        .length = body->length,
+        .idle_timeout_ms = q->silence_ms + (polls ? SQS_LONGEST_POLL_S * 1000 : 0),
+    };
+    int rc = aws_perform(q->client, &request, cancel, &response, NULL);
     *out = NULL;
     if (!rc && response.body.length == 0) /* some servers say nothing instead of {} */
         rc = json_parse("{}", 2, "an empty reply", out);

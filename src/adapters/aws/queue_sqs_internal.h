@@ -34,6 +34,7 @@ struct sqs_queue {
     bool fifo, dead_fifo, fair, short_dead_poll;
     bool redrives; /* SQS itself buries what was received too often */
     int max_receives;
+    int64_t silence_ms;                                /* besides what SQS waits for a message */
     size_t max_body, max_inline, max_request;          /* bytes; of all bodies of a request */
     pthread_mutex_t dead_lock;                         /* one look at the dead letters at a time */
     struct sqs_dead_position dead_seen[SQS_DEAD_SEEN]; /* a ring */

@@ -1,7 +1,7 @@
-#include <libxml/xmlreader.h>
 #include <string.h>
 
 #include "adapters/aws/store_s3_internal.h"
+#include "adapters/aws/xml.h"
 #include "shared/error.h"
 
 enum { DEPTH = 8, NAME_TEXT = 40 };
@@ -63,9 +63,7 @@ static int at_node(struct place *p, xmlTextReaderPtr reader, const struct s3_doc
 
 int s3_document_read(const struct http_response *response, const struct s3_document *document)
 {
-    xmlTextReaderPtr reader = xmlReaderForMemory(
-        buffer_string(&response->body), (int)response->body.length, NULL, NULL,
-        XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_COMPACT);
+    xmlTextReaderPtr reader = aws_xml_open(buffer_string(&response->body), response->body.length);
     struct place place = {.depth = 0};
     int rc = reader ? OK : error_set(ERR_NO_MEMORY, NULL, "out of memory for an answer of S3");
     int more = 0;

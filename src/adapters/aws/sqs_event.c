@@ -28,6 +28,8 @@ static int copy_attributes(yyjson_val *record, struct arena *arena, struct sqs_r
     out->attributes = arena_array(arena, count + 1, sizeof *out->attributes);
     if (!out->attributes)
         return ERR_NO_MEMORY;
+    if (count == 0) /* the loop would take a step from NULL */
+        return OK;
     yyjson_obj_foreach(all, i, count, key, value)
     {
         const char *text = json_string_at(value, "stringValue", NULL);

@@ -35,25 +35,29 @@ static void region_of(struct s3_store *s, const char *name, char out[AWS_REGION_
     pthread_mutex_unlock(&s->lock);
 }
 
-/* S3 says with a refusal in which region the bucket is. True: somewhere else than was asked. */
-static bool learn_region(struct s3_store *s, const char *name, const struct http_response *response)
+/* S3 says with a refusal in which region the bucket is. True: somewhere else than was asked, which
+ * another request may have learned meanwhile. */
+static bool learn_region(struct s3_store *s, const char *name, const char *asked,
+                         const struct http_response *response)
 {
     char region[AWS_REGION_TEXT];
     if ((response->status != 301 && response->status != 307 && response->status != 400) ||
-        !http_response_header(response, "x-amz-bucket-region", region, sizeof region))
+        !http_response_header(response, "x-amz-bucket-region", region, sizeof region) ||
+        !aws_is_region(region))
         return false;
     pthread_mutex_lock(&s->lock);
     struct s3_bucket *bucket = bucket_of(s, name);
-    bool other = strcmp(bucket->region, region) != 0;
     snprintf(bucket->region, sizeof bucket->region, "%s", region);
     pthread_mutex_unlock(&s->lock);
-    return other;
+    return strcmp(asked, region) != 0;
 }
 
-void s3_was_read(struct s3_store *s, const char *bucket)
+void s3_was_read(struct s3_store *s, const char *bucket, const char *key)
 {
     pthread_mutex_lock(&s->lock);
-    bucket_of(s, bucket)->readable = true;
+    struct s3_bucket *b = bucket_of(s, bucket);
+    b->readable = true;
+    snprintf(b->witness, sizeof b->witness, "%s", key);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -65,18 +69,75 @@ static bool was_read_before(struct s3_store *s, const char *bucket)
     return readable;
 }
 
-int s3_read_error(struct s3_store *s, const char *bucket, const char *key,
-                  const struct aws_fault *fault)
+/* Whether an object that was read before still can be: then another is denied for its own sake, as
+ * one that belongs to another account, or has a key of its own. */
+static bool others_are_readable(struct s3_store *s, const char *bucket, const char *key)
 {
-    const struct error *e = error_last();
-    if (fault->status == 404 || fault->status == 405) /* 405: the version is a removal */
-        return error_set(ERR_NOT_FOUND, NULL, "there is no '%s' in bucket '%s'", key, bucket);
-    if (e->code == ERR_SYSTEMIC && !strcmp(e->reason, "aws_access_denied") &&
-        fault->status == 403 && !strcmp(fault->code, "AccessDenied") && !was_read_before(s, bucket))
+    static const struct http_header first = {"Range", "bytes=0-0"}; /* HEAD does not decrypt */
+    struct error kept = *error_last();
+    struct http_response response;
+    struct aws_fault fault;
+    char witness[CAP_KEY + 1];
+    pthread_mutex_lock(&s->lock);
+    memcpy(witness, bucket_of(s, bucket)->witness, sizeof witness);
+    pthread_mutex_unlock(&s->lock);
+    if (!*witness || !strcmp(witness, key))
+        return false;
+    struct s3_request request = {
+        .method = "GET", .bucket = bucket, .key = witness, .headers = &first, .header_count = 1};
+    int rc = s3_perform(s, &request, NULL, &response, &fault);
+    http_response_free(&response);
+    error_restore(&kept);
+    return rc == OK;
+}
+
+static int read_denied(struct s3_store *s, const char *bucket, const char *key)
+{
+    if (!was_read_before(s, bucket))
         return error_set(ERR_PERMANENT, "bucket_denied",
                          "bucket '%s' may not be read: allow s3:GetObject, s3:GetObjectVersion and "
                          "s3:ListBucket on it, then redrive",
                          bucket);
+    if (others_are_readable(s, bucket, key))
+        return error_set(ERR_PERMANENT, "object_denied",
+                         "'%s' in bucket '%s' may not be read, though others may: look at its "
+                         "owner and at the key that encrypts it, then redrive",
+                         key, bucket);
+    return error_last()->code;
+}
+
+/* Other refusals are of who asks. */
+static bool is_about_what_was_read(const struct aws_fault *fault)
+{
+    return fault->status == 403 &&
+           (!strcmp(fault->code, "AccessDenied") || !strcmp(fault->code, "AllAccessDisabled") ||
+            !strcmp(fault->code, "InvalidPayer"));
+}
+
+/* No connection came about: every job would meet that, so it is no job's attempt. But what an event
+ * names may have a host of its own, or be in a region to which nothing leads from here. */
+static bool found_no_server(struct s3_store *s, const char *bucket, const struct error *e)
+{
+    bool none = !strcmp(e->reason, "connect_failed") || !strcmp(e->reason, "connect_timeout") ||
+                !strcmp(e->reason, "dns");
+    return none && was_read_before(s, bucket);
+}
+
+int s3_read_error(struct s3_store *s, const char *bucket, const char *key,
+                  const struct aws_fault *fault)
+{
+    const struct error *e = error_last();
+    if (found_no_server(s, bucket, e))
+        return error_set(ERR_SYSTEMIC, "store_unreachable", "%s", e->message);
+    if (fault->status == 404 || fault->status == 405) /* 405: the version is a removal */
+        return error_set(ERR_NOT_FOUND, NULL, "there is no '%s' in bucket '%s'", key, bucket);
+    if (!strcmp(fault->code, "InvalidObjectState")) /* of a 403, which is no matter of rights */
+        return error_set(ERR_PERMANENT, "object_archived",
+                         "'%s' in bucket '%s' is archived: restore it from S3 Glacier, then "
+                         "redrive",
+                         key, bucket);
+    if (is_about_what_was_read(fault))
+        return read_denied(s, bucket, key);
     return e->code;
 }
 
@@ -137,7 +198,7 @@ int s3_perform(struct s3_store *s, const struct s3_request *request, const struc
         return rc;
     region_of(s, request->bucket, region);
     rc = perform(s, request, region, cancel, out, fault);
-    if (!rc || !learn_region(s, request->bucket, out))
+    if (!rc || !learn_region(s, request->bucket, region, out))
         return rc;
     http_response_free(out);
     region_of(s, request->bucket, region);

@@ -28,7 +28,11 @@
  * put. Where reading is denied, it is ERR_SYSTEMIC "aws_access_denied" for the bucket named `home`
  * and those that could be read before, and ERR_PERMANENT "bucket_denied" for any other: an event
  * about a stranger's bucket does not stop the pipeline. (S3 also denies what does not exist to who
- * may not list the bucket: grant s3:ListBucket.)
+ * may not list the bucket: grant s3:ListBucket.) Nor does one object that is denied where another,
+ * which is asked for once more then, can be read (ERR_PERMANENT "object_denied"), or one in an
+ * archive of S3 Glacier, which S3 refuses with 403 too (ERR_PERMANENT "object_archived"). Reading
+ * from a server to which no connection can be made is ERR_SYSTEMIC "store_unreachable" for the
+ * buckets that are ERR_SYSTEMIC above.
  */
 #ifndef AEGIS_ADAPTERS_AWS_STORE_S3_H
 #define AEGIS_ADAPTERS_AWS_STORE_S3_H

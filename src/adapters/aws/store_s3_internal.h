@@ -14,6 +14,7 @@ struct s3_bucket {
     char name[CAP_BUCKET + 1];
     char region[AWS_REGION_TEXT]; /* "": the client's */
     bool readable;                /* something was read from it */
+    char witness[CAP_KEY + 1];    /* the newest of that; "": nothing by this process */
 };
 
 struct s3_store {
@@ -50,7 +51,7 @@ int s3_perform(struct s3_store *s, const struct s3_request *request, const struc
 /* After an error of reading: what it is to the port (store_s3.h). Returns the error's code. */
 int s3_read_error(struct s3_store *s, const char *bucket, const char *key,
                   const struct aws_fault *fault);
-void s3_was_read(struct s3_store *s, const char *bucket);
+void s3_was_read(struct s3_store *s, const char *bucket, const char *key);
 
 /* ---- sequencers ---- */
 

@@ -37,6 +37,8 @@ static int get(struct s3_store *s, const struct range *r, const struct cancel *c
         snprintf(condition, sizeof condition, "\"%s\"", r->etag);
         headers[request.header_count++] = (struct http_header){"If-Match", condition};
     }
+    *out = (struct http_response){0};
+    *fault = (struct aws_fault){0};
     if (*r->version_id) {
         if (sigv4_encode(r->version_id, false, query + 10, sizeof query - 10))
             return error_last()->code;
@@ -50,7 +52,8 @@ static int get_error(struct s3_store *s, const struct range *r, const struct aws
     if (fault->status == 412)
         return error_set(ERR_CONFLICT, NULL, "'%s' in bucket '%s' is another version by now",
                          r->key, r->bucket);
-    if (fault->status == 400 && *r->version_id) /* S3: "Invalid version id specified" */
+    /* S3: "Invalid version id specified"; with 400 it also refuses an expired token. */
+    if (fault->status == 400 && *r->version_id && !strcmp(fault->code, "InvalidArgument"))
         return error_set(ERR_NOT_FOUND, NULL, "there is no version '%.64s' of '%s' in bucket '%s'",
                          r->version_id, r->key, r->bucket);
     return s3_read_error(s, r->bucket, r->key, fault);
@@ -255,7 +258,7 @@ int s3_open(void *ctx, const char *bucket, const char *key, const char *version_
     if (!rc)
         rc = s3_describe(&response, bucket, key, &out->info);
     if (!rc)
-        s3_was_read(ctx, bucket);
+        s3_was_read(ctx, bucket, key);
     if (!rc)
         rc = take(ctx, &response, cancel, out);
     http_response_free(&response);

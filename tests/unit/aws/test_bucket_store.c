@@ -2,6 +2,8 @@
  * The S3 store against a server that replies what each test scripts: ranges whose connection is
  * cut, buckets elsewhere, refusals, objects that others put.
  */
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -245,6 +247,62 @@ static void a_bucket_in_another_region_is_followed_there(void **state)
     end(&b);
 }
 
+static struct wire *crowded;
+
+/* The first hears of it only when a second one was sent to the wrong region too. */
+static bool in_ireland_for_two(int fd, const char *request, size_t length, int nth)
+{
+    struct pollfd other = {.fd = crowded->listener, .events = POLLIN};
+    if (nth == 0)
+        assert_int_equal(poll(&other, 1, 60000), 1);
+    in_ireland(fd, request, length, nth);
+    return false;
+}
+
+static void *head_object(void *ctx)
+{
+    struct object_store *store = ctx;
+    struct object_info info;
+    return (void *)(intptr_t)store->ops->head(store->ctx, "home", "a", &info);
+}
+
+static void two_at_once_follow_a_bucket_to_its_region(void **state)
+{
+    struct bench b;
+    pthread_t threads[2];
+    (void)state;
+    begin(&b, in_ireland_for_two);
+    crowded = b.wire;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, head_object, &b.store), 0);
+    for (int i = 0; i < 2; i++) {
+        void *rc;
+        pthread_join(threads[i], &rc);
+        assert_int_equal((intptr_t)rc, OK);
+    }
+    assert_int_equal(atomic_load(&b.wire->requests), 4);
+    end(&b);
+}
+
+static bool in_no_region(int fd, const char *request, size_t length, int nth)
+{
+    (void)request, (void)length, (void)nth;
+    wire_say(fd, "HTTP/1.1 301 Moved\r\nx-amz-bucket-region: x@evil.example#\r\n"
+                 "Content-Length: 0\r\n\r\n");
+    return true;
+}
+
+static void what_is_no_region_is_not_followed(void **state)
+{
+    struct bench b;
+    struct object object;
+    (void)state;
+    begin(&b, in_no_region);
+    assert_int_equal(open_object(&b, "home", "a", "", &object), ERR_INVALID);
+    assert_int_equal(atomic_load(&b.wire->requests), 1);
+    end(&b);
+}
+
 static bool denied(int fd, const char *request, size_t length, int nth)
 {
     (void)request, (void)length, (void)nth;
@@ -264,6 +322,108 @@ static void a_strangers_bucket_does_not_stop_the_pipeline(void **state)
     assert_string_equal(error_last()->reason, "bucket_denied");
     assert_int_equal(open_object(&b, "home", "a", "", &object), ERR_SYSTEMIC);
     assert_string_equal(error_last()->reason, "aws_access_denied");
+    end(&b);
+}
+
+/* One object of somebody else's, and from the third request on all of them. */
+static bool denies_one_then_all(int fd, const char *request, size_t length, int nth)
+{
+    bool is_good = strstr(request, "/home/good") && nth < 3;
+    if (!is_good)
+        return denied(fd, request, length, nth);
+    wire_say(fd, "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nContent-Range: bytes "
+                 "0-0/1\r\nETag: \"e\"\r\n\r\nx");
+    return true;
+}
+
+static void one_denied_object_does_not_stop_the_pipeline(void **state)
+{
+    struct bench b;
+    struct object object;
+    (void)state;
+    begin(&b, denies_one_then_all);
+    assert_int_equal(open_object(&b, "home", "good", "", &object), OK);
+    object_close(&object);
+    assert_int_equal(open_object(&b, "home", "bad", "v1", &object), ERR_PERMANENT);
+    assert_string_equal(error_last()->reason, "object_denied");
+    assert_int_equal(atomic_load(&b.wire->requests), 3); /* one asked for the good one again */
+    assert_int_equal(open_object(&b, "home", "bad", "v1", &object), ERR_SYSTEMIC);
+    assert_string_equal(error_last()->reason, "aws_access_denied");
+    assert_int_equal(open_object(&b, "home", "good", "", &object), ERR_SYSTEMIC);
+    end(&b);
+}
+
+/* A bucket has a host of its own, and any name may be in an event. */
+static void a_bucket_without_an_address_does_not_stop_the_pipeline(void **state)
+{
+    struct bench b;
+    struct object object;
+    (void)state;
+    begin(&b, denied);
+    b.store.ops->close(b.store.ctx);
+    aws_client_close(b.client);
+    open_store(&b, "http://s3.invalid", false);
+    assert_int_equal(open_object(&b, "strange", "a", "", &object), ERR_TRANSIENT);
+    assert_string_equal(error_last()->reason, "dns");
+    assert_int_equal(open_object(&b, "home", "a", "", &object), ERR_SYSTEMIC);
+    assert_string_equal(error_last()->reason, "store_unreachable");
+    end(&b);
+}
+
+static void a_store_out_of_reach_uses_up_no_attempts(void **state)
+{
+    struct bench b;
+    struct object object;
+    struct object_info info;
+    (void)state;
+    begin(&b, denied);
+    b.store.ops->close(b.store.ctx);
+    aws_client_close(b.client);
+    open_store(&b, "http://127.0.0.1:1", true);
+    assert_int_equal(open_object(&b, "home", "a", "", &object), ERR_SYSTEMIC);
+    assert_string_equal(error_last()->reason, "store_unreachable");
+    assert_int_equal(b.store.ops->head(b.store.ctx, "home", "a", &info), ERR_SYSTEMIC);
+    assert_int_equal(open_object(&b, "elsewhere", "a", "", &object), ERR_TRANSIENT);
+    end(&b);
+}
+
+static bool disabled(int fd, const char *request, size_t length, int nth)
+{
+    (void)request, (void)length, (void)nth;
+    wire_say(fd, "HTTP/1.1 403 Forbidden\r\nContent-Length: "
+                 "48\r\n\r\n<Error><Code>AllAccessDisabled</Code></Error>    ");
+    return true;
+}
+
+static void a_bucket_that_aws_disabled_does_not_stop_the_pipeline(void **state)
+{
+    struct bench b;
+    struct object object;
+    (void)state;
+    begin(&b, disabled);
+    assert_int_equal(open_object(&b, "strange", "a", "", &object), ERR_PERMANENT);
+    assert_string_equal(error_last()->reason, "bucket_denied");
+    assert_int_equal(open_object(&b, "home", "a", "", &object), ERR_SYSTEMIC);
+    end(&b);
+}
+
+static bool archived(int fd, const char *request, size_t length, int nth)
+{
+    (void)request, (void)length, (void)nth;
+    wire_say(fd, "HTTP/1.1 403 Forbidden\r\nContent-Length: 110\r\n\r\n<Error><Code>"
+                 "InvalidObjectState</Code><Message>The operation is not valid for the object's "
+                 "state</Message></Error>   ");
+    return true;
+}
+
+static void an_archived_object_does_not_stop_the_pipeline(void **state)
+{
+    struct bench b;
+    struct object object;
+    (void)state;
+    begin(&b, archived);
+    assert_int_equal(open_object(&b, "home", "a", "v1", &object), ERR_PERMANENT);
+    assert_string_equal(error_last()->reason, "object_archived");
     end(&b);
 }
 
@@ -304,6 +464,26 @@ static void a_version_that_cannot_be_is_not_found(void **state)
     (void)state;
     begin(&b, bad_version);
     assert_int_equal(open_object(&b, "home", "a", "nonsense", &object), ERR_NOT_FOUND);
+    end(&b);
+}
+
+static bool expired(int fd, const char *request, size_t length, int nth)
+{
+    (void)request, (void)length, (void)nth;
+    wire_say(fd, "HTTP/1.1 400 Bad Request\r\nContent-Length: "
+                 "42\r\n\r\n<Error><Code>ExpiredToken</Code></Error>   ");
+    return true;
+}
+
+/* S3 refuses that with 400 too: the object is where it was. */
+static void a_version_is_not_missing_because_a_token_expired(void **state)
+{
+    struct bench b;
+    struct object object;
+    (void)state;
+    begin(&b, expired);
+    assert_int_equal(open_object(&b, "home", "a", "v1", &object), ERR_SYSTEMIC);
+    assert_string_equal(error_last()->reason, "aws_credentials");
     end(&b);
 }
 
@@ -363,9 +543,17 @@ int main(void)
         cmocka_unit_test(a_strangers_object_is_described),
         cmocka_unit_test(an_empty_object_has_no_range),
         cmocka_unit_test(a_bucket_in_another_region_is_followed_there),
+        cmocka_unit_test(two_at_once_follow_a_bucket_to_its_region),
+        cmocka_unit_test(what_is_no_region_is_not_followed),
         cmocka_unit_test(a_strangers_bucket_does_not_stop_the_pipeline),
+        cmocka_unit_test(one_denied_object_does_not_stop_the_pipeline),
+        cmocka_unit_test(a_store_out_of_reach_uses_up_no_attempts),
+        cmocka_unit_test(a_bucket_without_an_address_does_not_stop_the_pipeline),
+        cmocka_unit_test(a_bucket_that_aws_disabled_does_not_stop_the_pipeline),
+        cmocka_unit_test(an_archived_object_does_not_stop_the_pipeline),
         cmocka_unit_test(slow_down_is_waited_out),
         cmocka_unit_test(a_version_that_cannot_be_is_not_found),
+        cmocka_unit_test(a_version_is_not_missing_because_a_token_expired),
         cmocka_unit_test(less_than_was_said_is_no_object),
         cmocka_unit_test(the_bucket_is_in_the_host_or_the_path),
     };

@@ -2,6 +2,7 @@
  * The signed requests against a server that replies what each test scripts: what is sent, what is
  * repeated, and how an error reads. The credentials are the test's own.
  */
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,11 +26,14 @@
 /* ---- credentials ---- */
 
 static atomic_int generation;
+static atomic_bool none_to_be_had;
 
 int aws_credentials_get(struct aws_credentials *c, const struct cancel *cancel,
                         struct aws_credential *out)
 {
     (void)c, (void)cancel;
+    if (atomic_load(&none_to_be_had))
+        return error_set(ERR_TRANSIENT, "aws_unavailable", "STS cannot give role 'x' now");
     *out = (struct aws_credential){.secret_access_key = SECRET_KEY, .session_token = TOKEN};
     snprintf(out->access_key_id, sizeof out->access_key_id, "AKIDEXAMPLE%d",
              atomic_load(&generation));
@@ -129,6 +133,7 @@ static int set_up(void **state)
     assert_non_null(b);
     cut_script(0);
     atomic_store(&generation, 1);
+    atomic_store(&none_to_be_had, false);
     b->wire = wire_open(serve);
     assert_int_equal(http_engine_open(&(struct http_options){.user_agent = "test/1"}, &b->http), 0);
     b->client = open_client(b->http, b->wire->origin, clock_system(), 1);
@@ -368,12 +373,14 @@ static void test_refusals_are_not_repeated(void **state)
         {403, "{\"__type\":\"AccessDeniedException\"}", ERR_SYSTEMIC, "aws_access_denied"},
         {403, "", ERR_SYSTEMIC, "aws_access_denied"},
         {401, "who?", ERR_SYSTEMIC, "aws_access_denied"},
-        {400, "{\"__type\":\"UnrecognizedClientException\"}", ERR_SYSTEMIC, "aws_access_denied"},
+        {400, "{\"__type\":\"com.amazonaws.sqs#KmsDisabled\"}", ERR_SYSTEMIC, "aws_access_denied"},
         {404, "<Error><Code>NoSuchKey</Code></Error>", ERR_NOT_FOUND, ""},
         {404, "<Error><Code>NoSuchBucket</Code></Error>", ERR_SYSTEMIC, "aws_no_such_resource"},
         {409, "{", ERR_CONFLICT, ""},
         {412, "<", ERR_CONFLICT, ""},
         {301, "", ERR_INVALID, "aws_refused"},
+        {501, "<Error><Code>NotImplemented</Code></Error>", ERR_INVALID, "aws_refused"},
+        {505, "", ERR_INVALID, "aws_refused"},
     };
     int count = (int)(sizeof cases / sizeof cases[0]);
     for (int i = 0; i < count; i++)
@@ -499,6 +506,41 @@ static void test_expired_token_once(void **state)
     assert_int_equal(atomic_load(&generation), 2);
 }
 
+/* Nothing that another job would not lack too. */
+static void test_no_credential_is_no_fault_of_the_request(void **state)
+{
+    struct bench *b = *state;
+    atomic_store(&none_to_be_had, true);
+    reply(200, "", "{}");
+    call(b, NULL);
+    check_error(b, ERR_SYSTEMIC, "aws_credentials");
+    assert_non_null(strstr(error_last()->message, "STS cannot give role 'x' now"));
+    check_requests(b, 0);
+    atomic_store(&none_to_be_had, false);
+    call(b, NULL);
+    assert_int_equal(b->rc, OK);
+}
+
+/* As after a rotation: the file it came from may hold a newer one. */
+static void test_deleted_key_is_fetched_anew(void **state)
+{
+    struct bench *b = *state;
+    static const char *const codes[] = {"UnrecognizedClientException", "InvalidClientTokenId",
+                                        "InvalidAccessKeyId", "InvalidToken"};
+    for (int i = 0; i < 4; i++) {
+        char body[128];
+        snprintf(body, sizeof body, "<Error><Code>%s</Code></Error>", codes[i]);
+        reply(403, "", body);
+        reply(200, "", "{}");
+    }
+    for (int i = 0; i < 4; i++) {
+        call(b, NULL);
+        assert_int_equal(b->rc, OK);
+        check_requests(b, 2 * (i + 1));
+        assert_int_equal(atomic_load(&generation), i + 2);
+    }
+}
+
 static void http_date(int64_t unix_ms, char out[80])
 {
     time_t seconds = (time_t)(unix_ms / 1000);
@@ -550,6 +592,58 @@ static void test_wrong_clock_is_mended_once(void **state)
     call(b, NULL);
     check_error(b, ERR_SYSTEMIC, "aws_access_denied");
     check_requests(b, 2);
+}
+
+/* ---- two at once that find the clock wrong ---- */
+
+static struct wire *crowded;
+
+/* Refuses what is signed with a clock that is wrong, the first only when another waits. */
+static bool refuse_wrong_clock(int fd, const char *request, size_t length, int nth)
+{
+    char date[64], header[80], text[256];
+    struct pollfd other = {.fd = crowded->listener, .events = POLLIN};
+    (void)length;
+    if (nth == 0)
+        assert_int_equal(poll(&other, 1, 60000), 1);
+    header_of(request, "X-Amz-Date", date, sizeof date);
+    http_date(clock_now(clock_system()), header);
+    bool good = llabs(time_of(date) - clock_now(clock_system())) < 120 * 1000;
+    snprintf(text, sizeof text,
+             "HTTP/1.1 %s\r\n%sConnection: close\r\nContent-Length: %d\r\n\r\n%s",
+             good ? "200 OK" : "403 X", header, good ? 2 : 55,
+             good ? "{}" : "<Error><Code>RequestTimeTooSkewed</Code></Error>       ");
+    wire_say(fd, text);
+    return false;
+}
+
+static void *call_once(void *ctx)
+{
+    struct aws_client *client = ctx;
+    struct http_response response;
+    struct aws_request request = {.method = "GET"};
+    int rc = aws_perform(client, &request, NULL, &response, NULL);
+    http_response_free(&response);
+    return (void *)(intptr_t)rc;
+}
+
+/* The second finds it mended already, and was signed before that all the same. */
+static void test_wrong_clock_is_mended_for_two_at_once(void **state)
+{
+    struct bench *b = *state;
+    int64_t off = -3600 * 1000;
+    pthread_t threads[2];
+    use_clock(b, &(struct clock){.now = wrong_now, .ctx = &off});
+    crowded = b->wire;
+    b->wire->serve = refuse_wrong_clock;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, call_once, b->client), 0);
+    for (int i = 0; i < 2; i++) {
+        void *rc;
+        pthread_join(threads[i], &rc);
+        assert_int_equal((intptr_t)rc, OK);
+    }
+    check_requests(b, 4);
 }
 
 /* With a clock that is right a signature is simply wrong. */
@@ -629,6 +723,19 @@ static void test_bad_endpoints(void **state)
     assert_int_equal(try_endpoint("s3", NULL, NULL, &client), ERR_INVALID);
 }
 
+/* It becomes a part of the host's name. */
+static void test_bad_regions(void **state)
+{
+    static const char *const bad[] = {"eu west",       "eu-west-1.evil.example/", "x@evil.example#",
+                                      "evil.example#", "eu-west-1\r\nX: y",       "eu_west"};
+    struct aws_client *client;
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(try_endpoint("s3", bad[i], NULL, &client), ERR_INVALID);
+        assert_string_equal(error_last()->reason, "aws_region");
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -649,11 +756,15 @@ int main(void)
         TEST(test_cancelled_while_waiting),
         TEST(test_expired_token_is_fetched_anew),
         TEST(test_expired_token_once),
+        TEST(test_no_credential_is_no_fault_of_the_request),
+        TEST(test_deleted_key_is_fetched_anew),
         TEST(test_wrong_clock_is_mended),
         TEST(test_wrong_clock_is_mended_once),
+        TEST(test_wrong_clock_is_mended_for_two_at_once),
         TEST(test_wrong_signature),
         cmocka_unit_test(test_endpoints),
         cmocka_unit_test(test_bad_endpoints),
+        cmocka_unit_test(test_bad_regions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

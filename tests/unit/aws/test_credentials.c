@@ -3,6 +3,8 @@
  */
 #include <pthread.h>
 
+#include "adapters/aws/credentials_internal.h"
+#include "shared/config.h"
 #include "unit/aws/aws_place.h"
 
 #define MINUTE_MS INT64_C(60000)
@@ -112,41 +114,41 @@ static const char credentials_file[] =
     "aws_secret_access_key = two\n"
     "aws_session_token = token2\n";
 
-static const char config_file[] = "[default]\n"
-                                  "region = eu-central-1\n"
-                                  "s3 =\n"
-                                  "  aws_access_key_id = NESTED\n"
-                                  "  region = nested\n"
-                                  "output = json\n"
-                                  "[profile both]\n"
-                                  "aws_access_key_id = CONFIG\n"
-                                  "aws_secret_access_key = config\n"
-                                  "aws_session_token = config\n"
-                                  "region = eu-west-1\n"
-                                  "[profile config-only]\n"
-                                  "aws_access_key_id = CONFIGONLY\n"
-                                  "aws_secret_access_key = c\n"
-                                  "[profile 'two words']\n"
-                                  "aws_access_key_id = WORDS\n"
-                                  "aws_secret_access_key = w\n"
-                                  "[plain]\n"
-                                  "aws_access_key_id = PLAIN\n"
-                                  "aws_secret_access_key = p\n"
-                                  "[services half]\n"
-                                  "aws_secret_access_key = s\n"
-                                  "[profile only-region]\n"
-                                  "region = eu-south-1\n"
-                                  "[profile sso]\n"
-                                  "sso_session = corp\n"
-                                  "[profile process]\n"
-                                  "credential_process = /bin/keys --secret hunter2\n"
-                                  "[profile bad-region]\n"
-                                  "region = eu/evil.example\n";
+static const char config_lines[] = "[default]\n"
+                                   "region = eu-central-1\n"
+                                   "s3 =\n"
+                                   "  aws_access_key_id = NESTED\n"
+                                   "  region = nested\n"
+                                   "output = json\n"
+                                   "[profile both]\n"
+                                   "aws_access_key_id = CONFIG\n"
+                                   "aws_secret_access_key = config\n"
+                                   "aws_session_token = config\n"
+                                   "region = eu-west-1\n"
+                                   "[profile config-only]\n"
+                                   "aws_access_key_id = CONFIGONLY\n"
+                                   "aws_secret_access_key = c\n"
+                                   "[profile 'two words']\n"
+                                   "aws_access_key_id = WORDS\n"
+                                   "aws_secret_access_key = w\n"
+                                   "[plain]\n"
+                                   "aws_access_key_id = PLAIN\n"
+                                   "aws_secret_access_key = p\n"
+                                   "[services half]\n"
+                                   "aws_secret_access_key = s\n"
+                                   "[profile only-region]\n"
+                                   "region = eu-south-1\n"
+                                   "[profile sso]\n"
+                                   "sso_session = corp\n"
+                                   "[profile process]\n"
+                                   "credential_process = /bin/keys --secret hunter2\n"
+                                   "[profile bad-region]\n"
+                                   "region = eu/evil.example\n";
 
 static void write_files(struct place *p)
 {
     place_write(p, ".aws/credentials", credentials_file, NULL);
-    place_write(p, ".aws/config", config_file, NULL);
+    place_write(p, ".aws/config", config_lines, NULL);
 }
 
 static void expect_profile(struct place *p, const char *name, const char *key, const char *secret,
@@ -200,11 +202,60 @@ static void reads_files_that_are_elsewhere(void **state)
     struct place *p = *state;
     char path[128];
     place_write(p, "keys", credentials_file, path);
-    place_write(p, "settings", config_file, NULL);
+    place_write(p, "settings", config_lines, NULL);
     place_set("AWS_SHARED_CREDENTIALS_FILE", path);
     place_set("AWS_CONFIG_FILE", "~/settings");
     expect_profile(p, "both", "BOTH", "both", "");
     expect_profile(p, "two words", "WORDS", "w", "");
+}
+
+/* As the SDKs do: a profile that is named is meant, whatever else is set. */
+static void a_profile_by_name_goes_before_the_environment(void **state)
+{
+    struct place *p = *state;
+    struct aws_credential got;
+    write_files(p);
+    place_set("AWS_ACCESS_KEY_ID", "ENVIRONMENT");
+    place_set("AWS_SECRET_ACCESS_KEY", "e");
+    place_set("AWS_PROFILE", "both"); /* does not */
+    assert_int_equal(place_get_anew(p, &got), OK);
+    assert_string_equal(got.access_key_id, "ENVIRONMENT");
+    aws_credentials_close(p->credentials);
+    assert_int_equal(aws_credentials_open(
+                         &(struct aws_credentials_options){
+                             .http = p->http, .clock = &p->clock, .profile = "config-only"},
+                         &p->credentials),
+                     OK);
+    assert_int_equal(place_get(p, &got), OK);
+    assert_string_equal(got.access_key_id, "CONFIGONLY");
+}
+
+static void *read_settings(void *path)
+{
+    for (int i = 0; i < 50; i++) {
+        struct config *config;
+        assert_int_equal(config_open("/tmp", path, &config), OK);
+        config_close(config);
+    }
+    return NULL;
+}
+
+/* A key that was refused has the settings read anew while others ask for credentials. */
+static void reads_profiles_beside_the_settings(void **state)
+{
+    struct place *p = *state;
+    struct aws_profile *profile = calloc(1, sizeof *profile);
+    char path[128];
+    pthread_t thread;
+    assert_non_null(profile);
+    place_write(p, "aegis.conf", "workers = 4\n", path);
+    assert_int_equal(pthread_create(&thread, NULL, read_settings, path), 0);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(
+            aws_profile_parse("[x]\nregion = eu-west-1\n", 23, "file", false, "x", profile), OK);
+    pthread_join(thread, NULL);
+    assert_string_equal(profile->region, "eu-west-1");
+    free(profile);
 }
 
 static void refuses_profiles_it_cannot_use(void **state)
@@ -552,6 +603,8 @@ int main(void)
         TEST(reads_profiles_of_both_files),
         TEST(takes_the_profile_that_is_asked_for),
         TEST(reads_files_that_are_elsewhere),
+        TEST(a_profile_by_name_goes_before_the_environment),
+        TEST(reads_profiles_beside_the_settings),
         TEST(refuses_profiles_it_cannot_use),
         TEST(refuses_files_it_does_not_understand),
         TEST(finds_the_region),

@@ -340,6 +340,23 @@ static void asks_the_endpoint_of_a_container(void **state)
     expect_asked(p, "\r\nauthorization: of-the-file\r\n");
 }
 
+/* It would be told the token and the keys. */
+static void no_proxy_is_asked_for_credentials(void **state)
+{
+    struct place *p = *state;
+    struct aws_credential got;
+    place_set("http_proxy", "http://127.0.0.1:1");
+    place_set("no_proxy", "example.com");
+    http_engine_close(p->http);
+    assert_int_equal(http_engine_open(&(struct http_options){0}, &p->http), OK);
+    place_set_url(p, "AWS_CONTAINER_CREDENTIALS_FULL_URI", "/");
+    say(p, 200, ENDPOINT_ANSWER);
+    int rc = place_get(p, &got);
+    unsetenv("http_proxy");
+    unsetenv("no_proxy");
+    assert_int_equal(rc, OK);
+}
+
 static void a_token_goes_to_trusted_hosts_only(void **state)
 {
     static const char *const refused[] = {
@@ -545,6 +562,7 @@ int main(void)
         TEST(a_profile_may_have_a_web_identity),
         TEST(refuses_roles_it_cannot_assume),
         TEST(asks_the_endpoint_of_a_container),
+        TEST(no_proxy_is_asked_for_credentials),
         TEST(a_token_goes_to_trusted_hosts_only),
         TEST(refuses_answers_that_are_no_credentials),
         TEST(an_answer_has_a_cap),

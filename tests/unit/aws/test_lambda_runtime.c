@@ -74,6 +74,22 @@ static void an_invocation_comes_with_what_is_said_of_it(void **state)
     answered(RUNTIME_RESPONSE, "", "{\"b\":2}");
 }
 
+/* A proxy for the outside world does not reach what is inside the function. */
+static void no_proxy_stands_between(void **state)
+{
+    (void)state;
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    setenv("no_proxy", "example.com", 1);
+    tear_down(NULL);
+    set_up(NULL);
+    struct lambda_invocation i = take("{}", LONG_MS);
+    assert_int_equal(lambda_runtime_respond(runtime, &i, "null", 4), OK);
+    lambda_invocation_free(&i);
+    unsetenv("http_proxy");
+    unsetenv("no_proxy");
+    answered(RUNTIME_RESPONSE, "", "null");
+}
+
 static void one_follows_the_other(void **state)
 {
     (void)state;
@@ -236,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(an_invocation_comes_with_what_is_said_of_it),
+        TEST(no_proxy_stands_between),
         TEST(one_follows_the_other),
         TEST(an_error_has_the_shape_that_lambda_shows),
         TEST(an_error_without_a_reason_has_its_codes_name),

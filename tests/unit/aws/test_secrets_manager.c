@@ -391,7 +391,7 @@ static void test_refusals(void **state)
     next(b, 400, "{\"__type\":\"InvalidRequestException\",\"Message\":\"marked for deletion\"}");
     refuses(b, ERR_SYSTEMIC, "secret_unusable", "marked for deletion");
     next(b, 400, "{\"__type\":\"UnrecognizedClientException\"}");
-    refuses(b, ERR_SYSTEMIC, "aws_access_denied", "credentials");
+    refuses(b, ERR_SYSTEMIC, "aws_credentials", "not known");
 }
 
 static void test_unusable_values(void **state)

@@ -196,6 +196,14 @@ static void reads_sqs(void **state)
     assert_example_key(&d->events[1]);
 }
 
+/* What Lambda puts into a queue when a function could not take its event. */
+static void reads_what_lambda_gave_up_on(void **state)
+{
+    const struct event_document *d = parse_file(*state, "sqs_lost_lambda.json");
+    assert_counts(d, 1, 0, 0, 0);
+    assert_happy_face(&d->events[0]);
+}
+
 /* ---- traps ---- */
 
 static void refuses_what_is_no_event(void **state)
@@ -400,6 +408,7 @@ int main(void)
         CASE(reads_eventbridge),
         CASE(reads_sns),
         CASE(reads_sqs),
+        CASE(reads_what_lambda_gave_up_on),
         CASE(refuses_what_is_no_event),
         CASE(an_empty_list_is_no_event),
         CASE(decodes_keys),

@@ -572,9 +572,31 @@ static void test_plain_server_where_tls_was_expected(void **state)
     wire_close(w);
 }
 
+static void test_urls_that_others_can_read(void **state)
+{
+    static const char *const open[] = {"http://example.com", "HTTP://10.0.0.1:9000/x",
+                                       "http://127.0.0.1@example.com/", "http://[::2]",
+                                       "http://127.0.0.1.example.com"};
+    static const char *const closed[] = {"https://example.com",
+                                         "http://127.0.0.1:9000",
+                                         "http://127.9.9.9",
+                                         "http://localhost/x",
+                                         "http://[::1]:1",
+                                         "",
+                                         "example"};
+    (void)state;
+    for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
+        if (!http_url_is_open(open[i]))
+            fail_msg("'%s' can be read on the way", open[i]);
+    for (size_t i = 0; i < sizeof closed / sizeof closed[0]; i++)
+        if (http_url_is_open(closed[i]))
+            fail_msg("'%s' cannot be read on the way", closed[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_urls_that_others_can_read),
         cmocka_unit_test(test_status_body_and_headers),
         cmocka_unit_test(test_interim_reply_and_chunks),
         cmocka_unit_test(test_gzip),
