@@ -63,11 +63,17 @@ struct aws_fault {
  * Blocks until the answer is there. 0: status 2xx; `out` as of http_perform, freed by the caller in
  * any case. Otherwise the error is set, `fault` (may be NULL) says what the service said (status 0
  * if it said nothing), and the error's class is
- *   ERR_SYSTEMIC  credentials or rights ("aws_access_denied"; "aws_credentials", also if none can
- * be had for the moment), no such bucket or queue ("aws_no_such_resource") ERR_TRANSIENT throttling
- * ("aws_throttled"), 5xx ("aws_unavailable"), connection; after the retries ERR_NOT_FOUND 404 of
- * anything else ERR_CONFLICT  409, 412 ERR_INVALID   any other 4xx ("aws_refused") besides what
- * http_perform returns. Adapters branch on `fault` where a code means something else to them.
+ *
+ *   - ERR_SYSTEMIC: credentials or rights ("aws_access_denied"; "aws_credentials", also if none can
+ *     be had for the moment), no such bucket or queue ("aws_no_such_resource");
+ *   - ERR_TRANSIENT: throttling ("aws_throttled"), 5xx ("aws_unavailable"), connection; after the
+ *     retries;
+ *   - ERR_NOT_FOUND: 404 of anything else;
+ *   - ERR_CONFLICT: 409, 412;
+ *   - ERR_INVALID: any other 4xx ("aws_refused");
+ *   - what http_perform returns.
+ *
+ * Adapters branch on `fault` where a code means something else to them.
  */
 int aws_perform(struct aws_client *client, const struct aws_request *request,
                 const struct cancel *cancel, struct http_response *out, struct aws_fault *fault);
