@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "shared/caps.h"
@@ -25,6 +24,30 @@ enum {
     RECEIVE_BUFFER_TLS = 16384,
     SEND_BUFFER = 16384, /* per upload; curl's minimum */
 };
+
+/* ---- addresses ---- */
+
+static bool is_loopback(const char *host)
+{
+    struct in_addr v4;
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == 127;
+    return !strcasecmp(host, "localhost") || !strcmp(host, "[::1]");
+}
+
+bool http_url_is_open(const char *url)
+{
+    char *scheme = NULL, *host = NULL;
+    CURLU *parts = curl_url();
+    bool open = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+                curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+                curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+                !strcmp(scheme, "http") && !is_loopback(host);
+    curl_free(scheme);
+    curl_free(host);
+    curl_url_cleanup(parts);
+    return open;
+}
 
 /* ---- what came back ----------------------------------------------------------------------------
  */
@@ -454,26 +477,4 @@ bool http_response_header(const struct http_response *response, const char *name
         line += end + (line[end] == '\n');
     }
     return false;
-}
-
-static bool is_loopback(const char *host)
-{
-    struct in_addr v4;
-    if (inet_pton(AF_INET, host, &v4) == 1)
-        return ntohl(v4.s_addr) >> 24 == 127;
-    return !strcasecmp(host, "localhost") || !strcmp(host, "[::1]");
-}
-
-bool http_url_is_open(const char *url)
-{
-    char *scheme = NULL, *host = NULL;
-    CURLU *parts = curl_url();
-    bool open = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
-                curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-                curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-                !strcmp(scheme, "http") && !is_loopback(host);
-    curl_free(scheme);
-    curl_free(host);
-    curl_url_cleanup(parts);
-    return open;
 }

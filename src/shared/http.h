@@ -36,6 +36,10 @@ struct http_part {
     const char *content_type;
 };
 
+/* Whether a URL leads over plain HTTP to another machine, so that what is sent can be read on the
+ * way. False for what is no URL. */
+bool http_url_is_open(const char *url);
+
 struct http_header {
     const char *name, *value;
 };
@@ -78,9 +82,5 @@ void http_response_free(struct http_response *response);
  * long. */
 bool http_response_header(const struct http_response *response, const char *name, char *out,
                           size_t capacity);
-
-/* Whether a URL leads over plain HTTP to another machine, so that what is sent can be read on the
- * way. False for what is no URL. */
-bool http_url_is_open(const char *url);
 
 #endif
