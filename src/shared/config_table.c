@@ -41,6 +41,7 @@
 #define BYTES(k, d, e, lo, hi, h)    RANGE(SETTING_BYTES, k, d, e, lo, hi, h)
 
 #define PROVIDERS "auto|offline|openai"
+#define CHECKSUMS "when_supported|when_required|WHEN_SUPPORTED|WHEN_REQUIRED"
 
 static const struct setting table[] = {
     STRING("bucket", "media", "AEGIS_BUCKET", "bucket that `add` and `watch` put media into"),
@@ -64,6 +65,10 @@ static const struct setting table[] = {
            "endpoint is set"),
     STRING("s3.bucket_owner", "", "AEGIS_S3_BUCKET_OWNER",
            "number of the account that the buckets must belong to; empty: any"),
+    CHOICE("s3.request_checksums", "when_supported", "AWS_REQUEST_CHECKSUM_CALCULATION", CHECKSUMS,
+           "when_required: uploads carry no checksum, for a server that does not take them"),
+    CHOICE("s3.response_checksums", "when_supported", "AWS_RESPONSE_CHECKSUM_VALIDATION", CHECKSUMS,
+           "when_required: what is read is not compared with the checksum that the server has"),
 
     STRING("aws.region", "", "AWS_REGION",
            "region of AWS services; empty: AWS_DEFAULT_REGION, else that of the profile"),

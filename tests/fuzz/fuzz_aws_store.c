@@ -74,8 +74,12 @@ static void ask(const struct object_store *s)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct object_store store;
-    struct s3_store_options options = {
-        .clock = clock_system(), .path_style = true, .home = "media", .spool_directory = "/tmp"};
+    struct s3_store_options options = {.clock = clock_system(),
+                                       .send_checksums = true,
+                                       .ask_checksums = true,
+                                       .path_style = true,
+                                       .home = "media",
+                                       .spool_directory = "/tmp"};
     if (size < 2)
         return 0;
     const char *end = (const char *)data + size;

@@ -240,7 +240,10 @@ static int prepare(struct call *call)
         own_host(c, r->region, host);
     else
         snprintf(host, sizeof host, "%s", c->host);
-    sigv4_hash(r->body ? r->body : "", r->length, call->hash);
+    if (r->hash)
+        snprintf(call->hash, sizeof call->hash, "%s", r->hash);
+    else
+        sigv4_hash(r->body ? r->body : "", r->length, call->hash);
     snprintf(call->host, sizeof call->host, "%.64s%.254s", r->host_prefix ? r->host_prefix : "",
              host);
     int n = snprintf(call->url, sizeof call->url, "%s://%s%s%s%s", c->scheme, call->host,
@@ -268,6 +271,7 @@ static int send_once(struct call *call, struct http_response *out)
                                    .body_length = r->length,
                                    .timeout_ms = r->timeout_ms,
                                    .max_response = r->max_response,
+                                   .cut_long = r->cut_long,
                                    .as_is = true};
     return http_perform(call->client->http, &request, call->cancel, out);
 }
