@@ -42,9 +42,13 @@
  *
  * So a worker looks for what SQS gave up on once in ten minutes, not twice a minute.
  *
- * Redriving and dropping are done by hand, ten at a time: StartMessageMoveTask would make new ids
- * and keep the reasons of an earlier death, PurgeQueue does not count, takes what arrives
- * meanwhile, and may be called once a minute.
+ * Redriving and dropping are done by hand, ten at a time. All letters, nothing selected, are three
+ * requests for ten, however many there are (100,000: 30,000 requests, which SQS sells for a cent).
+ * StartMessageMoveTask would be one, but it makes new ids; leaves the attributes that tell of an
+ * earlier death on messages that live; goes on after the process that began it, without saying how
+ * many it moved but about; moves at most 500 in a second, which by hand is in reach; is not to be
+ * had where the dead letters are not those of a redrive policy; and needs a right more. PurgeQueue
+ * does not count, takes what arrives meanwhile, and may be called once a minute.
  *
  * Fairness: none on a standard queue, unless `fair` is set, which sends the group as MessageGroupId
  * (fair queues, since 2025; older servers refuse it). On a FIFO queue a group's messages are in
