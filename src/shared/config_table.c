@@ -175,6 +175,9 @@ static const struct setting table[] = {
     STRING("queue.long_url", "", "AEGIS_LONG_QUEUE_URL",
            "URL of the SQS queue that a function on Lambda hands jobs to which it had no time for, "
            "twice; empty: they stay where they are"),
+    BOOL("queue.fair", "false", "AEGIS_QUEUE_FAIR",
+         "on a standard queue of SQS, collections take turns (fair queues: the collection goes "
+         "along as MessageGroupId, which other servers may refuse)"),
     DURATION("retry.base", "1s", "AEGIS_RETRY_BASE", 1, 1 * HOURS,
              "ceiling of the delay before the first retry; doubled for each further one"),
     DURATION("retry.cap", "5m", "AEGIS_RETRY_CAP", 1, 24 * HOURS,

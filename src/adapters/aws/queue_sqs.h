@@ -51,8 +51,16 @@
  * does not count, takes what arrives meanwhile, and may be called once a minute.
  *
  * Fairness: none on a standard queue, unless `fair` is set, which sends the group as MessageGroupId
- * (fair queues, since 2025; older servers refuse it). On a FIFO queue a group's messages are in
- * order, one batch at a time.
+ * (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html,
+ * since 2025; older servers refuse it): messages of a group of which much is being worked on then
+ * wait for those of others. On a FIFO queue a group's messages are in order, one batch at a time.
+ *
+ * Bodies that are too long for a message can be kept in a store. The program sets no store for
+ * them: what it sends names a job in 160 bytes at most, the least MaximumMessageSize that a queue
+ * can have is 1,024, and a process that only sends would need the right to write to the bucket. It
+ * is for other users of the port, whose bodies may have 256 KiB on every adapter, also on a queue
+ * that takes less. The format is this adapter's own, not that of AWS's Extended Client: a message
+ * that others put on the queue of jobs names no job, wherever its body is.
  *
  * Rights on the queue: sqs:SendMessage, ReceiveMessage, DeleteMessage, ChangeMessageVisibility,
  * GetQueueAttributes; the same on that of the dead letters, and GetQueueUrl if it comes from the
