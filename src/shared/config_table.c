@@ -95,7 +95,12 @@ static const struct setting table[] = {
            "name of the database; empty: as in its secret"),
     CHOICE("secrets.database_sslmode", "auto", "AEGIS_DATABASE_SSLMODE",
            "auto|disable|prefer|require|verify-ca|verify-full",
-           "sslmode for the database of a secret; auto: require, but none on the loopback"),
+           "sslmode for the database of a secret; auto: verify-full where it is known who signs "
+           "for it (Amazon RDS, or secrets.database_sslrootcert), else require, but none on the "
+           "loopback"),
+    STRING("secrets.database_sslrootcert", "", "AEGIS_DATABASE_SSLROOTCERT",
+           "file with the certificates of who signs for the database of a secret; empty: those of "
+           "Amazon RDS that come with the program, for hosts of RDS"),
     STRING("secrets.stage", "AWSCURRENT", "AEGIS_SECRETS_STAGE",
            "label of the secrets' versions that are read"),
     DURATION("secrets.cache", "5m", "AEGIS_SECRETS_CACHE", 0, 24 * HOURS,

@@ -54,6 +54,7 @@ contains "and tells of its libraries" OpenSSL "$out"
 out=$(packed doctor 2>&1)
 contains "its parsers are sandboxed" "parsers run in a locked-down child" "$out"
 contains "it finds its own pdftotext" /var/task/bin/pdftotext "$out"
+equal "it has the authorities of RDS" 86 "$(grep -c BEGIN "$root/var/task/share/rds-ca.pem")"
 
 # ---- documents ----
 in="$shared/in"
