@@ -134,6 +134,7 @@ unset OPENAI_BASE_URL OPENAI_API_KEY
 postgres_start
 export AEGIS_TEST_DATABASE_URL=$server AEGIS_TEST_BOOTSTRAP="$work/bootstrap" TMPDIR="$shared/tmp"
 exits "all tests of the functions pass with it" 0 inside "$AEGIS_BUILD/tests/test_lambda_postgres"
+exits "and those of their time" 0 inside "$AEGIS_BUILD/tests/test_lambda_time_postgres"
 [ "$failed" = 0 ] || printf '%s\n' "$out" | grep -A5 "ERROR\|FAILED" | head -40
 
 done_testing
