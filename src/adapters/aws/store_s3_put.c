@@ -185,14 +185,26 @@ static int query_of(const struct upload *u, char query[S3_QUERY_TEXT])
     return sigv4_encode(u->id, false, query + n, S3_QUERY_TEXT - (size_t)n);
 }
 
-/* The checksum of the part; that of the whole goes on with it. */
+/* The checksum of the part, "" if none is wanted; that of the whole goes on with it. */
 static void add_checksum(struct upload *u, char out[S3_CHECKSUM_TEXT])
 {
+    *out = '\0';
     if (!u->store->send_checksums)
         return;
     uint64_t crc = crc_of(CRC_64_NVME, buffer_string(&u->part), u->part.length);
     u->crc = crc_shift(CRC_64_NVME, u->crc, u->part.length) ^ crc;
     s3_checksum_crc(CRC_64_NVME, crc, out);
+}
+
+/* S3 has the parts' checksums already; some servers want to hear them once more, as from the SDKs.
+ */
+static int note_part(struct upload *u, const char *etag, const char *checksum)
+{
+    int rc =
+        buffer_printf(&u->done, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag>", u->parts, etag);
+    if (!rc && *checksum)
+        rc = buffer_printf(&u->done, "<ChecksumCRC64NVME>%s</ChecksumCRC64NVME>", checksum);
+    return rc ? rc : buffer_append_string(&u->done, "</Part>");
 }
 
 static int send_part(struct upload *u)
@@ -217,8 +229,7 @@ static int send_part(struct upload *u)
         rc = s3_perform(u->store, &request, NULL, &response, &fault);
     if (!rc) {
         copy(&response, "etag", etag, sizeof etag);
-        rc = buffer_printf(&u->done, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>",
-                           u->parts, etag);
+        rc = note_part(u, etag, checksum);
     }
     http_response_free(&response);
     return rc;
