@@ -1,6 +1,8 @@
 #include "shared/crc.h"
 
+#include <endian.h>
 #include <pthread.h>
+#include <string.h>
 
 enum { STEP = 8 };
 
@@ -50,10 +52,9 @@ uint64_t crc_of(enum crc_kind kind, const void *bytes, size_t length)
     pthread_once(&once, make_tables);
     uint64_t(*table)[256] = tables[kind], crc = ones(kind);
     for (; end - at >= STEP; at += STEP) {
-        uint64_t word = 0;
-        for (int i = 0; i < STEP; i++) /* one load on little-endian machines */
-            word |= (uint64_t)at[i] << 8 * i;
-        word ^= crc;
+        uint64_t word;
+        memcpy(&word, at, sizeof word);
+        word = le64toh(word) ^ crc;
         crc = table[7][word & 0xff] ^ table[6][word >> 8 & 0xff] ^ table[5][word >> 16 & 0xff] ^
               table[4][word >> 24 & 0xff] ^ table[3][word >> 32 & 0xff] ^
               table[2][word >> 40 & 0xff] ^ table[1][word >> 48 & 0xff] ^ table[0][word >> 56];
