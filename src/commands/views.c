@@ -263,6 +263,7 @@ const char *advice(const char *reason)
         {"archive_bomb", "it unpacks to more than is allowed: it was refused for safety"},
         {"too_deep", "its markup is nested deeper than is allowed: it was refused for safety"},
         {"too_large", "it is larger than is allowed: split it, or raise the limit that is named"},
+        {"checksum_mismatch", "the object does not match its checksum: add it again"},
         {"no_decoder",
          "install what the message names, or convert the file, for instance with ffmpeg"},
         {"unsupported_type", "this kind of file is not known: convert it to text, PDF or audio"},
