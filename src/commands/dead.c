@@ -218,7 +218,7 @@ static int act_on_all(struct app *app, const struct action *action, const struct
             rc = act_on_page(app, action, letters, rows, count, o);
         arena_free(&page);
     } while (!rc && count == PAGE && !app_stopped());
-    if (!rc && !app_stopped())
+    if (!rc && !app_stopped()) /* else who works on the queue sends those that lack a message */
         rc = action->rest(app, letters, &strays_done);
     o->done += strays_done;
     return rc;

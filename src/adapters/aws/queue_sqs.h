@@ -46,7 +46,7 @@
  * requests for ten, however many there are (100,000: 30,000 requests, which SQS sells for a cent).
  * StartMessageMoveTask would be one, but it makes new ids; leaves the attributes that tell of an
  * earlier death on messages that live; goes on after the process that began it, without saying how
- * many it moved but about; moves at most 500 in a second, which by hand is in reach; is not to be
+ * many it moved but about; moves at most 500 in a second, not much more than by hand; is not to be
  * had where the dead letters are not those of a redrive policy; and needs a right more. PurgeQueue
  * does not count, takes what arrives meanwhile, and may be called once a minute.
  *
