@@ -70,6 +70,8 @@ int main(int argc, char **argv)
     struct aws_client *client = open_client();
     struct s3_store_options options = {.client = client,
                                        .clock = clock_system(),
+                                       .send_checksums = true,
+                                       .ask_checksums = true,
                                        .path_style = true,
                                        .spool_directory = argc > 4 ? argv[4] : "/tmp"};
     must(s3_store_open(&options, &store));

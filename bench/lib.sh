@@ -18,6 +18,7 @@ clean_up() {
     local pid
     [ ! -d "$work/postgres" ] || tests/support/postgres.sh stop "$work/postgres" || true
     [ ! -d "$work/radosgw" ] || tests/support/radosgw.sh stop "$work/radosgw" || true
+    [ ! -d "$work/moto" ] || tests/support/moto.sh stop "$work/moto" || true
     while read -r pid; do kill "$pid" 2>/dev/null || true; done <"$work/pids"
     rm -rf "$work"
 }

@@ -69,6 +69,7 @@ while read -r path; do install -m 755 "$path" "$work/zip/lib/${path##*/}"; done 
 cp -rL "$system/gconv" "$work/zip/lib/gconv" # for documents in other encodings; its cache has the system's paths
 rm -f "$work/zip/lib/gconv/gconv-modules.cache"
 install -m 644 /etc/ssl/certs/ca-certificates.crt "$work/zip/share/ca-bundle.crt"
+install -m 644 "$(dirname "$0")/../third_party/rds-ca/rds-ca.pem" "$work/zip/share/rds-ca.pem"
 cp -rL /usr/share/libexttextcat "$work/zip/share/libexttextcat"
 chmod -R u=rwX,go=rX "$work/zip"
 pack "$work/zip" "$out/aegis-lambda.zip"

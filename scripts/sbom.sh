@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints a bill of materials of the built program in SPDX 2.3 JSON (https://spdx.github.io/spdx-spec/v2.3/):
 # sbom.sh BINARY VERSION. It names the Debian packages of all libraries that the program is linked with, of those that
-# it loads when it needs them and of the programs that it runs (dependencies.sh runtime), and what third_party/ holds.
+# it loads when it needs them and of the programs that it runs (dependencies.sh runtime), and what third_party/ holds of code.
 # The same input gives the same output, with the time of SOURCE_DATE_EPOCH, else of the last commit.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)

@@ -188,6 +188,7 @@ int app_long_queue(struct app *app, struct job_queue *out)
 {
     struct app_aws_place place;
     struct sqs_queue_options options = {.url = config_string(app->config, "queue.long_url"),
+                                        .fair = config_bool(app->config, "queue.fair"),
                                         .send_only = true};
     *out = (struct job_queue){0};
     if (!*options.url)
@@ -209,6 +210,7 @@ int app_sqs_queue(struct app *app)
         .url = config_string(app->config, "queue.url"),
         .dead_letter_url = config_string(app->config, "queue.dead_letter_url"),
         .max_receives = (int)config_int(app->config, "queue.max_receives"),
+        .fair = config_bool(app->config, "queue.fair"),
     };
     app_aws_queue_place(options.url, &place);
     int rc = app_aws_client_at(app, "sqs", &place, &options.client);

@@ -2,10 +2,12 @@
  * app_secrets.c - the secret source by the settings. That on AWS is opened by the first who asks,
  * so that commands that need no secret need no region and no credentials either.
  */
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "adapters/aws/rds_authorities.h"
 #include "adapters/aws/secrets_manager.h"
 #include "adapters/local/secrets_file.h"
 #include "commands/app_aws.h"
@@ -17,16 +19,25 @@ struct late_source {
     struct secret_source source; /* ops NULL: not opened yet */
 };
 
+/* PGSSLROOTCERT is libpq's own, which a file in the URL would go before. */
+static const char *authorities_of_rds(char out[PATH_MAX])
+{
+    return !getenv("PGSSLROOTCERT") && rds_authorities_file(out, PATH_MAX) ? out : "";
+}
+
 /* What the settings lack is nothing that another job would not lack too. */
 static int open_manager(struct app *app, struct secret_source *out)
 {
     const struct config *c = app->config;
+    char rds[PATH_MAX];
     struct secrets_manager_options options = {
         .openai_secret = config_string(c, "secrets.openai"),
         .database_secret = config_string(c, "secrets.database"),
         .database = {.host = config_string(c, "secrets.database_host"),
                      .name = config_string(c, "secrets.database_name"),
-                     .sslmode = config_string(c, "secrets.database_sslmode")},
+                     .sslmode = config_string(c, "secrets.database_sslmode"),
+                     .authorities = config_string(c, "secrets.database_sslrootcert"),
+                     .rds = authorities_of_rds(rds)},
         .stage = config_string(c, "secrets.stage"),
         .cache_ms = config_int(c, "secrets.cache"),
     };

@@ -14,11 +14,19 @@ static bool by_path(const struct config *c)
     return !strcmp(addressing, "path") || (!strcmp(addressing, "auto") && own_server);
 }
 
+/* As the SDKs read it, in any case. */
+static bool whenever_supported(const struct config *c, const char *setting)
+{
+    return !strcasecmp(config_string(c, setting), "when_supported");
+}
+
 static int open_s3(struct app *app)
 {
     const struct config *c = app->config;
     struct s3_store_options options = {
         .clock = clock_system(),
+        .send_checksums = whenever_supported(c, "s3.request_checksums"),
+        .ask_checksums = whenever_supported(c, "s3.response_checksums"),
         .path_style = by_path(c),
         .home = config_string(c, "bucket"),
         .bucket_owner = config_string(c, "s3.bucket_owner"),

@@ -167,8 +167,9 @@ static int show(struct app *app, const char *text)
 struct action {
     const char *name, *done;
     const char *next; /* what is to be done after that */
-    int (*job)(struct app *, const struct letters *, int64_t);
-    int (*strays)(struct app *, const struct letters *, int64_t *);
+    int (*job)(struct app *, int64_t);
+    int (*messages)(struct app *, const struct letters *, const int64_t *, size_t);
+    int (*rest)(struct app *, const struct letters *, int64_t *);
 };
 
 struct outcome {
@@ -176,22 +177,33 @@ struct outcome {
     struct error first;
 };
 
-static void act(struct app *app, const struct action *action, const struct letters *letters,
-                int64_t id, struct outcome *o)
+static bool act(struct app *app, const struct action *action, int64_t id, struct outcome *o)
 {
-    if (action->job(app, letters, id) == OK) {
+    if (action->job(app, id) == OK) {
         o->done++;
-        return;
+        return true;
     }
     if (o->failed++ == 0)
         o->first = *error_last();
+    return false;
+}
+
+static int act_on_page(struct app *app, const struct action *action, const struct letters *letters,
+                       const struct job_row *rows, size_t count, struct outcome *o)
+{
+    int64_t done[PAGE];
+    size_t n = 0;
+    for (size_t i = 0; i < count && !app_stopped(); i++)
+        if (act(app, action, rows[i].job_id, o))
+            done[n++] = rows[i].job_id;
+    return action->messages(app, letters, done, n);
 }
 
 static int act_on_all(struct app *app, const struct action *action, const struct letters *letters,
                       struct outcome *o)
 {
     const struct database *db = &app->database;
-    int64_t before = 0;
+    int64_t before = 0, strays_done = 0;
     size_t count;
     struct arena page;
     arena_init(&page, MIB(64));
@@ -200,15 +212,14 @@ static int act_on_all(struct app *app, const struct action *action, const struct
         struct job_row *rows;
         count = 0;
         rc = db->ops->job_list(db->ctx, JOB_DEAD, before, PAGE, &page, &rows, &count);
-        for (size_t i = 0; !rc && i < count && !app_stopped(); i++) {
-            before = rows[i].job_id;
-            act(app, action, letters, rows[i].job_id, o);
-        }
+        if (!rc && count)
+            before = rows[count - 1].job_id;
+        if (!rc)
+            rc = act_on_page(app, action, letters, rows, count, o);
         arena_free(&page);
     } while (!rc && count == PAGE && !app_stopped());
-    int64_t strays_done = 0;
-    if (!rc)
-        rc = action->strays(app, letters, &strays_done);
+    if (!rc && !app_stopped()) /* else who works on the queue sends those that lack a message */
+        rc = action->rest(app, letters, &strays_done);
     o->done += strays_done;
     return rc;
 }
@@ -217,19 +228,22 @@ static int act_on_named(struct app *app, const struct action *action, const stru
                         struct outcome *o)
 {
     const struct arguments *a = app->arguments;
-    int64_t id;
-    for (size_t i = 1; i < a->operand_count; i++) {
-        int rc = parse_job(a->operands[i], &id);
+    size_t count = a->operand_count - 1, n = 0;
+    int64_t *ids = arena_array(&app->arena, count, sizeof *ids);
+    if (!ids)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        int rc = parse_job(a->operands[i + 1], &ids[i]);
         if (rc)
             return rc;
     }
-    for (size_t i = 1; i < a->operand_count; i++) {
-        parse_id(a->operands[i], &id);
-        act(app, action, letters, id, o);
-        if (o->failed > 0 && a->operand_count > 2 && o->failed < 20)
+    for (size_t i = 0; i < count; i++) {
+        if (act(app, action, ids[i], o))
+            ids[n++] = ids[i];
+        else if (count > 1 && o->failed < 20)
             app_note(app, "%s", error_last()->message);
     }
-    return OK;
+    return action->messages(app, letters, ids, n);
 }
 
 static int apply(struct app *app, const struct action *action)
@@ -242,6 +256,8 @@ static int apply(struct app *app, const struct action *action)
     struct letters letters;
     struct outcome o = {0};
     int rc = letters_read(app, &letters);
+    if (all)
+        letters_take_together(app, &letters);
     if (!rc)
         rc = all ? act_on_all(app, action, &letters, &o) : act_on_named(app, action, &letters, &o);
     letters_free(&letters);
@@ -260,9 +276,14 @@ static int apply(struct app *app, const struct action *action)
 
 static int run(struct app *app)
 {
-    static const struct action redrive = {"redrive", "redriven", "; `aegis serve` works on them",
-                                          letters_redrive, letters_redrive_strays};
-    static const struct action drop = {"drop", "dropped", "", letters_drop, letters_drop_strays};
+    static const struct action redrive = {"redrive",
+                                          "redriven",
+                                          "; `aegis serve` works on them",
+                                          letters_redrive_job,
+                                          letters_redrive_messages,
+                                          letters_redrive_rest};
+    static const struct action drop = {
+        "drop", "dropped", "", letters_drop_job, letters_drop_messages, letters_drop_rest};
     const struct arguments *a = app->arguments;
     const char *word = a->operand_count ? a->operands[0] : "list";
     app_catch_signals();

@@ -7,7 +7,14 @@
 #include "shared/error.h"
 #include "shared/job_message.h"
 
-enum { PAGE = 500 };
+enum { PAGE = 500, DEAR_PAGE = 10000 };
+
+static bool are_dear(struct app *app)
+{
+    struct queue_limits limits;
+    app->queue.ops->limits(app->queue.ctx, &limits);
+    return limits.dear_letters;
+}
 
 static int by_job(const void *a, const void *b)
 {
@@ -34,6 +41,7 @@ static int take(struct letters *l, const struct queue_dead_letter *dead, size_t 
 
 int letters_read(struct app *app, struct letters *out)
 {
+    size_t page = are_dear(app) ? DEAR_PAGE : PAGE; /* each page looks at all of them there */
     *out = (struct letters){0};
     struct arena arena;
     arena_init(&arena, MIB(256));
@@ -43,13 +51,14 @@ int letters_read(struct app *app, struct letters *out)
     do {
         struct queue_dead_letter *dead;
         count = 0;
-        rc = app->queue.ops->dead_list(app->queue.ctx, after, PAGE, &arena, &dead, &count);
+        rc = app->queue.ops->dead_list(app->queue.ctx, after, page, &arena, &dead, &count);
         if (!rc && count > 0) {
             memcpy(after, dead[count - 1].id, sizeof after);
             rc = take(out, dead, count);
         }
         arena_free(&arena);
-    } while (!rc && count == PAGE);
+    } while (!rc && count == page && page == PAGE);
+    out->whole = count < page;
     if (out->count > 1)
         qsort(out->items, out->count, sizeof out->items[0], by_job);
     return rc;
@@ -79,67 +88,109 @@ static int explain(int rc, int64_t job_id)
     return rc;
 }
 
-/* The job is queued before its message is: a message that comes first would be thrown away. */
-int letters_redrive(struct app *app, const struct letters *l, int64_t job_id)
+int letters_redrive_job(struct app *app, int64_t job_id)
+{
+    return explain(app->database.ops->redrive(app->database.ctx, job_id), job_id);
+}
+
+int letters_drop_job(struct app *app, int64_t job_id)
+{
+    return explain(app->database.ops->drop(app->database.ctx, job_id), job_id);
+}
+
+/* ---- their messages ---- */
+
+typedef int (*move_fn)(void *ctx, const char *const *ids, size_t count, int64_t *moved);
+
+/* Moves those of these jobs; *found counts the jobs that left one. */
+static int move_letters(struct app *app, const struct letters *l, const int64_t *jobs, size_t count,
+                        move_fn move, size_t *found, int64_t *moved)
+{
+    const char **ids = malloc((count ? count : 1) * sizeof *ids);
+    if (!ids)
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory");
+    *found = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct letter *letter = find(l, jobs[i]);
+        if (letter)
+            ids[(*found)++] = letter->id;
+    }
+    int rc = *found ? move(app->queue.ctx, ids, *found, moved) : OK;
+    free(ids);
+    return rc;
+}
+
+static int send_new(struct app *app, int64_t job_id)
 {
     struct job_row job;
     struct attempt_row *attempts;
     size_t count;
-    const struct database *db = &app->database;
-    int rc = db->ops->redrive(db->ctx, job_id);
-    if (rc)
-        return explain(rc, job_id);
-    const struct letter *letter = find(l, job_id);
-    int64_t moved = 0;
-    if (letter) {
-        const char *id = letter->id;
-        rc = app->queue.ops->dead_redrive(app->queue.ctx, &id, 1, &moved);
-    }
-    if (rc || moved > 0)
-        return rc;
-    struct arena arena; /* no message was left: a new one is sent */
+    struct arena arena;
     arena_init(&arena, MIB(4));
-    rc = db->ops->job_get(db->ctx, job_id, &arena, &job, &attempts, &count);
+    int rc = app->database.ops->job_get(app->database.ctx, job_id, &arena, &job, &attempts, &count);
     if (!rc)
         rc = app_send_jobs(app, &job, 1);
     arena_free(&arena);
     return rc;
 }
 
-int letters_drop(struct app *app, const struct letters *l, int64_t job_id)
+/* A job whose letter is gone gets a new message; two do no harm. What was not seen, because there
+ * are more letters than can be looked at, may be there. */
+int letters_redrive_messages(struct app *app, const struct letters *l, const int64_t *jobs,
+                             size_t count)
 {
-    int rc = app->database.ops->drop(app->database.ctx, job_id);
-    if (rc)
-        return explain(rc, job_id);
-    const struct letter *letter = find(l, job_id);
-    if (!letter)
-        return OK;
-    const char *id = letter->id;
+    size_t found = 0;
+    int64_t moved = 0;
+    int rc = OK;
+    if (!l->together)
+        rc = move_letters(app, l, jobs, count, app->queue.ops->dead_redrive, &found, &moved);
+    bool some_vanished = moved < (int64_t)found;
+    for (size_t i = 0; !rc && i < count; i++)
+        if (some_vanished || (l->whole && !find(l, jobs[i])))
+            rc = send_new(app, jobs[i]);
+    return rc;
+}
+
+int letters_drop_messages(struct app *app, const struct letters *l, const int64_t *jobs,
+                          size_t count)
+{
+    size_t found;
     int64_t dropped;
-    return app->queue.ops->dead_drop(app->queue.ctx, &id, 1, &dropped);
+    return l->together
+               ? OK
+               : move_letters(app, l, jobs, count, app->queue.ops->dead_drop, &found, &dropped);
 }
 
-static int each_stray(struct app *app, const struct letters *l, int64_t *done,
-                      int (*act)(void *, const char *const *, size_t, int64_t *))
+static int rest(struct app *app, const struct letters *l, move_fn move, int64_t *strays)
 {
-    *done = 0;
-    for (size_t i = 0; i < l->count && l->items[i].job_id == 0; i++) {
-        const char *id = l->items[i].id;
-        int64_t n = 0;
-        int rc = act(app->queue.ctx, &id, 1, &n);
-        if (rc)
-            return rc;
-        *done += n;
-    }
-    return OK;
+    int64_t moved = 0;
+    size_t n = 0;
+    while (n < l->count && l->items[n].job_id == 0)
+        n++;
+    *strays = (int64_t)n;
+    if (l->together)
+        return move(app->queue.ctx, NULL, 0, &moved);
+    const char **ids = malloc((n ? n : 1) * sizeof *ids);
+    if (!ids)
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory");
+    for (size_t i = 0; i < n; i++)
+        ids[i] = l->items[i].id;
+    int rc = n ? move(app->queue.ctx, ids, n, strays) : OK;
+    free(ids);
+    return rc;
 }
 
-int letters_redrive_strays(struct app *app, const struct letters *l, int64_t *done)
+int letters_redrive_rest(struct app *app, const struct letters *l, int64_t *strays)
 {
-    return each_stray(app, l, done, app->queue.ops->dead_redrive);
+    return rest(app, l, app->queue.ops->dead_redrive, strays);
 }
 
-int letters_drop_strays(struct app *app, const struct letters *l, int64_t *done)
+int letters_drop_rest(struct app *app, const struct letters *l, int64_t *strays)
 {
-    return each_stray(app, l, done, app->queue.ops->dead_drop);
+    return rest(app, l, app->queue.ops->dead_drop, strays);
+}
+
+void letters_take_together(struct app *app, struct letters *l)
+{
+    l->together = are_dear(app);
 }

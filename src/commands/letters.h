@@ -13,18 +13,37 @@ struct letters {
         char id[QUEUE_ID_TEXT];
     } * items; /* by job_id */
     size_t count;
+    bool whole;    /* there are no more than these */
+    bool together; /* all are moved at the end, by letters_..._rest */
 };
 
+/* Where letters are paid for by the piece (queue_limits.dear_letters) it looks once, at the first
+ * 10,000. */
 int letters_read(struct app *app, struct letters *out);
 void letters_free(struct letters *l);
 
-/* The job runs again with its attempts counted from 0. ERR_NOT_FOUND, ERR_CONFLICT (not dead). */
-int letters_redrive(struct app *app, const struct letters *l, int64_t job_id);
-/* The job is given up for good. Same errors. */
-int letters_drop(struct app *app, const struct letters *l, int64_t job_id);
+/* Before all letters are redriven or dropped. Where each look at them is paid for they are then not
+ * searched for page by page, but moved as they come once all jobs are done: three requests for ten
+ * letters on SQS, however many there are. */
+void letters_take_together(struct app *app, struct letters *l);
 
-/* Messages that name no job, redriven or dropped; *done counts them. */
-int letters_redrive_strays(struct app *app, const struct letters *l, int64_t *done);
-int letters_drop_strays(struct app *app, const struct letters *l, int64_t *done);
+/*
+ * First the jobs, then the messages they left: a message that comes first would be thrown away, and
+ * the messages of many jobs cost one look at the queue.
+ */
+
+/* The job runs again with its attempts counted from 0. ERR_NOT_FOUND, ERR_CONFLICT (not dead). */
+int letters_redrive_job(struct app *app, int64_t job_id);
+/* The job is given up for good. Same errors. */
+int letters_drop_job(struct app *app, int64_t job_id);
+
+int letters_redrive_messages(struct app *app, const struct letters *l, const int64_t *jobs,
+                             size_t count);
+int letters_drop_messages(struct app *app, const struct letters *l, const int64_t *jobs,
+                          size_t count);
+
+/* What is left after all jobs: messages that name no job, which *strays counts. */
+int letters_redrive_rest(struct app *app, const struct letters *l, int64_t *strays);
+int letters_drop_rest(struct app *app, const struct letters *l, int64_t *strays);
 
 #endif

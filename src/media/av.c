@@ -2,15 +2,26 @@
 #include "media/av.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdbool.h>
 
 #include "shared/error.h"
+#include "shared/packed.h"
+
+/* Packed for AWS Lambda the program uses nothing of the system, and cannot be given it there. */
+static const char *remedy(void)
+{
+    char path[PATH_MAX];
+    return packed_path("lib/gconv", path, sizeof path)
+               ? "add the layer with FFmpeg's libraries (aegis-lambda-av-layer.zip) to the function"
+               : "install FFmpeg's libraries";
+}
 
 static int missing(const char *what)
 {
-    return error_set(ERR_PERMANENT, "no_decoder",
-                     "'%s' was not found; install FFmpeg's libraries to read recordings (%s)", what,
-                     dlerror());
+    const char *why = dlerror();
+    return error_set(ERR_PERMANENT, "no_decoder", "'%s' was not found; %s to read recordings (%s)",
+                     what, remedy(), why ? why : "no reason given");
 }
 
 #define SONAME(name, major) "lib" name ".so." AV_STRINGIFY(major)

@@ -62,10 +62,11 @@
 #define CAP_SIGNED_REQUEST KIB(256)
 
 /* AWS */
-#define CAP_AWS_TOKEN   KIB(32)  /* a file with a token; STS takes 20,000 characters */
-#define CAP_AWS_REQUEST KIB(128) /* a request for a role: a token percent-encoded */
-#define CAP_AWS_ANSWER  KIB(64)  /* of an endpoint that gives credentials */
-#define CAP_AWS_SECRET  KIB(512) /* an answer with a secret of 64 KiB, each byte escaped */
+#define CAP_AWS_TOKEN       KIB(32)  /* a file with a token; STS takes 20,000 characters */
+#define CAP_AWS_REQUEST     KIB(128) /* a request for a role: a token percent-encoded */
+#define CAP_AWS_ANSWER      KIB(64)  /* of an endpoint that gives credentials */
+#define CAP_RDS_AUTHORITIES MIB(1)   /* 600 certificates */
+#define CAP_AWS_SECRET      KIB(512) /* an answer with a secret of 64 KiB, each byte escaped */
 
 /* AWS Lambda: 6 MB of a synchronous request or response, 1 MB of an asynchronous one
  * (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html) */

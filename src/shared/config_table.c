@@ -41,6 +41,7 @@
 #define BYTES(k, d, e, lo, hi, h)    RANGE(SETTING_BYTES, k, d, e, lo, hi, h)
 
 #define PROVIDERS "auto|offline|openai"
+#define CHECKSUMS "when_supported|when_required|WHEN_SUPPORTED|WHEN_REQUIRED"
 
 static const struct setting table[] = {
     STRING("bucket", "media", "AEGIS_BUCKET", "bucket that `add` and `watch` put media into"),
@@ -64,6 +65,10 @@ static const struct setting table[] = {
            "endpoint is set"),
     STRING("s3.bucket_owner", "", "AEGIS_S3_BUCKET_OWNER",
            "number of the account that the buckets must belong to; empty: any"),
+    CHOICE("s3.request_checksums", "when_supported", "AWS_REQUEST_CHECKSUM_CALCULATION", CHECKSUMS,
+           "when_required: uploads carry no checksum, for a server that does not take them"),
+    CHOICE("s3.response_checksums", "when_supported", "AWS_RESPONSE_CHECKSUM_VALIDATION", CHECKSUMS,
+           "when_required: what is read is not compared with the checksum that the server has"),
 
     STRING("aws.region", "", "AWS_REGION",
            "region of AWS services; empty: AWS_DEFAULT_REGION, else that of the profile"),
@@ -92,7 +97,12 @@ static const struct setting table[] = {
            "name of the database; empty: as in its secret"),
     CHOICE("secrets.database_sslmode", "auto", "AEGIS_DATABASE_SSLMODE",
            "auto|disable|prefer|require|verify-ca|verify-full",
-           "sslmode for the database of a secret; auto: require, but none on the loopback"),
+           "sslmode for the database of a secret; auto: verify-full where it is known who signs "
+           "for it (Amazon RDS, or secrets.database_sslrootcert), else require, but none on the "
+           "loopback"),
+    STRING("secrets.database_sslrootcert", "", "AEGIS_DATABASE_SSLROOTCERT",
+           "file with the certificates of who signs for the database of a secret; empty: those of "
+           "Amazon RDS that come with the program, for hosts of RDS"),
     STRING("secrets.stage", "AWSCURRENT", "AEGIS_SECRETS_STAGE",
            "label of the secrets' versions that are read"),
     DURATION("secrets.cache", "5m", "AEGIS_SECRETS_CACHE", 0, 24 * HOURS,
@@ -172,6 +182,9 @@ static const struct setting table[] = {
     STRING("queue.long_url", "", "AEGIS_LONG_QUEUE_URL",
            "URL of the SQS queue that a function on Lambda hands jobs to which it had no time for, "
            "twice; empty: they stay where they are"),
+    BOOL("queue.fair", "false", "AEGIS_QUEUE_FAIR",
+         "on a standard queue of SQS, collections take turns (fair queues: the collection goes "
+         "along as MessageGroupId, which other servers may refuse)"),
     DURATION("retry.base", "1s", "AEGIS_RETRY_BASE", 1, 1 * HOURS,
              "ceiling of the delay before the first retry; doubled for each further one"),
     DURATION("retry.cap", "5m", "AEGIS_RETRY_CAP", 1, 24 * HOURS,

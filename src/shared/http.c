@@ -58,12 +58,21 @@ static bool stop(struct http_call *call, enum http_stop why)
     return false;
 }
 
+static bool too_large(struct http_call *call)
+{
+    bool cut = call->request->cut_long;
+    call->response->cut = cut;
+    return stop(call, cut ? HTTP_STOP_CUT : HTTP_STOP_TOO_LARGE);
+}
+
 static bool append(struct http_call *call, struct buffer *to, const void *bytes, size_t length)
 {
     int rc = buffer_append(to, bytes, length);
     if (!rc)
         return true;
-    return stop(call, rc == ERR_TOO_LARGE ? HTTP_STOP_TOO_LARGE : HTTP_STOP_NO_MEMORY);
+    if (rc != ERR_TOO_LARGE)
+        return stop(call, HTTP_STOP_NO_MEMORY);
+    return to == &call->response->body ? too_large(call) : stop(call, HTTP_STOP_TOO_LARGE);
 }
 
 /* One growth instead of many when the server says how much will come. */
@@ -75,7 +84,7 @@ static bool reserve_announced(struct http_call *call)
     if (announced <= 0)
         return true;
     if ((uint64_t)announced > body->limit)
-        return stop(call, HTTP_STOP_TOO_LARGE);
+        return too_large(call);
     return buffer_reserve(body, (size_t)announced) == 0 || stop(call, HTTP_STOP_NO_MEMORY);
 }
 
@@ -410,7 +419,7 @@ static const struct curl_meaning *meaning_of(const struct http_call *call)
 
 static int outcome(const struct http_call *call)
 {
-    if (!call->stop && !call->code)
+    if (call->stop == HTTP_STOP_CUT || (!call->stop && !call->code))
         return OK;
     char what[WHAT_TEXT];
     describe(call->request, what);

@@ -58,6 +58,7 @@ struct http_request {
     int64_t idle_timeout_ms;    /* no byte for so long is ERR_TIMEOUT; 0: 120 s; -1: none */
     int64_t timeout_ms;         /* the whole request; 0: 600 s; -1: none */
     size_t max_response;        /* 0: CAP_HTTP_RESPONSE; more is ERR_TOO_LARGE */
+    bool cut_long; /* more than that is no error: the response ends there and is `cut` */
     bool as_is; /* dot segments of the path stay; a content coding of the response is not undone */
 };
 
@@ -66,6 +67,7 @@ struct http_response {
     struct buffer body;
     struct buffer header_block; /* "name: value\n" lines, names in lower case, last response only */
     int64_t duration_ms;
+    bool cut; /* it was longer than max_response: the body is a part of it, or empty */
 };
 
 /* Blocks until the response is whole. Any status is success: 0 is returned and the caller judges

@@ -19,6 +19,7 @@ enum http_stop {
     HTTP_STOP_IDLE,
     HTTP_STOP_TIMEOUT,
     HTTP_STOP_TOO_LARGE,
+    HTTP_STOP_CUT, /* too, and the caller wants no more */
     HTTP_STOP_NO_MEMORY,
     HTTP_STOP_READ, /* a file part could not be read */
 };

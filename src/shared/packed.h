@@ -6,6 +6,7 @@
  *   lib/gconv/               converters of iconv
  *   bin/                     pdftotext, pdfinfo
  *   share/ca-bundle.crt      authorities that TLS trusts
+ *   share/rds-ca.pem         authorities of Amazon RDS
  *   share/libexttextcat/     fingerprints of languages
  */
 #ifndef AEGIS_SHARED_PACKED_H

@@ -54,6 +54,7 @@ contains "and tells of its libraries" OpenSSL "$out"
 out=$(packed doctor 2>&1)
 contains "its parsers are sandboxed" "parsers run in a locked-down child" "$out"
 contains "it finds its own pdftotext" /var/task/bin/pdftotext "$out"
+equal "it has the authorities of RDS" 86 "$(grep -c BEGIN "$root/var/task/share/rds-ca.pem")"
 
 # ---- documents ----
 in="$shared/in"
@@ -81,7 +82,7 @@ recording="$shared/tone.mp3"
 ffmpeg -loglevel error -f lavfi -i "sine=frequency=300:duration=3" "$recording"
 fake_start
 exits "without the layer a recording is a dead letter" 4 packed add "$recording"
-contains "and the reason is told" "FFmpeg's libraries" "$out"
+contains "and what to do in a function is told" "add the layer with FFmpeg's libraries" "$(tr -s ' \n' ' ' <<<"$out")"
 unzip -q "$work/dist/aegis-lambda-av-layer.zip" -d "$root/opt"
 exits "that goes round again once there is the layer" 0 packed dead redrive --all
 packed serve --until-idle >/dev/null 2>&1
@@ -132,6 +133,7 @@ unset OPENAI_BASE_URL OPENAI_API_KEY
 postgres_start
 export AEGIS_TEST_DATABASE_URL=$server AEGIS_TEST_BOOTSTRAP="$work/bootstrap" TMPDIR="$shared/tmp"
 exits "all tests of the functions pass with it" 0 inside "$AEGIS_BUILD/tests/test_lambda_postgres"
+exits "and those of their time" 0 inside "$AEGIS_BUILD/tests/test_lambda_time_postgres"
 [ "$failed" = 0 ] || printf '%s\n' "$out" | grep -A5 "ERROR\|FAILED" | head -40
 
 done_testing

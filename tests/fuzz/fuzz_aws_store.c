@@ -1,6 +1,6 @@
 /*
  * What S3 answers: any status, headers and bytes, to every request of the store. Input: two bytes
- * of status, header lines up to a zero byte, the body.
+ * of status and of whether a long answer is cut, header lines up to a zero byte, the body.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,13 +20,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char *head, *body;
 static size_t head_length, body_length;
 static int status;
+static bool is_long;
 
 int aws_perform(struct aws_client *client, const struct aws_request *request,
                 const struct cancel *cancel, struct http_response *out, struct aws_fault *fault)
 {
     char message[AWS_MESSAGE_TEXT];
     (void)client, (void)cancel;
-    *out = (struct http_response){.status = status};
+    *out = (struct http_response){.status = status, .cut = is_long && request->cut_long};
     buffer_init(&out->body, request->max_response);
     buffer_init(&out->header_block, 1 << 20);
     if (buffer_append(&out->body, body, body_length))
@@ -74,8 +75,12 @@ static void ask(const struct object_store *s)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct object_store store;
-    struct s3_store_options options = {
-        .clock = clock_system(), .path_style = true, .home = "media", .spool_directory = "/tmp"};
+    struct s3_store_options options = {.clock = clock_system(),
+                                       .send_checksums = true,
+                                       .ask_checksums = true,
+                                       .path_style = true,
+                                       .home = "media",
+                                       .spool_directory = "/tmp"};
     if (size < 2)
         return 0;
     const char *end = (const char *)data + size;
@@ -84,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     body = zero ? zero + 1 : end;
     head_length = (size_t)((zero ? zero : end) - head);
     body_length = (size_t)(end - body);
+    is_long = data[1] & 8;
     status = data[0] & 1 ? 200 + (data[1] % 7) : 300 + (data[0] << 8 | data[1]) % 300;
     if (s3_store_open(&options, &store))
         return 0;

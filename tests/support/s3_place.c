@@ -101,6 +101,8 @@ int s3_place_store(void *ctx, struct object_store *out)
     struct s3_place *p = ctx;
     struct s3_store_options options = {.client = p->client,
                                        .clock = clock_system(),
+                                       .send_checksums = true,
+                                       .ask_checksums = true,
                                        .path_style = true,
                                        .home = "media",
                                        .spool_directory = p->spool};

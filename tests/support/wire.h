@@ -45,7 +45,8 @@ const char *wire_last_request(struct wire *w);
 
 /* Listens on a free port of 127.0.0.1. */
 int wire_listen(int *port);
-/* Reads one request with its body, NUL-terminated; its length, or 0 at the end. */
+/* Reads one request with its body, NUL-terminated; its length, or 0 at the end. Of a body that does
+ * not fit a part is forgotten. */
 size_t wire_read(int fd, char *out, size_t capacity);
 void wire_say(int fd, const char *text);
 

@@ -46,8 +46,10 @@ struct aws_request {
     size_t header_count;
     const void *body;
     size_t length;
+    const char *hash;    /* SHA-256 of the body in hex, of who has it; NULL: it is reckoned */
     const char *region;  /* NULL: the client's (S3: the bucket's, when it is another) */
     size_t max_response; /* as of struct http_request */
+    bool cut_long;       /* as of struct http_request */
     int64_t timeout_ms;  /* as of struct http_request */
     bool no_retry;       /* one attempt: the caller repeats in its own way */
 };

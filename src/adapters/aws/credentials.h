@@ -3,7 +3,8 @@
  * expire.
  *
  * https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html. In turn:
- *   1. environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
+ *   1. environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN,
+ *      AWS_CREDENTIAL_EXPIRATION
  *   2. web identity: AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN (STS AssumeRoleWithWebIdentity)
  *   3. shared files: ~/.aws/credentials and ~/.aws/config (AWS_SHARED_CREDENTIALS_FILE,
  *      AWS_CONFIG_FILE), profile AWS_PROFILE or "default": keys, or a role (role_arn with

@@ -93,10 +93,28 @@ int aws_read_token(const char *path, struct buffer *out)
 
 /* ---- places 1 and 2 ---- */
 
+/* As AWS's tools export it with temporary keys. What has expired stays expired: nobody changes the
+ * environment of a process that runs. */
+static int take_expiry(const struct aws_lookup *l, struct aws_credential *out)
+{
+    const char *text = aws_variable("AWS_CREDENTIAL_EXPIRATION");
+    char time[CLOCK_TEXT];
+    if (!text)
+        return OK;
+    if (clock_parse(text, &out->expires_ms) || out->expires_ms <= 0)
+        return aws_broken("'AWS_CREDENTIAL_EXPIRATION' is '%.32s', which is no time such as "
+                          "2026-03-01T12:00:00Z; set it again, or not at all",
+                          text);
+    if (out->expires_ms > clock_now(l->clock))
+        return OK;
+    return aws_broken("the credentials of the environment expired at %s "
+                      "(AWS_CREDENTIAL_EXPIRATION); sign in again, and start with the new ones",
+                      clock_format(out->expires_ms, time));
+}
+
 int aws_from_environment(const struct aws_lookup *l, struct aws_credential *out,
                          char source[AWS_SOURCE_TEXT])
 {
-    (void)l;
     const char *key = aws_variable("AWS_ACCESS_KEY_ID");
     const char *secret = aws_variable("AWS_SECRET_ACCESS_KEY");
     const char *token = aws_variable("AWS_SESSION_TOKEN");
@@ -114,7 +132,9 @@ int aws_from_environment(const struct aws_lookup *l, struct aws_credential *out,
     if (!rc && token)
         rc = aws_copy(out->session_token, sizeof out->session_token, token, "AWS_SESSION_TOKEN");
     snprintf(source, AWS_SOURCE_TEXT, "environment");
-    return rc ? aws_as_broken(rc) : aws_credential_check(out, "environment");
+    if (!rc)
+        rc = aws_credential_check(out, "environment");
+    return rc ? aws_as_broken(rc) : take_expiry(l, out);
 }
 
 int aws_from_web_identity(const struct aws_lookup *l, struct aws_credential *out,

@@ -149,6 +149,9 @@ static const struct {
     {"RequestInTheFuture", FAULT_SKEWED},
     {"InvalidSignatureException", FAULT_SKEWED},
     {"SignatureDoesNotMatch", FAULT_SKEWED},
+    {"BadDigest", FAULT_UNAVAILABLE}, /* the body was changed on its way */
+    {"XAmzContentChecksumMismatch", FAULT_UNAVAILABLE},
+    {"XAmzContentSHA256Mismatch", FAULT_UNAVAILABLE},
     {"AccessDenied", FAULT_DENIED},
     {"AccessDeniedException", FAULT_DENIED},
     {"AllAccessDisabled", FAULT_DENIED},

@@ -42,13 +42,25 @@
  *
  * So a worker looks for what SQS gave up on once in ten minutes, not twice a minute.
  *
- * Redriving and dropping are done by hand, ten at a time: StartMessageMoveTask would make new ids
- * and keep the reasons of an earlier death, PurgeQueue does not count, takes what arrives
- * meanwhile, and may be called once a minute.
+ * Redriving and dropping are done by hand, ten at a time. All letters, nothing selected, are three
+ * requests for ten, however many there are (100,000: 30,000 requests, which SQS sells for a cent).
+ * StartMessageMoveTask would be one, but it makes new ids; leaves the attributes that tell of an
+ * earlier death on messages that live; goes on after the process that began it, without saying how
+ * many it moved but about; moves at most 500 in a second, not much more than by hand; is not to be
+ * had where the dead letters are not those of a redrive policy; and needs a right more. PurgeQueue
+ * does not count, takes what arrives meanwhile, and may be called once a minute.
  *
  * Fairness: none on a standard queue, unless `fair` is set, which sends the group as MessageGroupId
- * (fair queues, since 2025; older servers refuse it). On a FIFO queue a group's messages are in
- * order, one batch at a time.
+ * (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html,
+ * since 2025; older servers refuse it): messages of a group of which much is being worked on then
+ * wait for those of others. On a FIFO queue a group's messages are in order, one batch at a time.
+ *
+ * Bodies that are too long for a message can be kept in a store. The program sets no store for
+ * them: what it sends names a job in 160 bytes at most, the least MaximumMessageSize that a queue
+ * can have is 1,024, and a process that only sends would need the right to write to the bucket. It
+ * is for other users of the port, whose bodies may have 256 KiB on every adapter, also on a queue
+ * that takes less. The format is this adapter's own, not that of AWS's Extended Client: a message
+ * that others put on the queue of jobs names no job, wherever its body is.
  *
  * Rights on the queue: sqs:SendMessage, ReceiveMessage, DeleteMessage, ChangeMessageVisibility,
  * GetQueueAttributes; the same on that of the dead letters, and GetQueueUrl if it comes from the

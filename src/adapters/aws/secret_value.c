@@ -5,11 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "adapters/aws/rds_authorities.h"
 #include "shared/error.h"
 #include "shared/json.h"
 #include "shared/sigv4.h"
 
-enum { HOST_TEXT = 300, PORT_TEXT = 8, PART_TEXT = 3 * 1024 };
+enum { HOST_TEXT = 300, PORT_TEXT = 8, PART_TEXT = 3 * 1024, PROOF_TEXT = 2048 };
 
 static int too_large(void)
 {
@@ -191,11 +192,39 @@ static bool on_loopback(const char *host)
     return !strcmp(host, "localhost") || !strncmp(host, "127.", 4) || !strcmp(host, "[::1]");
 }
 
-static const char *sslmode_of(const struct secret_database *d, const char *host)
+/* How the server proves who it is. */
+struct proof {
+    const char *sslmode, *authorities; /* "": libpq's own */
+};
+
+static const char *authorities_of(const struct secret_database *d, const char *host)
 {
+    if (given(d->authorities))
+        return d->authorities;
+    return given(d->rds) && rds_authorities_cover(d->rds, host) ? d->rds : "";
+}
+
+/* With "require" libpq would take a file of authorities for the wish to have them verified. */
+static struct proof proof_of(const struct secret_database *d, const char *host)
+{
+    const char *known = authorities_of(d, host);
     if (given(d->sslmode) && strcmp(d->sslmode, "auto") != 0)
-        return d->sslmode;
-    return on_loopback(host) ? "" : "require";
+        return (struct proof){d->sslmode, strncmp(d->sslmode, "verify-", 7) != 0 ? "" : known};
+    if (*known)
+        return (struct proof){"verify-full", known};
+    return (struct proof){on_loopback(host) ? "" : "require", ""};
+}
+
+static int put_proof(const struct proof *proof, char *out, size_t capacity)
+{
+    char path[PROOF_TEXT];
+    *out = '\0';
+    if (sigv4_encode(proof->authorities, true, path, sizeof path))
+        return too_large();
+    if (*proof->sslmode)
+        snprintf(out, capacity, "?sslmode=%s%s%s", proof->sslmode, *path ? "&sslrootcert=" : "",
+                 path);
+    return OK;
 }
 
 static int encode(const char *text, char *out)
@@ -238,11 +267,15 @@ static int url_of_object(yyjson_val *root, const struct secret_database *d, char
                          size_t capacity)
 {
     struct parts p = {0};
+    char tls[PROOF_TEXT + 64];
     int rc = collect(root, d, &p);
     if (!rc) {
-        const char *sslmode = sslmode_of(d, p.host);
-        int n = snprintf(out, capacity, "postgresql://%s:%s@%s:%s/%s%s%s", p.user, p.password,
-                         p.host, p.port, p.name, *sslmode ? "?sslmode=" : "", sslmode);
+        struct proof proof = proof_of(d, p.host);
+        rc = put_proof(&proof, tls, sizeof tls);
+    }
+    if (!rc) {
+        int n = snprintf(out, capacity, "postgresql://%s:%s@%s:%s/%s%s", p.user, p.password, p.host,
+                         p.port, p.name, tls);
         rc = (size_t)n < capacity ? OK : too_large();
     }
     explicit_bzero(&p, sizeof p);

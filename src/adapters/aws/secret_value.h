@@ -1,7 +1,8 @@
 /*
  * secret_value.h - what is in a secret: a key, or how to reach a database.
  *
- * Pure functions over the secret's text. No text of a secret is repeated in an error.
+ * Functions over the secret's text, which read nothing else but the file of RDS's authorities. No
+ * text of a secret is repeated in an error.
  */
 #ifndef AEGIS_ADAPTERS_AWS_SECRET_VALUE_H
 #define AEGIS_ADAPTERS_AWS_SECRET_VALUE_H
@@ -19,7 +20,11 @@ int secret_key_read(const char *text, size_t length, char *out, size_t capacity)
 struct secret_database {
     const char *host; /* goes before the secret's: "host", "host:port"; NULL or "": the secret's */
     const char *name; /* of the database, likewise */
-    const char *sslmode; /* of libpq; NULL, "" or "auto": "require", none on the loopback */
+    /* Of libpq. NULL, "" or "auto": "verify-full" where it is known who signs for the host, else
+     * "require", none on the loopback. */
+    const char *sslmode;
+    const char *authorities; /* file of who signs for any host; NULL or "": not known */
+    const char *rds;         /* file of who signs for RDS (rds_authorities.h); NULL or "": none */
 };
 
 /*

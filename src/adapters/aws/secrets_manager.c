@@ -1,5 +1,6 @@
 #include "adapters/aws/secrets_manager.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ struct secret {
 struct manager {
     struct aws_client *client;
     const struct clock *clock;
-    char stage[STAGE + 1], host[320], name[128], sslmode[16];
+    char stage[STAGE + 1], host[320], name[128], sslmode[16], authorities[PATH_MAX], rds[PATH_MAX];
     struct secret_database database;
     int64_t cache_ms, floor_ms;
     struct secret secrets[KINDS];
@@ -326,7 +327,7 @@ static int configure(struct manager *m, const struct secrets_manager_options *o)
     m->client = o->client;
     m->cache_ms = o->cache_ms;
     m->floor_ms = o->floor_ms ? o->floor_ms : FLOOR_MS;
-    m->database = (struct secret_database){m->host, m->name, m->sslmode};
+    m->database = (struct secret_database){m->host, m->name, m->sslmode, m->authorities, m->rds};
     for (int i = 0; !rc && i < KINDS; i++)
         rc = set(m->secrets[i].id, sizeof m->secrets[i].id, ids[i], kinds[i].variable);
     if (!rc)
@@ -336,6 +337,11 @@ static int configure(struct manager *m, const struct secrets_manager_options *o)
         rc = set(m->host, sizeof m->host, o->database.host, "AEGIS_DATABASE_HOST");
     if (!rc)
         rc = set(m->name, sizeof m->name, o->database.name, "AEGIS_DATABASE_NAME");
+    if (!rc)
+        rc = set(m->authorities, sizeof m->authorities, o->database.authorities,
+                 "AEGIS_DATABASE_SSLROOTCERT");
+    if (!rc)
+        rc = set(m->rds, sizeof m->rds, o->database.rds, "a file of authorities");
     return rc ? rc : set(m->sslmode, sizeof m->sslmode, o->database.sslmode, "sslmode");
 }
 

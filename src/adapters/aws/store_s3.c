@@ -178,6 +178,8 @@ static int perform(struct s3_store *s, const struct s3_request *r, const char *r
                                   .header_count = count,
                                   .body = r->body,
                                   .length = r->length,
+                                  .hash = r->hash,
+                                  .cut_long = r->cut_long,
                                   .region = *region ? region : NULL,
                                   .max_response =
                                       r->max_response ? r->max_response : (size_t)DOCUMENT_BYTES};
@@ -362,6 +364,8 @@ int s3_store_open(const struct s3_store_options *options, struct object_store *o
     s->client = options->client;
     s->clock = options->clock;
     s->path_style = options->path_style;
+    s->send_checksums = options->send_checksums;
+    s->ask_checksums = options->ask_checksums;
     s->spool = spool;
     s->reserve = options->reserve;
     snprintf(s->home, sizeof s->home, "%s", options->home ? options->home : "");

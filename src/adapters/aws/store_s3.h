@@ -14,12 +14,24 @@
  * An upload of up to S3_PART_BYTES is one request, a larger one a multipart upload, one part in
  * memory at a time; it is aborted when the source fails. What a crash leaves is removed by the
  * bucket's lifecycle rule for incomplete uploads. Bytes are checked by the service against the
- * signed digest of each request.
+ * signed digest of each request. With `send_checksums` it keeps a checksum of the whole object
+ * besides (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html):
+ * the SHA-256 of an object of one request, which the signature needs anyway, and the CRC-64/NVME of
+ * one of several parts, for which S3 puts no SHA-256 of the whole together. A body that was changed
+ * on its way is sent again.
  *
- * open() asks for the first S3_FIRST_BYTES, which is all of most objects. The rest of larger ones
- * comes in ranges, several at a time, into an unlinked file of the spool directory; a range whose
- * connection is cut is asked for again. All ranges name the ETag of the first answer. At most
- * S3_PARTS_IN_MEMORY parts of all objects together are in memory.
+ * open() asks for an object and reads on if it has at most S3_FIRST_BYTES, as most have. Of a
+ * larger one that answer ends with its head, and the object comes in ranges, several at a time,
+ * into an unlinked file of the spool directory; a range whose connection is cut is asked for again.
+ * All ranges name the ETag of the first answer. At most S3_PARTS_IN_MEMORY parts of all objects
+ * together are in memory. (A first answer for a range would save a connection; but S3 tells no
+ * checksum with ranges.)
+ *
+ * What is read is checked by its length, always, and with `ask_checksums` by the checksum of the
+ * whole object, where the service keeps one (S3 does of all that was put since 2025) of the kinds
+ * CRC-64/NVME, CRC-32C, CRC-32 and SHA-256. A wrong one is ERR_TRANSIENT "checksum_mismatch". Not
+ * checked are checksums of checksums of parts, SHA-1, and the ETag, which is an MD5 of the bytes
+ * for some objects only. Without, it is TLS that stands for the bytes.
  *
  * list() gives key, ETag, size and time; content type, digest, version and S3's own sequencers are
  * not in a listing. remove() deletes all versions and needs the right to list and delete them.
@@ -52,6 +64,8 @@ enum {
 struct s3_store_options {
     struct aws_client *client; /* of service "s3"; borrowed */
     const struct clock *clock;
+    bool send_checksums;         /* with what is put */
+    bool ask_checksums;          /* of what is read */
     bool path_style;             /* http://host/bucket/key instead of http://bucket.host/key */
     const char *home;            /* the bucket this installation is about; NULL or "": none */
     const char *bucket_owner;    /* account that must own the buckets; NULL or "": any */

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "adapters/aws/store_s3.h"
+#include "shared/crc.h"
 #include "shared/slots.h"
 
 enum { S3_STRIPES = 64, S3_BUCKETS = 16, S3_QUERY_TEXT = 4 * CAP_KEY + 512 };
@@ -20,7 +21,7 @@ struct s3_bucket {
 struct s3_store {
     struct aws_client *client;
     const struct clock *clock;
-    bool path_style;
+    bool path_style, send_checksums, ask_checksums;
     char home[CAP_BUCKET + 1], owner[16];
     char *spool;
     int64_t reserve;
@@ -40,7 +41,9 @@ struct s3_request {
     size_t header_count;
     const void *body;
     size_t length;
+    const char *hash;    /* as of struct aws_request */
     size_t max_response; /* 0: that of documents */
+    bool cut_long;       /* as of struct http_request */
 };
 
 /* aws_perform at the right address, once more where the bucket turns out to be in another region.
@@ -74,9 +77,46 @@ int s3_remove(void *ctx, const char *bucket, const char *key, struct object_info
 int s3_list(void *ctx, const char *bucket, const char *prefix, const char *after, size_t limit,
             struct arena *arena, struct object_info **out, size_t *count);
 
+/* ---- checksums ---- */
+
+#define S3_HEADER_CRC64NVME "x-amz-checksum-crc64nvme"
+#define S3_HEADER_SHA256    "x-amz-checksum-sha256"
+
+enum { S3_CHECKSUM_TEXT = 48 };
+
+enum s3_checksum_kind {
+    S3_CHECKSUM_NONE,
+    S3_CHECKSUM_CRC64NVME,
+    S3_CHECKSUM_CRC32C,
+    S3_CHECKSUM_CRC32,
+    S3_CHECKSUM_SHA256,
+};
+
+/* What the service keeps of a whole object; text: base64, as in the header. */
+struct s3_checksum {
+    enum s3_checksum_kind kind;
+    char text[S3_CHECKSUM_TEXT];
+};
+
+/* Of the headers of an answer that is about the whole. None if it has none, or one of the
+ * checksums of its parts ("...-3"), of which nothing follows without knowing the parts. */
+void s3_checksum_read(const struct http_response *response, struct s3_checksum *out);
+/* False: it is none. */
+bool s3_checksum_crc_kind(const struct s3_checksum *expected, enum crc_kind *out);
+
+void s3_checksum_crc(enum crc_kind kind, uint64_t crc, char out[S3_CHECKSUM_TEXT]);
+void s3_checksum_digest(const struct digest *digest, char out[S3_CHECKSUM_TEXT]);
+
+/* ERR_TRANSIENT "checksum_mismatch" where they differ. */
+int s3_checksum_compare(const struct s3_checksum *expected, const char *found, const char *key);
+/* The same for an object in memory; `digest` is that of the bytes. */
+int s3_checksum_check(const struct s3_checksum *expected, const void *bytes, size_t length,
+                      const struct digest *digest, const char *key);
+
 /* The part of open() that follows the first answer of an object that is larger than that: the whole
- * of it into a new file. `first` are its first bytes. */
-int s3_spool(struct s3_store *s, const struct object_info *info, const struct buffer *first,
+ * of it into a new file, compared with what is expected of it. info->content is set where that was
+ * a digest. */
+int s3_spool(struct s3_store *s, struct object_info *info, const struct s3_checksum *expected,
              const struct cancel *cancel, int *fd);
 
 /* ---- documents ---- */

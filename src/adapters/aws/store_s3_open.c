@@ -9,9 +9,9 @@
 #include "shared/error.h"
 #include "shared/sigv4.h"
 
-enum { RANGE_TEXT = 64, CONDITION_TEXT = CAP_ETAG + 3, RANGE_SLACK = 4096 };
+enum { RANGE_TEXT = 64, CONDITION_TEXT = CAP_ETAG + 3, REPLY_SLACK = 4096, GET_HEADERS = 3 };
 
-/* ---- one range ---- */
+/* ---- one request ---- */
 
 struct range {
     const char *bucket, *key, *version_id, *etag; /* the last two "": any */
@@ -22,16 +22,22 @@ static int get(struct s3_store *s, const struct range *r, const struct cancel *c
                struct http_response *out, struct aws_fault *fault)
 {
     char query[S3_QUERY_TEXT] = "versionId=", bytes[RANGE_TEXT], condition[CONDITION_TEXT];
-    struct http_header headers[2];
+    struct http_header headers[GET_HEADERS];
     struct s3_request request = {.method = "GET",
                                  .bucket = r->bucket,
                                  .key = r->key,
                                  .headers = headers,
-                                 .max_response = (size_t)r->length + RANGE_SLACK};
+                                 .max_response =
+                                     (size_t)(r->length ? r->length : S3_FIRST_BYTES) + REPLY_SLACK,
+                                 .cut_long = true};
+    *out = (struct http_response){0};
+    *fault = (struct aws_fault){0};
     if (r->length) {
         snprintf(bytes, sizeof bytes, "bytes=%lld-%lld", (long long)r->from,
                  (long long)(r->from + r->length - 1));
         headers[request.header_count++] = (struct http_header){"Range", bytes};
+    } else if (s->ask_checksums) {
+        headers[request.header_count++] = (struct http_header){"x-amz-checksum-mode", "ENABLED"};
     }
     if (*r->etag) {
         snprintf(condition, sizeof condition, "\"%s\"", r->etag);
@@ -59,30 +65,17 @@ static int get_error(struct s3_store *s, const struct range *r, const struct aws
     return s3_read_error(s, r->bucket, r->key, fault);
 }
 
-/* An empty object has no range. */
-static int get_first(struct s3_store *s, const struct range *r, const struct cancel *cancel,
-                     struct http_response *out)
-{
-    struct aws_fault fault;
-    struct range whole = *r;
-    int rc = get(s, r, cancel, out, &fault);
-    if (rc && fault.status == 416) {
-        whole.length = 0;
-        http_response_free(out);
-        rc = get(s, &whole, cancel, out, &fault);
-    }
-    return rc ? get_error(s, r, &fault) : OK;
-}
-
-/* ---- the rest ---- */
+/* ---- in parts ---- */
 
 struct download {
     struct s3_store *store;
     const struct object_info *info;
     const struct cancel *cancel;
     int fd;
-    int64_t from; /* bytes that are there */
     atomic_llong next;
+    bool checked; /* by a CRC of this kind: */
+    enum crc_kind kind;
+    atomic_ullong crc; /* of the parts that are there, each in its place */
     atomic_bool failed;
     pthread_mutex_t lock;
     struct error error;
@@ -111,6 +104,30 @@ static int write_at(int fd, const char *bytes, size_t length, int64_t offset)
     return OK;
 }
 
+static int part_error(const struct download *d, const struct range *r,
+                      const struct http_response *response)
+{
+    if (response->status == 200)
+        return error_set(ERR_SYSTEMIC, "range_ignored",
+                         "the server at '%s' sends all of '%s' when asked for a range of it: "
+                         "objects of more than %d bytes cannot be read from it; look for what "
+                         "stands between, such as a proxy that drops the header Range",
+                         aws_client_endpoint(d->store->client), r->key, S3_PART_BYTES);
+    return error_set(ERR_TRANSIENT, "incomplete_body",
+                     "a part of '%s' came with %zu bytes instead of %lld (status %d)", r->key,
+                     response->body.length, (long long)r->length, response->status);
+}
+
+static int keep_part(struct download *d, const struct buffer *part, int64_t offset)
+{
+    if (d->checked) {
+        uint64_t behind = (uint64_t)d->info->size - (uint64_t)offset - part->length;
+        uint64_t crc = crc_of(d->kind, part->data, part->length);
+        atomic_fetch_xor(&d->crc, crc_shift(d->kind, crc, behind));
+    }
+    return write_at(d->fd, part->data, part->length, offset);
+}
+
 static int fetch_part(struct download *d, int64_t offset)
 {
     const struct object_info *info = d->info;
@@ -125,12 +142,11 @@ static int fetch_part(struct download *d, int64_t offset)
     int rc = get(d->store, &r, d->cancel, &response, &fault);
     if (rc)
         rc = get_error(d->store, &r, &fault);
-    else if (response.status != 206 || (int64_t)response.body.length != r.length)
-        rc = error_set(ERR_TRANSIENT, "incomplete_body",
-                       "a part of '%s' came with %zu bytes instead of %lld (status %d)", info->key,
-                       response.body.length, (long long)r.length, response.status);
+    else if ((int64_t)response.body.length != r.length ||
+             (response.status != 206 && r.length < info->size))
+        rc = part_error(d, &r, &response);
     else
-        rc = write_at(d->fd, response.body.data, response.body.length, offset);
+        rc = keep_part(d, &response.body, offset);
     http_response_free(&response);
     return rc;
 }
@@ -153,10 +169,10 @@ static void *fetch_parts(void *ctx)
 }
 
 /* This thread fetches too; where no other can be had it does it alone. */
-static int fetch_rest(struct download *d)
+static int fetch_all(struct download *d)
 {
     pthread_t threads[S3_PARTS_AT_ONCE - 1];
-    int64_t parts = (d->info->size - d->from + S3_PART_BYTES - 1) / S3_PART_BYTES;
+    int64_t parts = (d->info->size + S3_PART_BYTES - 1) / S3_PART_BYTES;
     size_t count = 0;
     while (count < S3_PARTS_AT_ONCE - 1 && (int64_t)count + 1 < parts &&
            !pthread_create(&threads[count], NULL, fetch_parts, d))
@@ -190,15 +206,45 @@ static int read_only(int fd, int *out)
     return *out < 0 ? error_set_errno(errno, "cannot open a spooled object") : OK;
 }
 
-int s3_spool(struct s3_store *s, const struct object_info *info, const struct buffer *first,
+/* Who reads the object needs no digest of its own then. */
+static int digest_file(int fd, struct object_info *info)
+{
+    char bytes[KIB(16)];
+    struct digest_stream *stream = digest_begin(false);
+    size_t got = 1;
+    int rc = stream ? OK : error_last()->code;
+    for (int64_t offset = 0; !rc && got; offset += (int64_t)got) {
+        rc = file_read_at(fd, info->key, bytes, sizeof bytes, offset, &got);
+        if (!rc)
+            digest_update(stream, bytes, got);
+    }
+    if (rc && stream)
+        digest_abort(stream);
+    else if (stream)
+        info->content = digest_end(stream, NULL);
+    return rc;
+}
+
+static int check(struct download *d, const struct s3_checksum *expected, struct object_info *info)
+{
+    char found[S3_CHECKSUM_TEXT];
+    if (expected->kind == S3_CHECKSUM_NONE)
+        return OK;
+    int rc = d->checked ? OK : digest_file(d->fd, info);
+    if (rc)
+        return rc;
+    if (d->checked)
+        s3_checksum_crc(d->kind, atomic_load(&d->crc), found);
+    else
+        s3_checksum_digest(&info->content, found);
+    return s3_checksum_compare(expected, found, info->key);
+}
+
+int s3_spool(struct s3_store *s, struct object_info *info, const struct s3_checksum *expected,
              const struct cancel *cancel, int *fd)
 {
-    struct download d = {.store = s,
-                         .info = info,
-                         .cancel = cancel,
-                         .from = (int64_t)first->length,
-                         .next = (int64_t)first->length,
-                         .fd = -1};
+    struct download d = {.store = s, .info = info, .cancel = cancel, .fd = -1};
+    d.checked = s3_checksum_crc_kind(expected, &d.kind);
     pthread_mutex_init(&d.lock, NULL);
     int rc = info->size > (int64_t)CAP_MEDIA_BYTES
                  ? error_set(ERR_TOO_LARGE, "too_large", "'%s' has %lld bytes; the cap is %lld",
@@ -207,9 +253,9 @@ int s3_spool(struct s3_store *s, const struct object_info *info, const struct bu
     if (!rc)
         rc = make_room(s, d.fd, info);
     if (!rc)
-        rc = write_at(d.fd, first->data, first->length, 0);
+        rc = fetch_all(&d);
     if (!rc)
-        rc = fetch_rest(&d);
+        rc = check(&d, expected, info);
     if (!rc)
         rc = read_only(d.fd, fd);
     if (d.fd >= 0)
@@ -222,9 +268,15 @@ int s3_spool(struct s3_store *s, const struct object_info *info, const struct bu
 
 /* What was put by others may carry a digest that was copied from another object: what is here is
  * reckoned anew, what is spooled by who reads it. */
-static int take_bytes(struct http_response *response, struct object *out)
+static int take_bytes(struct http_response *response, const struct s3_checksum *expected,
+                      struct object *out)
 {
-    out->info.content = digest_of(buffer_string(&response->body), response->body.length);
+    const char *bytes = buffer_string(&response->body);
+    size_t length = response->body.length;
+    out->info.content = digest_of(bytes, length);
+    int rc = s3_checksum_check(expected, bytes, length, &out->info.content, out->info.key);
+    if (rc)
+        return rc;
     out->bytes = buffer_take(&response->body);
     if (!out->bytes)
         out->bytes = calloc(1, 1);
@@ -234,28 +286,29 @@ static int take_bytes(struct http_response *response, struct object *out)
 static int take(struct s3_store *s, struct http_response *response, const struct cancel *cancel,
                 struct object *out)
 {
-    if (out->info.size == (int64_t)response->body.length)
-        return take_bytes(response, out);
-    if (response->status != 206)
-        return error_set(ERR_TRANSIENT, "incomplete_body",
-                         "'%s' came with %zu bytes instead of %lld", out->info.key,
-                         response->body.length, (long long)out->info.size);
+    struct s3_checksum expected = {.kind = S3_CHECKSUM_NONE};
+    if (s->ask_checksums)
+        s3_checksum_read(response, &expected);
     out->info.content = (struct digest){0};
-    return s3_spool(s, &out->info, &response->body, cancel, &out->fd);
+    if (response->cut)
+        return s3_spool(s, &out->info, &expected, cancel, &out->fd);
+    if (out->info.size == (int64_t)response->body.length)
+        return take_bytes(response, &expected, out);
+    return error_set(ERR_TRANSIENT, "incomplete_body", "'%s' came with %zu bytes instead of %lld",
+                     out->info.key, response->body.length, (long long)out->info.size);
 }
 
 int s3_open(void *ctx, const char *bucket, const char *key, const char *version_id,
             const char *etag, const struct cancel *cancel, struct object *out)
 {
     struct http_response response;
-    struct range first = {.bucket = bucket,
-                          .key = key,
-                          .version_id = version_id,
-                          .etag = etag,
-                          .length = S3_FIRST_BYTES};
+    struct aws_fault fault;
+    struct range whole = {.bucket = bucket, .key = key, .version_id = version_id, .etag = etag};
     *out = (struct object){.fd = -1};
-    int rc = get_first(ctx, &first, cancel, &response);
-    if (!rc)
+    int rc = get(ctx, &whole, cancel, &response, &fault);
+    if (rc)
+        rc = get_error(ctx, &whole, &fault);
+    else
         rc = s3_describe(&response, bucket, key, &out->info);
     if (!rc)
         s3_was_read(ctx, bucket, key);

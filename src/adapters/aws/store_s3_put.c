@@ -16,12 +16,14 @@ struct upload {
     const struct object_source *source;
     struct buffer part; /* what was read and not yet sent */
     struct digest_stream *digest;
+    struct digest content; /* once all was read */
     int64_t size, us;
     char sequencer[CAP_SEQUENCER + 1];
     /* of several parts */
     char id[UPLOAD_ID_TEXT];
     struct buffer done; /* the document that completes it */
     int parts;
+    uint64_t crc; /* of what was sent */
 };
 
 /* ---- reading ---- */
@@ -100,7 +102,12 @@ static void describe(struct upload *u, const char *etag, const struct http_respo
     snprintf(out->sequencer, sizeof out->sequencer, "%s", u->sequencer);
     copy(response, "x-amz-version-id", out->version_id, sizeof out->version_id);
     set_etag(etag, out->etag);
-    out->content = digest_end(u->digest, NULL);
+    out->content = u->content;
+}
+
+static void end_digest(struct upload *u)
+{
+    u->content = digest_end(u->digest, NULL);
     u->digest = NULL;
 }
 
@@ -108,17 +115,21 @@ static void describe(struct upload *u, const char *etag, const struct http_respo
 
 static int send_whole(struct upload *u, struct object_info *out)
 {
-    char hash[SIGV4_HASH_TEXT], etag[ETAG_TEXT];
+    char hash[DIGEST_TEXT], checksum[S3_CHECKSUM_TEXT], etag[ETAG_TEXT];
     struct http_response response;
     struct aws_fault fault;
     struct s3_request request = request_of(u, "PUT");
     stamp(u);
-    sigv4_hash(buffer_string(&u->part), u->part.length, hash);
+    end_digest(u);
+    digest_format(&u->content, hash);
+    s3_checksum_digest(&u->content, checksum);
     struct http_header headers[] = {{"Content-Type", type_of(u)},
                                     {"X-Amz-Meta-Aegis-Sequencer", u->sequencer},
-                                    {"X-Amz-Meta-Aegis-Sha256", hash}};
+                                    {"X-Amz-Meta-Aegis-Sha256", hash},
+                                    {S3_HEADER_SHA256, checksum}};
     request.headers = headers;
-    request.header_count = 3;
+    request.header_count = u->store->send_checksums ? 4 : 3;
+    request.hash = hash;
     request.body = buffer_string(&u->part);
     request.length = u->part.length;
     int rc = s3_perform(u->store, &request, NULL, &response, &fault);
@@ -150,10 +161,12 @@ static int begin_parts(struct upload *u)
     struct s3_document document = {.at = take_upload_id, .ctx = u};
     stamp(u);
     struct http_header headers[] = {{"Content-Type", type_of(u)},
-                                    {"X-Amz-Meta-Aegis-Sequencer", u->sequencer}};
+                                    {"X-Amz-Meta-Aegis-Sequencer", u->sequencer},
+                                    {"x-amz-checksum-algorithm", "CRC64NVME"},
+                                    {"x-amz-checksum-type", "FULL_OBJECT"}};
     request.query = "uploads=";
     request.headers = headers;
-    request.header_count = 2;
+    request.header_count = u->store->send_checksums ? 4 : 2;
     int rc = s3_perform(u->store, &request, NULL, &response, &fault);
     if (rc)
         rc = put_error(u, &fault);
@@ -172,28 +185,51 @@ static int query_of(const struct upload *u, char query[S3_QUERY_TEXT])
     return sigv4_encode(u->id, false, query + n, S3_QUERY_TEXT - (size_t)n);
 }
 
+/* The checksum of the part, "" if none is wanted; that of the whole goes on with it. */
+static void add_checksum(struct upload *u, char out[S3_CHECKSUM_TEXT])
+{
+    *out = '\0';
+    if (!u->store->send_checksums)
+        return;
+    uint64_t crc = crc_of(CRC_64_NVME, buffer_string(&u->part), u->part.length);
+    u->crc = crc_shift(CRC_64_NVME, u->crc, u->part.length) ^ crc;
+    s3_checksum_crc(CRC_64_NVME, crc, out);
+}
+
+/* S3 has the parts' checksums already; some servers want to hear them once more, as from the SDKs.
+ */
+static int note_part(struct upload *u, const char *etag, const char *checksum)
+{
+    int rc =
+        buffer_printf(&u->done, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag>", u->parts, etag);
+    if (!rc && *checksum)
+        rc = buffer_printf(&u->done, "<ChecksumCRC64NVME>%s</ChecksumCRC64NVME>", checksum);
+    return rc ? rc : buffer_append_string(&u->done, "</Part>");
+}
+
 static int send_part(struct upload *u)
 {
-    char query[S3_QUERY_TEXT], etag[ETAG_TEXT];
+    char query[S3_QUERY_TEXT], checksum[S3_CHECKSUM_TEXT], etag[ETAG_TEXT];
     struct http_response response = {0};
     struct aws_fault fault;
     struct s3_request request = request_of(u, "PUT");
-    struct http_header type = {"Content-Type", "application/octet-stream"};
+    struct http_header headers[] = {{"Content-Type", "application/octet-stream"},
+                                    {S3_HEADER_CRC64NVME, checksum}};
     if (++u->parts > PARTS)
         return error_set(ERR_TOO_LARGE, "too_large", "'%s' needs more than %d parts", u->key,
                          PARTS);
     int rc = query_of(u, query);
+    add_checksum(u, checksum);
     request.query = query;
-    request.headers = &type;
-    request.header_count = 1;
+    request.headers = headers;
+    request.header_count = u->store->send_checksums ? 2 : 1;
     request.body = buffer_string(&u->part);
     request.length = u->part.length;
     if (!rc)
         rc = s3_perform(u->store, &request, NULL, &response, &fault);
     if (!rc) {
         copy(&response, "etag", etag, sizeof etag);
-        rc = buffer_printf(&u->done, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>",
-                           u->parts, etag);
+        rc = note_part(u, etag, checksum);
     }
     http_response_free(&response);
     return rc;
@@ -232,8 +268,7 @@ static bool was_completed(struct upload *u, const struct aws_fault *fault, struc
     struct error kept = *error_last();
     if (fault->status == 404 && !s3_head(u->store, u->bucket, u->key, out) &&
         !strcmp(out->sequencer, u->sequencer)) {
-        out->content = digest_end(u->digest, NULL);
-        u->digest = NULL;
+        out->content = u->content;
         return true;
     }
     error_restore(&kept);
@@ -243,20 +278,24 @@ static bool was_completed(struct upload *u, const struct aws_fault *fault, struc
 /* S3 may answer 200 and then say in the body that it failed. */
 static int end_parts(struct upload *u, struct object_info *out)
 {
-    char query[S3_QUERY_TEXT];
+    char query[S3_QUERY_TEXT], checksum[S3_CHECKSUM_TEXT];
     struct http_response response = {0};
     struct aws_fault fault = {0};
     struct completion completion = {0};
     struct s3_document document = {.at = take_completion, .ctx = &completion};
     struct s3_request request = request_of(u, "POST");
-    struct http_header type = {"Content-Type", "application/xml"};
+    struct http_header headers[] = {{"Content-Type", "application/xml"},
+                                    {S3_HEADER_CRC64NVME, checksum},
+                                    {"x-amz-checksum-type", "FULL_OBJECT"}};
     u->parts = 0;
+    end_digest(u);
+    s3_checksum_crc(CRC_64_NVME, u->crc, checksum);
     int rc = query_of(u, query);
     if (!rc)
         rc = buffer_append_string(&u->done, "</CompleteMultipartUpload>");
     request.query = query;
-    request.headers = &type;
-    request.header_count = 1;
+    request.headers = headers;
+    request.header_count = u->store->send_checksums ? 3 : 1;
     request.body = buffer_string(&u->done);
     request.length = u->done.length;
     if (!rc)

@@ -75,6 +75,29 @@ static void refuses_half_an_environment(void **state)
     place_refused(p, ERR_SYSTEMIC, "'AWS_ACCESS_KEY_ID' is not");
 }
 
+static void says_when_the_environment_has_expired(void **state)
+{
+    struct place *p = *state;
+    struct aws_credential got;
+    int64_t expires;
+    place_set("AWS_ACCESS_KEY_ID", "AKID");
+    place_set("AWS_SECRET_ACCESS_KEY", "secret");
+    place_set("AWS_SESSION_TOKEN", "token");
+    place_set("AWS_CREDENTIAL_EXPIRATION", "2026-03-01T13:00:00+00:00");
+    assert_int_equal(clock_parse("2026-03-01T13:00:00Z", &expires), OK);
+    assert_int_equal(place_get(p, &got), OK);
+    assert_true(got.expires_ms == expires);
+    atomic_store(&p->now, expires - 1);
+    assert_int_equal(place_get(p, &got), OK);
+    atomic_store(&p->now, expires + 40000);
+    place_refused(p, ERR_SYSTEMIC, "expired at 2026-03-01T13:00:00");
+    place_set("AWS_CREDENTIAL_EXPIRATION", "soon");
+    place_refused(p, ERR_SYSTEMIC, "'soon', which is no time");
+    place_set("AWS_CREDENTIAL_EXPIRATION", "");
+    assert_int_equal(place_get_anew(p, &got), OK);
+    assert_int_equal(got.expires_ms, 0);
+}
+
 static void says_where_it_looked(void **state)
 {
     struct place *p = *state;
@@ -599,6 +622,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(takes_the_environment_first),
         TEST(refuses_half_an_environment),
+        TEST(says_when_the_environment_has_expired),
         TEST(says_where_it_looked),
         TEST(reads_profiles_of_both_files),
         TEST(takes_the_profile_that_is_asked_for),

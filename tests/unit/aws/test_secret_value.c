@@ -6,9 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
+#include "adapters/aws/rds_authorities.h"
 #include "adapters/aws/secret_value.h"
 #include "ports/secret_source.h"
 #include "shared/error.h"
@@ -149,6 +155,85 @@ static void test_hosts_and_sslmode(void **state)
     gives(BARE, &d, "postgresql://u:p@h:5432/d?sslmode=disable");
 }
 
+/* Each file of authorities begins a certificate with its name. */
+static void write_authorities(char path[32])
+{
+    static const char text[] = "# Amazon RDS eu-west-1 Root CA RSA2048 G1\nx\n# Amazon Root CA 1\n";
+    snprintf(path, 32, "/tmp/aegis-rds-XXXXXX");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+}
+
+static void test_hosts_of_rds_have_to_prove_it(void **state)
+{
+    static const char *const hosts[][2] = {
+        {"db.x.eu-west-1.rds.amazonaws.com", "verify-full"},
+        {"DB.cluster-ro-x.EU-WEST-1.RDS.amazonaws.com", "verify-full"},
+        {"p.proxy-x.us-gov-west-1.rds.amazonaws.com", "verify-full"},
+        {"db.x.mx-central-1.rds.amazonaws.com", "require"}, /* newer than the file */
+        {"db.x.rds.cn-north-1.amazonaws.com.cn", "require"},
+        {"rds.amazonaws.com", "require"},
+        {"eu-west-1.rds.amazonaws.com", "require"},
+        {"db.x.eu-west-1.rds.amazonaws.com.example", "require"},
+    };
+    char rds[32], expected[256];
+    (void)state;
+    write_authorities(rds);
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        struct secret_database d = {.host = hosts[i][0], .name = "d", .rds = rds};
+        bool proven = !strcmp(hosts[i][1], "verify-full");
+        snprintf(expected, sizeof expected, "postgresql://u:p@%s:5432/d?sslmode=%s%s%s",
+                 hosts[i][0], hosts[i][1], proven ? "&sslrootcert=" : "", proven ? rds : "");
+        gives(BARE, &d, expected);
+    }
+    unlink(rds);
+    struct secret_database d = {.host = hosts[0][0], .name = "d", .rds = rds};
+    gives(BARE, &d, "postgresql://u:p@db.x.eu-west-1.rds.amazonaws.com:5432/d?sslmode=require");
+}
+
+static void test_authorities_that_are_set(void **state)
+{
+    (void)state;
+    struct secret_database d = {.host = "h", .name = "d", .authorities = "/a b/ca.pem"};
+    gives(BARE, &d, "postgresql://u:p@h:5432/d?sslmode=verify-full&sslrootcert=/a%20b/ca.pem");
+    d.host = "localhost";
+    gives(BARE, &d,
+          "postgresql://u:p@localhost:5432/d?sslmode=verify-full&sslrootcert=/a%20b/ca.pem");
+    d.sslmode = "verify-ca";
+    gives(BARE, &d,
+          "postgresql://u:p@localhost:5432/d?sslmode=verify-ca&sslrootcert=/a%20b/ca.pem");
+    d.sslmode = "require"; /* which libpq would verify, if it were told of them */
+    gives(BARE, &d, "postgresql://u:p@localhost:5432/d?sslmode=require");
+}
+
+/* The file that comes with the program: what it promises is in it, and signs for years. */
+static void test_file_that_comes_along(void **state)
+{
+    static const char file[] = TEST_SOURCE_DIR "/third_party/rds-ca/rds-ca.pem";
+    FILE *f = fopen(file, "r");
+    X509 *x;
+    time_t later = time(NULL) + 10LL * 365 * 24 * 3600;
+    int count = 0;
+    (void)state;
+    assert_true(rds_authorities_cover(file, "db.x.us-east-1.rds.amazonaws.com"));
+    assert_true(rds_authorities_cover(file, "db.x.eu-central-1.rds.amazonaws.com"));
+    assert_true(rds_authorities_cover(file, "db.proxy-x.eu-central-1.rds.amazonaws.com"));
+    assert_non_null(f);
+    while ((x = PEM_read_X509(f, NULL, NULL, NULL))) {
+        count++;
+        assert_int_equal(X509_check_ca(x), 1);
+        assert_int_equal(X509_verify(x, X509_get0_pubkey(x)), 1);
+        if (X509_cmp_time(X509_get0_notAfter(x), &later) <= 0)
+            fail_msg("certificate %d ends within ten years", count);
+        X509_free(x);
+    }
+    ERR_clear_error();
+    assert_int_equal(count, 86);
+    fclose(f);
+}
+
 static void test_url_as_it_is(void **state)
 {
     static const struct secret_database set = {.host = "h", .name = "d", .sslmode = "require"};
@@ -195,6 +280,9 @@ int main(void)
         cmocka_unit_test(test_encoding),
         cmocka_unit_test(test_secret_that_rds_manages),
         cmocka_unit_test(test_hosts_and_sslmode),
+        cmocka_unit_test(test_hosts_of_rds_have_to_prove_it),
+        cmocka_unit_test(test_authorities_that_are_set),
+        cmocka_unit_test(test_file_that_comes_along),
         cmocka_unit_test(test_url_as_it_is),
         cmocka_unit_test(test_bad_databases),
     };

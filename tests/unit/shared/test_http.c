@@ -496,6 +496,52 @@ static void test_response_caps(void **state)
     http_response_free(&r);
 }
 
+static bool many_bytes_twice(int fd, const char *request, size_t length, int nth)
+{
+    (void)request, (void)length;
+    char block[1000];
+    memset(block, 'x', sizeof block);
+    wire_say(fd, nth == 0 ? "HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 1000\r\n\r\n"
+                          : "HTTP/1.1 200 OK\r\nX-A: b\r\n\r\n");
+    return send(fd, block, sizeof block, MSG_NOSIGNAL) > 0 && nth == 0;
+}
+
+/* With its length announced, and without. */
+static void a_long_response_is_cut_where_that_is_wanted(void **state)
+{
+    (void)state;
+    struct http_response r;
+    struct wire *w = wire_open(many_bytes_twice);
+    struct http_engine *engine;
+    char value[8];
+    assert_int_equal(http_engine_open(&(struct http_options){0}, &engine), OK);
+    for (int i = 0; i < 2; i++) {
+        struct http_request request = {
+            .method = "GET", .url = w->url, .max_response = 999, .cut_long = true};
+        assert_int_equal(http_perform(engine, &request, NULL, &r), OK);
+        assert_true(r.cut);
+        assert_int_equal(r.status, 200);
+        assert_true(r.body.length <= 999);
+        assert_true(http_response_header(&r, "x-a", value, sizeof value));
+        http_response_free(&r);
+    }
+    http_engine_close(engine);
+    wire_close(w);
+}
+
+static void what_fits_is_not_cut(void **state)
+{
+    (void)state;
+    struct http_response r;
+    assert_int_equal(
+        get(late, (struct http_request){.max_response = 2, .cut_long = true, .idle_timeout_ms = -1},
+            &r),
+        OK);
+    assert_false(r.cut);
+    assert_string_equal(buffer_string(&r.body), "ok");
+    http_response_free(&r);
+}
+
 /* ---- cancelling --------------------------------------------------------------------------------
  */
 
@@ -612,6 +658,8 @@ int main(void)
         cmocka_unit_test(test_timeouts),
         cmocka_unit_test(test_no_timeouts),
         cmocka_unit_test(test_response_caps),
+        cmocka_unit_test(a_long_response_is_cut_where_that_is_wanted),
+        cmocka_unit_test(what_fits_is_not_cut),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_close_cancels),
         cmocka_unit_test(test_plain_server_where_tls_was_expected),
