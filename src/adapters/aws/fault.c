@@ -1,11 +1,11 @@
 #include "adapters/aws/fault.h"
 
-#include <libxml/xmlreader.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "shared/error.h"
 #include "shared/json.h"
+#include "shared/libxml.h"
 
 enum { FAULT_BYTES = 64 << 10 }; /* of a body that are looked at */
 
@@ -51,28 +51,30 @@ static void read_json(const struct http_response *r, struct aws_fault *out,
 static void read_element(xmlTextReaderPtr reader, struct aws_fault *out,
                          char message[AWS_MESSAGE_TEXT])
 {
-    const char *name = (const char *)xmlTextReaderConstLocalName(reader);
+    const char *name = (const char *)libxml.xmlTextReaderConstLocalName(reader);
     bool code = !strcmp(name, "Code");
     if (!code && strcmp(name, "Message") != 0)
         return;
-    xmlChar *text = xmlTextReaderReadString(reader);
+    xmlChar *text = libxml.xmlTextReaderReadString(reader);
     if (text && code && !out->code[0])
         put_code(out, (const char *)text);
     else if (text && !code && !message[0])
         put_message(message, (const char *)text);
-    xmlFree(text);
+    (*libxml.xmlFree)(text);
 }
 
 static void read_xml(const struct http_response *r, struct aws_fault *out,
                      char message[AWS_MESSAGE_TEXT])
 {
+    if (libxml_load()) /* then there is the status alone */
+        return;
     xmlTextReaderPtr reader =
-        xmlReaderForMemory(r->body.data, (int)r->body.length, NULL, NULL,
-                           XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-    while (reader && xmlTextReaderRead(reader) == 1)
-        if (xmlTextReaderNodeType(reader) == XML_READER_TYPE_ELEMENT)
+        libxml.xmlReaderForMemory(r->body.data, (int)r->body.length, NULL, NULL,
+                                  XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    while (reader && libxml.xmlTextReaderRead(reader) == 1)
+        if (libxml.xmlTextReaderNodeType(reader) == XML_READER_TYPE_ELEMENT)
             read_element(reader, out, message);
-    xmlFreeTextReader(reader);
+    libxml.xmlFreeTextReader(reader);
 }
 
 static const char *code_of_status(int status)
