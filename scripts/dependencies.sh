@@ -11,7 +11,7 @@ run="libavformat59 libavcodec59 libavutil57 libswresample4 poppler-utils libpock
      libexttextcat-data"
 # What the installed program needs, without anything to build it: for containers and packages.
 runtime="$run ca-certificates libcurl4 libexttextcat-2.0-0 libinih1 libmicrohttpd12 libpq5 libseccomp2
-         libsqlite3-0 libssl3 libstemmer0d libuchardet0 libunistring2 libxml2 libzip4"
+         libsqlite3-0 libssl3 libuchardet0 libunistring2 libxml2 libzip4"
 demo="espeak-ng"
 lambda="zip binutils patchelf ca-certificates"
 test="$demo $lambda awscli unzip libcmocka-dev ffmpeg jq qpdf sqlite3 curl openssl python3 python3-yaml python3-seccomp systemd procps bsdutils man-db mount"

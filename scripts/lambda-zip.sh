@@ -34,6 +34,30 @@ library() {
     echo "$path"
 }
 
+# named PATTERN: the sonames in the program's text that match it: libraries that it loads when it needs them
+named() { strings "$program" | grep -xE "$1" | sort -u; }
+
+# absent SONAME RESULT FILE...: puts a library of that name into the zip whose functions do nothing but return RESULT:
+# those that the files name. Debian's libcurl and libpq are linked with libraries for protocols that Aegis does not
+# speak, and with theirs: twenty, to be relocated at each start.
+absent() {
+    local soname=$1 result=$2 at="$work/absent" real
+    shift 2
+    mkdir -p "$at"
+    real=$(library "$soname")
+    nm -D --defined-only --with-symbol-versions "$real" | awk '{ sub(/@@/, "@", $3); print $3, $2 }' | sort >"$at/has"
+    nm -D --undefined-only --with-symbol-versions "$@" | awk 'NF == 2 { print $2 }' | sort -u | join - "$at/has" >"$at/wanted"
+    awk -v result="$result" '{ split($1, name, "@") }
+        $2 ~ /[TWi]/ { print "long " name[1] "(void) { return " result "; }"; next }
+        { print "void *" name[1] ";" }' "$at/wanted" >"$at/absent.c"
+    awk '{ n = split($1, name, "@"); if (n > 1) names[name[2]] = names[name[2]] " " name[1] ";" }
+        END { for (version in names) print version " {" names[version] " };" }' "$at/wanted" | sort >"$at/versions"
+    [ -s "$at/versions" ] || echo "{ global: *; };" >"$at/versions"
+    gcc -shared -nostdlib -w -O2 -fno-builtin -Wl,-z,noseparate-code -Wl,--build-id=none "-Wl,-soname,$soname" \
+        "-Wl,--version-script,$at/versions" -s -o "$work/zip/lib/$soname" "$at/absent.c"
+    chmod 755 "$work/zip/lib/$soname"
+}
+
 # start_there FILE LIBRARIES...: the kernel starts it by the zip's own loader, and libraries are looked for in these
 # folders. As RPATH, not RUNPATH: that comes before LD_LIBRARY_PATH, in which Lambda names the system's libraries
 # first, and holds for the libraries' own libraries.
@@ -63,7 +87,22 @@ for helper in pdftotext pdfinfo; do
     install -m 755 "$(command -v $helper)" "$work/zip/bin/$helper"
     start_there "$work/zip/bin/$helper" '$ORIGIN/../lib'
 done
-libraries "$program" "$(command -v pdftotext)" "$(command -v pdfinfo)" >"$work/needed"
+late=$(for name in $(named 'lib(xml2|zip|uchardet|microhttpd)\.so\.[0-9]+'); do library "$name"; done)
+[ "$(wc -l <<<"$late")" = 4 ] || { echo "lambda-zip: '$program' loads other libraries: $late" >&2; exit 1; }
+av=$(for name in $(named 'lib(avformat|avcodec|avutil|swresample)\.so\.[0-9]+'); do library "$name"; done)
+[ "$(wc -l <<<"$av")" = 4 ] || { echo "lambda-zip: '$program' names other libraries: $av" >&2; exit 1; }
+
+# What only comes along with libraries that are absent is what the loader does not load once they are.
+all() { libraries "$program" $late "$(command -v pdftotext)" "$(command -v pdfinfo)"; }
+{ all; echo "$late"; } | sort -u >"$work/all"
+{ libraries $av; echo "$av"; } | sort -u >"$work/av"
+with_all=$(sort -u "$work/all" "$work/av")
+absent libldap-2.5.so.0 -1 $with_all
+absent liblber-2.5.so.0 -1 $with_all
+absent librtmp.so.1 0 $with_all
+absent libssh2.so.1 0 $with_all
+absent libgssapi_krb5.so.2 0x100000 $with_all # GSS_S_UNAVAILABLE
+{ LD_LIBRARY_PATH="$work/zip/lib" all | grep -vF "$work/zip/lib/"; echo "$late"; } | sort -u >"$work/needed"
 while read -r path; do install -m 755 "$path" "$work/zip/lib/${path##*/}"; done <"$work/needed"
 
 cp -rL "$system/gconv" "$work/zip/lib/gconv" # for documents in other encodings; its cache has the system's paths
@@ -78,9 +117,7 @@ pack "$work/zip" "$out/aegis-lambda.zip"
 
 # ---- the layer: FFmpeg's libraries, and what only they need ----
 
-versions=$(strings "$program" | grep -xE 'lib(avformat|avcodec|avutil|swresample)\.so\.[0-9]+' | sort -u)
-[ "$(wc -l <<<"$versions")" = 4 ] || { echo "lambda-zip: '$program' names other libraries: $versions" >&2; exit 1; }
-av=$(for name in $versions; do library "$name"; done)
-{ echo "$av"; libraries $av; } | sort -u | comm -23 - "$work/needed" |
+{ LD_LIBRARY_PATH="$work/zip/lib" libraries $av; echo "$av"; } | sort -u | grep -vF "$work/zip/lib/" |
+    comm -23 - "$work/needed" |
     while read -r path; do install -m 755 "$path" "$work/layer/lib/${path##*/}"; done
 pack "$work/layer" "$out/aegis-lambda-av-layer.zip"

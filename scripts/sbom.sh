@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Prints a bill of materials of the built program in SPDX 2.3 JSON (https://spdx.github.io/spdx-spec/v2.3/):
-# sbom.sh BINARY VERSION. It names the Debian packages of all libraries that the program is linked with, of those that
-# it loads when it needs them and of the programs that it runs (dependencies.sh runtime), and what third_party/ holds of code.
+# sbom.sh BINARY VERSION. It names the Debian packages of all libraries that the program is linked with (libstemmer
+# statically), of those that it loads when it needs them and of the programs that it runs (dependencies.sh runtime), and
+# what third_party/ holds of code.
 # The same input gives the same output, with the time of SOURCE_DATE_EPOCH, else of the last commit.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -37,6 +38,7 @@ linked_names=$(linked)
 loaded_names=$("$here/scripts/dependencies.sh" list runtime | tr ' ' '\n' | sort -u | grep -vxF "$linked_names")
 yyjson=$(sed -n 's/^#define YYJSON_VERSION_STRING *"\(.*\)"/\1/p' "$here/third_party/yyjson/yyjson.h")
 {
+    packages STATIC_LINK <<<libstemmer-dev
     packages DYNAMIC_LINK <<<"$linked_names"
     packages RUNTIME_DEPENDENCY_OF <<<"$loaded_names"
 } | jq -s --arg version "$version" --arg yyjson "$yyjson" --arg created "$(date -u -d "@$epoch" +%Y-%m-%dT%H:%M:%SZ)" \
@@ -66,7 +68,7 @@ yyjson=$(sed -n 's/^#define YYJSON_VERSION_STRING *"\(.*\)"/\1/p' "$here/third_p
         relationships: ([
             {spdxElementId: "SPDXRef-DOCUMENT", relationshipType: "DESCRIBES", relatedSpdxElement: "SPDXRef-aegis"},
             {spdxElementId: "SPDXRef-aegis", relationshipType: "STATIC_LINK", relatedSpdxElement: "SPDXRef-yyjson"}
-        ] + map(("deb-" + .name | id) as $id | if .how == "DYNAMIC_LINK"
+        ] + map(("deb-" + .name | id) as $id | if .how != "RUNTIME_DEPENDENCY_OF"
             then {spdxElementId: "SPDXRef-aegis", relationshipType: .how, relatedSpdxElement: $id}
             else {spdxElementId: $id, relationshipType: .how, relatedSpdxElement: "SPDXRef-aegis"} end))
     }'

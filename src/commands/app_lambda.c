@@ -1,5 +1,6 @@
 #include "commands/app_lambda.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include "adapters/aws/lambda_runtime.h"
@@ -16,6 +17,8 @@ struct server {
     const struct lambda_role *role;
     struct http_engine *http;
     struct lambda_runtime *runtime;
+    int rc; /* of open_runtime */
+    struct error why;
 };
 
 static int open_runtime(struct server *s)
@@ -23,6 +26,28 @@ static int open_runtime(struct server *s)
     struct http_options options = {0};
     int rc = http_engine_open(&options, &s->http);
     return rc ? rc : lambda_runtime_open(s->http, NULL, &s->runtime);
+}
+
+static void *open_runtime_beside(void *ctx)
+{
+    struct server *s = ctx;
+    s->rc = open_runtime(s);
+    s->why = *error_last();
+    return NULL;
+}
+
+/* TLS and HTTP get ready beside the role, which mostly waits for others. *role_rc: what became of
+ * that; its error is the last one. Returns what became of the runtime. */
+static int open_both(struct server *s, int *role_rc)
+{
+    pthread_t thread;
+    bool beside = pthread_create(&thread, NULL, open_runtime_beside, s) == 0;
+    if (!beside)
+        open_runtime_beside(s);
+    *role_rc = s->role->open(s->app);
+    if (beside)
+        pthread_join(thread, NULL);
+    return s->rc ? error_restore(&s->why) : OK;
 }
 
 static void close_runtime(struct server *s)
@@ -133,18 +158,19 @@ static int report(struct server *s, const struct error *why)
 int app_lambda_serve(struct app *app, const struct lambda_role *role)
 {
     struct server s = {.app = app, .role = role};
-    struct error why = *error_last();
-    int status;
+    struct error why;
+    int status, unopened = OK;
+    if (!role)
+        return app_lambda_cannot_start(app);
     app_catch_signals();
-    if (open_runtime(&s)) {
+    int rc = open_both(&s, &unopened);
+    why = *error_last();
+    if (rc)
         status = fail(app);
-    } else if (!role || role->open(app)) {
-        if (role)
-            why = *error_last();
+    else if (unopened)
         status = report(&s, &why);
-    } else {
+    else
         status = serve(&s) ? fail(app) : STATUS_OK;
-    }
     close_runtime(&s);
     return status;
 }
@@ -160,6 +186,36 @@ int app_lambda_cannot_start(struct app *app)
 
 /* ---- for roles ---- */
 
+struct queue_opening {
+    struct app *app;
+    int rc;
+    struct error why;
+};
+
+static void *open_queue(void *ctx)
+{
+    struct queue_opening *q = ctx;
+    q->rc = app_queue(q->app);
+    q->why = *error_last();
+    return NULL;
+}
+
+/* SQS is asked for the queue beside the database: who waits for one of them waits for both. The
+ * database needs nothing then of what the queue opens (HTTP, AWS), for its URL is known. */
+static int open_data(struct app *app)
+{
+    struct queue_opening q = {.app = app};
+    pthread_t thread;
+    bool beside = *config_string(app->config, "queue.url") &&
+                  pthread_create(&thread, NULL, open_queue, &q) == 0;
+    int rc = app_database(app);
+    if (beside)
+        pthread_join(thread, NULL);
+    else if (!rc)
+        open_queue(&q);
+    return rc ? rc : q.rc ? error_restore(&q.why) : OK;
+}
+
 int app_lambda_data(struct app *app)
 {
     const char *url;
@@ -168,7 +224,5 @@ int app_lambda_data(struct app *app)
         rc = error_set(ERR_INVALID, "no_database",
                        "there is no database: a function's own disk is gone with it, so set "
                        "DATABASE_URL or AEGIS_DATABASE_SECRET to a PostgreSQL");
-    if (!rc)
-        rc = app_database(app);
-    return rc ? rc : app_queue(app);
+    return rc ? rc : open_data(app);
 }

@@ -29,14 +29,18 @@ int64_t store_time(struct store *s, int64_t caller_ms)
 }
 
 /* The answer is taken to be as old as half of what the question took. */
+static void take_clock(struct store *s, int64_t server_ms, int64_t asked, int64_t answered)
+{
+    atomic_store(&s->server_offset, server_ms - (asked + (answered - asked) / 2));
+}
+
 int store_measure_clock(struct store *s, struct pg *c)
 {
     int64_t server_ms, asked = clock_monotonic_ms();
     int rc = pg_number(c, &server_ms, 0,
                        "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", NULL, 0);
-    int64_t answered = clock_monotonic_ms();
     if (!rc)
-        atomic_store(&s->server_offset, server_ms - (asked + (answered - asked) / 2));
+        take_clock(s, server_ms, asked, clock_monotonic_ms());
     return rc;
 }
 
@@ -133,30 +137,21 @@ static const struct database_ops ops = {
 
 };
 
-/* What `aegis import` keeps its place in is there until it is done (move_postgres_write.c). */
-static int check_import(struct pg *c)
-{
-    int64_t unfinished;
-    int rc = pg_number(c, &unfinished, 0,
-                       "SELECT (to_regclass('aegis.import_progress') IS NOT NULL)::int", NULL, 0);
-    if (rc || !unfinished)
-        return rc;
-    return error_set(ERR_SYSTEMIC, "import_unfinished",
-                     "'%s' holds a part of an import only: run `aegis import` with its file again",
-                     pg_name(c));
-}
-
 static int check(struct store *s)
 {
+    struct postgres_around around;
     struct pg *c;
     int rc = store_hold(s, &c);
     if (rc)
         return rc;
-    rc = postgres_schema_check(c, migrations_postgres, migrations_postgres_count);
+    rc = postgres_schema_check_around(c, migrations_postgres, migrations_postgres_count, &around);
     if (!rc)
-        rc = check_import(c);
-    if (!rc)
-        rc = store_measure_clock(s, c);
+        take_clock(s, around.server_ms, around.asked_ms, around.answered_ms);
+    if (!rc && around.importing)
+        rc =
+            error_set(ERR_SYSTEMIC, "import_unfinished",
+                      "'%s' holds a part of an import only: run `aegis import` with its file again",
+                      pg_name(c));
     pg_release(c);
     return rc;
 }

@@ -34,6 +34,15 @@ enum { POSTGRES_VECTOR_LOWEST = 500 };
  */
 int postgres_schema_check(struct pg *c, const struct migration *migrations, size_t count);
 
+/* What else the same round trip tells. */
+struct postgres_around {
+    bool importing;                /* a part of an import is there, and the rest is not */
+    int64_t server_ms;             /* the server's clock, Unix time */
+    int64_t asked_ms, answered_ms; /* monotonic */
+};
+int postgres_schema_check_around(struct pg *c, const struct migration *migrations, size_t count,
+                                 struct postgres_around *out);
+
 /* A step, known to the program, applied to the database, or both. */
 struct postgres_step {
     int version;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "database/postgres_migrate_internal.h"
+#include "shared/clock.h"
 #include "shared/digest.h"
 #include "shared/error.h"
 
@@ -62,42 +63,33 @@ static int applied_step(const struct pg_rows *rows, int row, const struct migrat
     return step->name && step->applied_by ? OK : ERR_NO_MEMORY;
 }
 
-static int read_steps(struct pg *c, const struct migration *migrations, size_t count,
+static int take_steps(const struct pg_rows *rows, const struct migration *migrations, size_t count,
                       struct arena *arena, struct postgres_schema *out)
 {
-    static const char STEPS[] =
-        "SELECT version::bigint, name, checksum, lowest_program::bigint, "
-        "(extract(epoch FROM applied_at) * 1000)::bigint, duration_ms::bigint, applied_by "
-        "FROM aegis.schema_migration ORDER BY version";
-    struct pg_rows rows = {0};
-    int64_t exists = 0;
-    int rc = pg_number(c, &exists, 0,
-                       "SELECT 1 FROM pg_catalog.pg_class WHERE relnamespace = "
-                       "pg_catalog.to_regnamespace('aegis') AND relname = 'schema_migration'",
-                       NULL, 0);
-    if (!rc && exists)
-        rc = pg_query(c, &rows, STEPS, NULL, 0);
-    if (!rc)
-        rc = known_steps(migrations, count, arena, out, count + (size_t)rows.count);
-    for (int i = 0; !rc && i < rows.count; i++)
-        rc = applied_step(&rows, i, migrations, arena, out);
-    pg_rows_free(&rows);
+    int rc = known_steps(migrations, count, arena, out, count + (size_t)rows->count);
+    for (int i = 0; !rc && i < rows->count; i++)
+        rc = applied_step(rows, i, migrations, arena, out);
     return rc;
 }
 
 /* ---- pgvector ---- */
 
-static int read_vector(struct pg *c, struct arena *arena, struct postgres_schema *out)
+static int take_vector(const struct pg_rows *rows, struct arena *arena, struct postgres_schema *out)
 {
-    static const char VECTOR[] =
-        "SELECT (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector'), "
-        "(SELECT default_version FROM pg_catalog.pg_available_extensions WHERE name = 'vector')";
+    out->vector = pg_text(rows, 0, 0, arena);
+    return out->vector ? OK : ERR_NO_MEMORY;
+}
+
+/* Apart from the rest: the server reads a folder of files for it. */
+static int read_available(struct pg *c, struct arena *arena, struct postgres_schema *out)
+{
+    static const char AVAILABLE[] = "SELECT (SELECT default_version FROM "
+                                    "pg_catalog.pg_available_extensions WHERE name = 'vector')";
     struct pg_rows rows = {0};
-    int rc = pg_query(c, &rows, VECTOR, NULL, 0);
+    int rc = pg_query(c, &rows, AVAILABLE, NULL, 0);
     if (!rc) {
-        out->vector = pg_text(&rows, 0, 0, arena);
-        out->vector_available = pg_text(&rows, 0, 1, arena);
-        rc = out->vector && out->vector_available ? OK : ERR_NO_MEMORY;
+        out->vector_available = pg_text(&rows, 0, 0, arena);
+        rc = out->vector_available ? OK : ERR_NO_MEMORY;
     }
     pg_rows_free(&rows);
     return rc;
@@ -160,12 +152,53 @@ int postgres_schema_judge(const char *name, const struct postgres_schema *s)
     return OK;
 }
 
+/* ---- reading ---- */
+
+static const char STEPS[] =
+    "SELECT version::bigint, name, checksum, lowest_program::bigint, "
+    "(extract(epoch FROM applied_at) * 1000)::bigint, duration_ms::bigint, applied_by "
+    "FROM aegis.schema_migration ORDER BY version";
+
+/* What `aegis import` keeps its place in is there until it is done (move_postgres_write.c). */
+static const char AROUND[] =
+    "SELECT (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'vector'), "
+    "(pg_catalog.to_regclass('aegis.import_progress') IS NOT NULL)::int::bigint, "
+    "(extract(epoch FROM pg_catalog.clock_timestamp()) * 1000)::bigint";
+
+static int take_all(const struct pg_rows rows[2], const struct migration *migrations, size_t count,
+                    struct arena *arena, struct postgres_schema *out)
+{
+    int rc = take_vector(&rows[0], arena, out);
+    return rc ? rc : take_steps(&rows[1], migrations, count, arena, out);
+}
+
+static void begin(struct pg *c, struct postgres_schema *out)
+{
+    *out = (struct postgres_schema){.server_version = pg_server(c)->version,
+                                    .problem = "",
+                                    .vector = "",
+                                    .vector_available = ""};
+}
+
+/* Asks first whether there is anything: an error would stand in the server's log. */
 int postgres_schema_load(struct pg *c, const struct migration *migrations, size_t count,
                          struct arena *arena, struct postgres_schema *out)
 {
-    *out = (struct postgres_schema){.server_version = pg_server(c)->version, .problem = ""};
-    int rc = read_steps(c, migrations, count, arena, out);
-    return rc ? rc : read_vector(c, arena, out);
+    static const char EXISTS[] =
+        "SELECT 1 FROM pg_catalog.pg_class WHERE relnamespace = "
+        "pg_catalog.to_regnamespace('aegis') AND relname = 'schema_migration'";
+    struct pg_rows rows[2] = {{0}, {0}};
+    int64_t exists = 0;
+    begin(c, out);
+    int rc = pg_number(c, &exists, 0, EXISTS, NULL, 0);
+    if (!rc)
+        rc = pg_query(c, &rows[0], AROUND, NULL, 0);
+    if (!rc && exists)
+        rc = pg_query(c, &rows[1], STEPS, NULL, 0);
+    if (!rc)
+        rc = take_all(rows, migrations, count, arena, out);
+    pg_rows_free_all(rows, 2);
+    return rc ? rc : read_available(c, arena, out);
 }
 
 int postgres_schema_read(struct pg *c, const struct migration *migrations, size_t count,
@@ -180,14 +213,54 @@ int postgres_schema_read(struct pg *c, const struct migration *migrations, size_
     return out->problem ? OK : ERR_NO_MEMORY;
 }
 
-int postgres_schema_check(struct pg *c, const struct migration *migrations, size_t count)
+/* ---- at the start ---- */
+
+/* undefined_table, invalid_schema_name */
+static bool has_none(const struct pg *c)
 {
+    const char *state = pg_sqlstate(c);
+    return !strcmp(state, "42P01") || !strcmp(state, "3F000");
+}
+
+static int ask_at_once(struct pg *c, struct pg_rows rows[2], struct postgres_around *around)
+{
+    around->asked_ms = clock_monotonic_ms();
+    pg_send(c, AROUND, NULL, 0); /* an error comes back from pg_sync */
+    pg_send(c, STEPS, NULL, 0);
+    int rc = pg_sync(c, rows, 2);
+    around->answered_ms = clock_monotonic_ms();
+    if (rc && has_none(c))
+        return OK;
+    if (!rc) {
+        around->importing = pg_int(&rows[0], 0, 1) != 0;
+        around->server_ms = pg_int(&rows[0], 0, 2);
+    }
+    return rc;
+}
+
+int postgres_schema_check_around(struct pg *c, const struct migration *migrations, size_t count,
+                                 struct postgres_around *around)
+{
+    struct pg_rows rows[2] = {{0}, {0}};
     struct postgres_schema schema;
     struct arena arena;
     arena_init(&arena, 1 << 20);
-    int rc = postgres_schema_load(c, migrations, count, &arena, &schema);
+    *around = (struct postgres_around){0};
+    begin(c, &schema);
+    int rc = ask_at_once(c, rows, around);
+    if (!rc && rows[0].count == 1)
+        rc = take_all(rows, migrations, count, &arena, &schema);
+    else if (!rc)
+        schema.known = (int)count;
     if (!rc)
         rc = postgres_schema_judge(pg_name(c), &schema);
+    pg_rows_free_all(rows, 2);
     arena_free(&arena);
     return rc;
+}
+
+int postgres_schema_check(struct pg *c, const struct migration *migrations, size_t count)
+{
+    struct postgres_around around;
+    return postgres_schema_check_around(c, migrations, count, &around);
 }

@@ -1,5 +1,4 @@
 /* child_html.c - the child "html". */
-#include <libxml/parser.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +8,7 @@
 #include "shared/buffer.h"
 #include "shared/caps.h"
 #include "shared/child.h"
+#include "shared/libxml.h"
 
 /* The parser pulls, the decoder pushes: what one step of it makes waits here. */
 struct feeder {
@@ -57,9 +57,12 @@ int child_html_run(int argc, char **argv)
     struct feeder *feeder = malloc(sizeof *feeder);
     int rc = feeder ? decoder_open(&feeder->decoder)
                     : error_set(ERR_NO_MEMORY, NULL, "out of memory to parse HTML");
-    xmlInitParser();
     if (!rc)
+        rc = libxml_load();
+    if (!rc) {
+        libxml.xmlInitParser();
         rc = child_lock_down(CHILD_PURE);
+    }
     if (rc)
         return child_fail(error_last());
     buffer_init(&feeder->waiting, MIB(4));

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <uchardet/uchardet.h>
 #include <unistd.h>
 
 #include "media/charset.h"
+#include "media/libuchardet.h"
 #include "media/sniff.h"
 #include "shared/error.h"
 
@@ -31,6 +31,10 @@ struct decoder {
 int decoder_open(struct decoder **out)
 {
     size_t count = charset_count();
+    *out = NULL;
+    int rc = libuchardet_load(); /* here, for later there may be a sandbox */
+    if (rc)
+        return rc;
     struct decoder *d = calloc(1, sizeof *d + count * sizeof d->converters[0]);
     *out = d;
     if (!d)
@@ -134,15 +138,17 @@ static bool mostly_utf8(const unsigned char *p, size_t n)
 static int detected(const unsigned char *bytes, size_t length)
 {
     int charset = CHARSET_UNKNOWN;
-    uchardet_t detector = uchardet_new();
+    if (libuchardet_load())
+        return charset;
+    uchardet_t detector = libuchardet.uchardet_new();
     if (!detector)
         return charset;
-    if (uchardet_handle_data(detector, (const char *)bytes, length) == 0) {
-        uchardet_data_end(detector);
-        const char *name = uchardet_get_charset(detector);
+    if (libuchardet.uchardet_handle_data(detector, (const char *)bytes, length) == 0) {
+        libuchardet.uchardet_data_end(detector);
+        const char *name = libuchardet.uchardet_get_charset(detector);
         charset = charset_find(name, strlen(name));
     }
-    uchardet_delete(detector);
+    libuchardet.uchardet_delete(detector);
     return charset;
 }
 

@@ -2,7 +2,6 @@
  */
 #include "media/docx.h"
 
-#include <libxml/xmlreader.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "media/utf8.h"
 #include "shared/caps.h"
 #include "shared/error.h"
+#include "shared/libxml.h"
 
 struct document {
     struct package *package;
@@ -59,7 +59,7 @@ static bool is_too_deep(const xmlError *error)
 
 static int judge_xml(void)
 {
-    const xmlError *error = xmlGetLastError();
+    const xmlError *error = libxml.xmlGetLastError();
     if (error_last()->code != OK) /* member_read's */
         return error_last()->code;
     if (is_too_deep(error))
@@ -74,12 +74,12 @@ static int judge_xml(void)
 static int walk(struct document *d, xmlTextReaderPtr reader, visit at_node)
 {
     int more, rc = OK;
-    while (!rc && (more = xmlTextReaderRead(reader)) == 1) {
-        int type = xmlTextReaderNodeType(reader);
+    while (!rc && (more = libxml.xmlTextReaderRead(reader)) == 1) {
+        int type = libxml.xmlTextReaderNodeType(reader);
         if (type == XML_READER_TYPE_DOCUMENT_TYPE)
             return error_set(ERR_PERMANENT, "unreadable",
                              "the DOCX is damaged: its XML declares a document type");
-        const char *name = (const char *)xmlTextReaderConstLocalName(reader);
+        const char *name = (const char *)libxml.xmlTextReaderConstLocalName(reader);
         rc = at_node(d, reader, type, name ? name : "");
     }
     return rc ? rc : more < 0 ? judge_xml() : OK;
@@ -93,8 +93,8 @@ static xmlTextReaderPtr open_reader(struct part *part)
     part->held = member_read(part->member, part->first, sizeof part->first);
     bool utf16 = part->held == 2 &&
                  (!memcmp(part->first, "\xff\xfe", 2) || !memcmp(part->first, "\xfe\xff", 2));
-    return xmlReaderForIO(read_member, NULL, part, NULL, utf16 ? "UTF-16" : "UTF-8",
-                          options | XML_PARSE_IGNORE_ENC);
+    return libxml.xmlReaderForIO(read_member, NULL, part, NULL, utf16 ? "UTF-16" : "UTF-8",
+                                 options | XML_PARSE_IGNORE_ENC);
 }
 
 static int read_part(struct document *d, const char *name, visit at_node)
@@ -104,11 +104,11 @@ static int read_part(struct document *d, const char *name, visit at_node)
     int rc = member_open(d->package, name, &part.member);
     if (rc)
         return rc;
-    xmlResetLastError();
+    libxml.xmlResetLastError();
     xmlTextReaderPtr reader = open_reader(&part);
     rc = reader ? walk(d, reader, at_node)
                 : error_set(ERR_NO_MEMORY, NULL, "out of memory to read a DOCX");
-    xmlFreeTextReader(reader);
+    libxml.xmlFreeTextReader(reader);
     member_close(part.member);
     return rc;
 }
@@ -132,14 +132,14 @@ static int visit_relation(struct document *d, xmlTextReaderPtr reader, int type,
 {
     if (type != XML_READER_TYPE_ELEMENT || strcmp(name, "Relationship") != 0)
         return OK;
-    xmlChar *kind = xmlTextReaderGetAttribute(reader, (const xmlChar *)"Type");
-    xmlChar *target = xmlTextReaderGetAttribute(reader, (const xmlChar *)"Target");
+    xmlChar *kind = libxml.xmlTextReaderGetAttribute(reader, (const xmlChar *)"Type");
+    xmlChar *target = libxml.xmlTextReaderGetAttribute(reader, (const xmlChar *)"Target");
     if (kind && target && ends_with((const char *)kind, "/officeDocument")) {
         const char *path = (const char *)target;
         snprintf(d->main_part, sizeof d->main_part, "%s", path + (*path == '/'));
     }
-    xmlFree(kind);
-    xmlFree(target);
+    (*libxml.xmlFree)(kind);
+    (*libxml.xmlFree)(target);
     return OK;
 }
 
@@ -157,7 +157,7 @@ static int visit_property(struct document *d, xmlTextReaderPtr reader, int type,
             d->property_room = sizeof d->info->language;
         }
     } else if (type == XML_READER_TYPE_TEXT && d->property) {
-        const char *text = (const char *)xmlTextReaderConstValue(reader);
+        const char *text = (const char *)libxml.xmlTextReaderConstValue(reader);
         size_t n = text ? utf8_cut(text, strlen(text), d->property_room - 1) : 0;
         memcpy(d->property, text ? text : "", n);
         d->property[n] = '\0';
@@ -175,9 +175,9 @@ static bool is_skipped(xmlTextReaderPtr reader, const char *name)
         return true;
     if (strcmp(name, "footnote") != 0 && strcmp(name, "endnote") != 0)
         return false;
-    xmlChar *type = xmlTextReaderGetAttribute(reader, (const xmlChar *)"w:type");
+    xmlChar *type = libxml.xmlTextReaderGetAttribute(reader, (const xmlChar *)"w:type");
     bool skipped = type && strcmp((const char *)type, "normal") != 0;
-    xmlFree(type);
+    (*libxml.xmlFree)(type);
     return skipped;
 }
 
@@ -185,16 +185,16 @@ static void take_language(struct document *d, xmlTextReaderPtr reader)
 {
     if (*d->info->language)
         return;
-    xmlChar *language = xmlTextReaderGetAttribute(reader, (const xmlChar *)"w:val");
+    xmlChar *language = libxml.xmlTextReaderGetAttribute(reader, (const xmlChar *)"w:val");
     if (language)
         snprintf(d->info->language, sizeof d->info->language, "%.15s", (const char *)language);
-    xmlFree(language);
+    (*libxml.xmlFree)(language);
 }
 
 static void begin_element(struct document *d, xmlTextReaderPtr reader, const char *name)
 {
     if (!strcmp(name, "t")) {
-        d->in_text = !xmlTextReaderIsEmptyElement(reader);
+        d->in_text = !libxml.xmlTextReaderIsEmptyElement(reader);
     } else if (!strcmp(name, "tab")) {
         flow_text(&d->flow, " ", 1);
     } else if (!strcmp(name, "br") || !strcmp(name, "cr")) {
@@ -237,7 +237,7 @@ static void end_element(struct document *d, const char *name)
 
 static int visit_text(struct document *d, xmlTextReaderPtr reader, int type, const char *name)
 {
-    int depth = xmlTextReaderDepth(reader) + 1;
+    int depth = libxml.xmlTextReaderDepth(reader) + 1;
     if (d->skip_depth) {
         if (type == XML_READER_TYPE_END_ELEMENT && depth == d->skip_depth)
             d->skip_depth = 0;
@@ -246,12 +246,12 @@ static int visit_text(struct document *d, xmlTextReaderPtr reader, int type, con
     if (type == XML_READER_TYPE_ELEMENT) {
         if (!is_skipped(reader, name))
             begin_element(d, reader, name);
-        else if (!xmlTextReaderIsEmptyElement(reader))
+        else if (!libxml.xmlTextReaderIsEmptyElement(reader))
             d->skip_depth = depth;
     } else if (type == XML_READER_TYPE_END_ELEMENT) {
         end_element(d, name);
     } else if (d->in_text) { /* text, CDATA, significant white space */
-        const char *text = (const char *)xmlTextReaderConstValue(reader);
+        const char *text = (const char *)libxml.xmlTextReaderConstValue(reader);
         if (text)
             flow_text(&d->flow, text, strlen(text));
     }
@@ -298,7 +298,9 @@ int docx_extract(int fd, int (*write)(void *ctx, const char *text, size_t length
     d->info = info;
     snprintf(d->main_part, sizeof d->main_part, "word/document.xml");
     flow_init(&d->flow, write, ctx);
-    int rc = package_open(fd, &d->package);
+    int rc = libxml_load();
+    if (!rc)
+        rc = package_open(fd, &d->package);
     if (!rc)
         rc = read_document(d);
     package_close(d->package);

@@ -5,7 +5,6 @@
 #include "media/html.h"
 
 #include <errno.h>
-#include <libxml/HTMLparser.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "media/utf8.h"
 #include "shared/caps.h"
 #include "shared/error.h"
+#include "shared/libxml.h"
 
 enum role {
     ROLE_INLINE,
@@ -142,7 +142,7 @@ static enum role role_of(const xmlChar *name)
 static void stop(struct page *page)
 {
     page->failed = true;
-    xmlStopParser(page->parser);
+    libxml.xmlStopParser(page->parser);
 }
 
 static void short_append(struct short_text *s, const char *text, size_t length)
@@ -349,7 +349,9 @@ static int on_read(void *ctx, char *bytes, int capacity)
 
 static int parse(struct page *page)
 {
-    htmlParserCtxtPtr parser = htmlNewParserCtxt();
+    if (libxml_load())
+        return (int)error_last()->code;
+    htmlParserCtxtPtr parser = libxml.htmlNewParserCtxt();
     if (!parser)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory to parse HTML");
     memset(parser->sax, 0, sizeof *parser->sax);
@@ -361,13 +363,14 @@ static int parse(struct page *page)
     parser->sax->serror = NULL;
     parser->userData = page;
     page->parser = parser;
-    xmlSetStructuredErrorFunc(page, on_error);
+    libxml.xmlSetStructuredErrorFunc(page, on_error);
     /* The source is UTF-8 already, whatever the page says of itself. */
-    htmlDocPtr none = htmlCtxtReadIO(parser, on_read, NULL, page, NULL, "UTF-8",
-                                     HTML_PARSE_RECOVER | HTML_PARSE_NONET | HTML_PARSE_IGNORE_ENC);
-    xmlFreeDoc(none);
-    xmlSetStructuredErrorFunc(NULL, NULL);
-    htmlFreeParserCtxt(parser);
+    htmlDocPtr none =
+        libxml.htmlCtxtReadIO(parser, on_read, NULL, page, NULL, "UTF-8",
+                              HTML_PARSE_RECOVER | HTML_PARSE_NONET | HTML_PARSE_IGNORE_ENC);
+    libxml.xmlFreeDoc(none);
+    libxml.xmlSetStructuredErrorFunc(NULL, NULL);
+    libxml.htmlFreeParserCtxt(parser);
     return page->failed ? (int)error_last()->code : OK;
 }
 

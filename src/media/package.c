@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zip.h>
 
+#include "media/libzip.h"
 #include "shared/caps.h"
 #include "shared/error.h"
 
@@ -56,8 +56,8 @@ static zip_int64_t source_read(struct package *p, void *bytes, zip_uint64_t leng
 
 static zip_int64_t source_seek(struct package *p, void *data, zip_uint64_t length)
 {
-    zip_int64_t at = zip_source_seek_compute_offset((zip_uint64_t)p->at, (zip_uint64_t)p->size,
-                                                    data, length, &p->error);
+    zip_int64_t at = libzip.zip_source_seek_compute_offset(
+        (zip_uint64_t)p->at, (zip_uint64_t)p->size, data, length, &p->error);
     if (at < 0)
         return -1;
     p->at = at;
@@ -67,7 +67,7 @@ static zip_int64_t source_seek(struct package *p, void *data, zip_uint64_t lengt
 static zip_int64_t source_stat(struct package *p, void *data)
 {
     zip_stat_t *st = data;
-    zip_stat_init(st);
+    libzip.zip_stat_init(st);
     st->size = (zip_uint64_t)p->size;
     st->valid |= ZIP_STAT_SIZE;
     return sizeof *st;
@@ -84,7 +84,7 @@ static zip_int64_t source(void *ctx, void *data, zip_uint64_t length, zip_source
     case ZIP_SOURCE_READ:
         n = source_read(p, data, length);
         if (n < 0)
-            zip_error_set(&p->error, ZIP_ER_READ, errno);
+            libzip.zip_error_set(&p->error, ZIP_ER_READ, errno);
         return n;
     case ZIP_SOURCE_SEEK:
         return source_seek(p, data, length);
@@ -93,14 +93,14 @@ static zip_int64_t source(void *ctx, void *data, zip_uint64_t length, zip_source
     case ZIP_SOURCE_STAT:
         return source_stat(p, data);
     case ZIP_SOURCE_ERROR:
-        return zip_error_to_data(&p->error, data, length);
+        return libzip.zip_error_to_data(&p->error, data, length);
     case ZIP_SOURCE_CLOSE:
     case ZIP_SOURCE_FREE:
         return 0;
     case ZIP_SOURCE_SUPPORTS:
         return ZIP_SOURCE_SUPPORTS_SEEKABLE;
     default:
-        zip_error_set(&p->error, ZIP_ER_OPNOTSUPP, 0);
+        libzip.zip_error_set(&p->error, ZIP_ER_OPNOTSUPP, 0);
         return -1;
     }
 }
@@ -109,28 +109,31 @@ static zip_int64_t source(void *ctx, void *data, zip_uint64_t length, zip_source
 
 int package_open(int fd, struct package **out)
 {
-    struct package *p = calloc(1, sizeof *p);
     zip_error_t error;
     *out = NULL;
+    int rc = libzip_load();
+    if (rc)
+        return rc;
+    struct package *p = calloc(1, sizeof *p);
     if (!p)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory to open a DOCX");
     p->fd = fd;
     p->size = lseek(fd, 0, SEEK_END);
-    zip_error_init(&p->error);
-    zip_error_init(&error);
-    zip_source_t *from = p->size < 0 ? NULL : zip_source_function_create(source, p, &error);
-    p->archive = from ? zip_open_from_source(from, ZIP_RDONLY, &error) : NULL;
+    libzip.zip_error_init(&p->error);
+    libzip.zip_error_init(&error);
+    zip_source_t *from = p->size < 0 ? NULL : libzip.zip_source_function_create(source, p, &error);
+    p->archive = from ? libzip.zip_open_from_source(from, ZIP_RDONLY, &error) : NULL;
     if (p->archive) {
-        zip_error_fini(&error);
+        libzip.zip_error_fini(&error);
         *out = p;
         return OK;
     }
-    int rc = zip_error_code_zip(&error) == ZIP_ER_MEMORY
-                 ? error_set(ERR_PERMANENT, "parser_memory", "the DOCX's directory is too large")
-                 : unreadable(zip_error_strerror(&error));
-    zip_source_free(from);
-    zip_error_fini(&error);
-    zip_error_fini(&p->error);
+    rc = libzip.zip_error_code_zip(&error) == ZIP_ER_MEMORY
+             ? error_set(ERR_PERMANENT, "parser_memory", "the DOCX's directory is too large")
+             : unreadable(libzip.zip_error_strerror(&error));
+    libzip.zip_source_free(from);
+    libzip.zip_error_fini(&error);
+    libzip.zip_error_fini(&p->error);
     free(p);
     return rc;
 }
@@ -139,15 +142,15 @@ void package_close(struct package *p)
 {
     if (!p)
         return;
-    zip_discard(p->archive);
-    zip_error_fini(&p->error);
+    libzip.zip_discard(p->archive);
+    libzip.zip_error_fini(&p->error);
     free(p);
 }
 
 static int cannot_open(struct package *p)
 {
-    zip_error_t *error = zip_get_error(p->archive);
-    switch (zip_error_code_zip(error)) {
+    zip_error_t *error = libzip.zip_get_error(p->archive);
+    switch (libzip.zip_error_code_zip(error)) {
     case ZIP_ER_NOPASSWD:
     case ZIP_ER_WRONGPASSWD:
         return error_set(ERR_PERMANENT, "password_protected",
@@ -155,7 +158,7 @@ static int cannot_open(struct package *p)
     case ZIP_ER_MEMORY:
         return error_set(ERR_PERMANENT, "parser_memory", "the DOCX needs too much memory");
     default:
-        return unreadable(zip_error_strerror(error));
+        return unreadable(libzip.zip_error_strerror(error));
     }
 }
 
@@ -169,11 +172,11 @@ int member_open(struct package *p, const char *name, struct member **out)
 {
     zip_stat_t st;
     *out = NULL;
-    zip_int64_t index = zip_name_locate(p->archive, name, 0);
+    zip_int64_t index = libzip.zip_name_locate(p->archive, name, 0);
     if (index < 0)
         return ERR_NOT_FOUND;
-    if (zip_stat_index(p->archive, (zip_uint64_t)index, 0, &st) || !(st.valid & ZIP_STAT_SIZE) ||
-        !(st.valid & ZIP_STAT_COMP_SIZE))
+    if (libzip.zip_stat_index(p->archive, (zip_uint64_t)index, 0, &st) ||
+        !(st.valid & ZIP_STAT_SIZE) || !(st.valid & ZIP_STAT_COMP_SIZE))
         return cannot_open(p);
     if (st.size > CAP_ARCHIVE_MEMBER)
         return bomb();
@@ -181,7 +184,7 @@ int member_open(struct package *p, const char *name, struct member **out)
     if (!m)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory to read a DOCX");
     m->packed = st.comp_size;
-    m->file = zip_fopen_index(p->archive, (zip_uint64_t)index, 0);
+    m->file = libzip.zip_fopen_index(p->archive, (zip_uint64_t)index, 0);
     if (!m->file) {
         free(m);
         return cannot_open(p);
@@ -194,15 +197,15 @@ void member_close(struct member *m)
 {
     if (!m)
         return;
-    zip_fclose(m->file);
+    libzip.zip_fclose(m->file);
     free(m);
 }
 
 int member_read(struct member *m, char *bytes, int capacity)
 {
-    zip_int64_t n = zip_fread(m->file, bytes, (zip_uint64_t)capacity);
+    zip_int64_t n = libzip.zip_fread(m->file, bytes, (zip_uint64_t)capacity);
     if (n < 0) {
-        unreadable(zip_file_strerror(m->file));
+        unreadable(libzip.zip_file_strerror(m->file));
         return -1;
     }
     m->unpacked += (uint64_t)n;

@@ -1,11 +1,11 @@
 #include "server/monitor.h"
 
-#include <microhttpd.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/address.h"
 #include "server/figures.h"
+#include "server/libmicrohttpd.h"
 #include "server/process_figures.h"
 #include "server/readiness.h"
 #include "shared/caps.h"
@@ -32,20 +32,20 @@ struct monitor {
 static enum MHD_Result reply(struct MHD_Connection *connection, unsigned status, const char *type,
                              char *body)
 {
-    struct MHD_Response *r =
-        MHD_create_response_from_buffer(body ? strlen(body) : 0, body ? body : (char *)"",
-                                        body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *r = libmicrohttpd.MHD_create_response_from_buffer(
+        body ? strlen(body) : 0, body ? body : (char *)"",
+        body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (!r) {
         free(body);
         return MHD_NO;
     }
-    MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    libmicrohttpd.MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    libmicrohttpd.MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    libmicrohttpd.MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-    enum MHD_Result rc = MHD_queue_response(connection, status, r);
-    MHD_destroy_response(r);
+        libmicrohttpd.MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    enum MHD_Result rc = libmicrohttpd.MHD_queue_response(connection, status, r);
+    libmicrohttpd.MHD_destroy_response(r);
     return rc;
 }
 
@@ -129,13 +129,13 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
 
 static int start_daemon(struct monitor *m, int fd)
 {
-    m->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION |
-                                     MHD_USE_POLL | MHD_USE_ITC,
-                                 0, NULL, NULL, on_request, m, MHD_OPTION_LISTEN_SOCKET, fd,
-                                 MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
-                                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-                                 MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-                                 MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK, MHD_OPTION_END);
+    m->daemon = libmicrohttpd.MHD_start_daemon(
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL |
+            MHD_USE_ITC,
+        0, NULL, NULL, on_request, m, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_THREAD_STACK_SIZE,
+        (size_t)STACK, MHD_OPTION_END);
     if (m->daemon)
         return OK;
     return error_set(ERR_IO, NULL, "cannot start the monitoring server on '%s'", m->address);
@@ -162,6 +162,8 @@ static int start(struct monitor *m, const struct monitor_options *options)
     struct address wanted, bound;
     int fd = -1;
     int rc = address_parse(options->listen, &wanted);
+    if (!rc)
+        rc = libmicrohttpd_load();
     if (!rc)
         rc = metrics_open(&m->metrics);
     if (!rc)
@@ -194,7 +196,7 @@ void monitor_close(struct monitor *m)
         return;
     struct error e = *error_last();
     if (m->daemon)
-        MHD_stop_daemon(m->daemon);
+        libmicrohttpd.MHD_stop_daemon(m->daemon);
     if (m->looks_for_figures)
         figures_stop(&m->figures);
     if (m->looks_for_readiness)

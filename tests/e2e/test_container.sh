@@ -21,9 +21,9 @@ exits "the context configures" 0 cmake -G Ninja -S "$work/context" -B "$work/bui
 equal "and is the sources only" "CMakeLists.txt Makefile bench docs packaging scripts src third_party" \
     "$(cd "$work/context" && echo *)"
 
-# The libraries that the program names belong to packages that the last stage installs.
+# The libraries that the program is linked with or loads late belong to packages that the last stage installs.
 packages=$(scripts/dependencies.sh list runtime | tr ' ' '\n')
-missing=$(objdump -p "$AEGIS" | awk '$1 == "NEEDED" { print $2 }' | grep -vE '^(libc|libm|libgcc_s|lib[at]san|libubsan|ld-linux.*)\.so' |
+missing=$({ objdump -p "$AEGIS" | awk '$1 == "NEEDED" { print $2 }' && strings "$AEGIS" | grep -xE 'lib(xml2|zip|uchardet|microhttpd)\.so\.[0-9]+'; } | grep -vE '^(libc|libm|libgcc_s|lib[at]san|libubsan|ld-linux.*)\.so' |
     while read -r library; do
         owner=$(dpkg-query -S "*/$library" | sed -n '1s/:.*//p')
         grep -qx "$owner" <<<"$packages" || echo "$library of $owner"

@@ -51,6 +51,10 @@ packed() { inside "$work/bootstrap" --data "$shared/data" "$@"; }
 
 exits "the program starts" 0 packed version
 contains "and tells of its libraries" OpenSSL "$out"
+loaded=$(inside "$(command -v chroot)" "$root" "/var/task/lib/$(cd "$root/var/task/lib" && ls ld-linux-*)" --list /var/task/bootstrap)
+contains "it loads what it needs from the start" libcurl "$loaded"
+equal "and nothing that it does not" "" \
+    "$(grep -oE 'lib(gnutls|krb5|sasl2|xml2|icuuc|stdc\+\+|uchardet|zip|microhttpd)\.so' <<<"$loaded" | sort -u)"
 out=$(packed doctor 2>&1)
 contains "its parsers are sandboxed" "parsers run in a locked-down child" "$out"
 contains "it finds its own pdftotext" /var/task/bin/pdftotext "$out"

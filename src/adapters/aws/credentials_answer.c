@@ -48,7 +48,7 @@ static const struct field *find_field(const char *parent, const char *name)
 static int take_text(xmlTextReaderPtr reader, const struct field *f, struct aws_sts_answer *out)
 {
     char *member = (char *)out + f->offset;
-    xmlChar *text = xmlTextReaderReadString(reader);
+    xmlChar *text = libxml.xmlTextReaderReadString(reader);
     size_t length = text ? strlen((char *)text) : 0;
     int rc = OK;
     if (length >= f->size && !f->cut)
@@ -56,7 +56,7 @@ static int take_text(xmlTextReaderPtr reader, const struct field *f, struct aws_
                        f->size - 1);
     else
         snprintf(member, f->size, "%s", text ? (char *)text : "");
-    xmlFree(text);
+    (*libxml.xmlFree)(text);
     return rc;
 }
 
@@ -70,9 +70,9 @@ static int walk(xmlTextReaderPtr reader, struct aws_sts_answer *out)
 {
     char parent[16] = "";
     int rc = OK, more = 0;
-    while (!rc && (more = xmlTextReaderRead(reader)) == 1) {
-        int type = xmlTextReaderNodeType(reader);
-        const char *name = (const char *)xmlTextReaderConstLocalName(reader);
+    while (!rc && (more = libxml.xmlTextReaderRead(reader)) == 1) {
+        int type = libxml.xmlTextReaderNodeType(reader);
+        const char *name = (const char *)libxml.xmlTextReaderConstLocalName(reader);
         name = name ? name : "";
         if (type == XML_READER_TYPE_DOCUMENT_TYPE || type == XML_READER_TYPE_ENTITY_REFERENCE)
             return malformed();
@@ -92,11 +92,12 @@ int aws_read_sts(const char *text, size_t length, struct aws_sts_answer *out)
     *out = (struct aws_sts_answer){.code = ""};
     if (length == 0 || length > CAP_AWS_ANSWER)
         return malformed();
-    xmlTextReaderPtr reader = aws_xml_open(text, length);
-    if (!reader)
-        return error_set(ERR_NO_MEMORY, NULL, "out of memory to read what STS said");
-    int rc = walk(reader, out);
-    xmlFreeTextReader(reader);
+    xmlTextReaderPtr reader;
+    int rc = aws_xml_open(text, length, &reader);
+    if (rc)
+        return rc;
+    rc = walk(reader, out);
+    libxml.xmlFreeTextReader(reader);
     if (rc || *out->code)
         return rc;
     return *out->credential.access_key_id ? set_expiry(&out->credential, out->expiration)

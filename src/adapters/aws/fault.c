@@ -51,26 +51,28 @@ static void read_json(const struct http_response *r, struct aws_fault *out,
 static void read_element(xmlTextReaderPtr reader, struct aws_fault *out,
                          char message[AWS_MESSAGE_TEXT])
 {
-    const char *name = (const char *)xmlTextReaderConstLocalName(reader);
+    const char *name = (const char *)libxml.xmlTextReaderConstLocalName(reader);
     bool code = !strcmp(name, "Code");
     if (!code && strcmp(name, "Message") != 0)
         return;
-    xmlChar *text = xmlTextReaderReadString(reader);
+    xmlChar *text = libxml.xmlTextReaderReadString(reader);
     if (text && code && !out->code[0])
         put_code(out, (const char *)text);
     else if (text && !code && !message[0])
         put_message(message, (const char *)text);
-    xmlFree(text);
+    (*libxml.xmlFree)(text);
 }
 
 static void read_xml(const struct http_response *r, struct aws_fault *out,
                      char message[AWS_MESSAGE_TEXT])
 {
-    xmlTextReaderPtr reader = aws_xml_open(r->body.data, r->body.length);
-    while (reader && xmlTextReaderRead(reader) == 1)
-        if (xmlTextReaderNodeType(reader) == XML_READER_TYPE_ELEMENT)
+    xmlTextReaderPtr reader;
+    if (aws_xml_open(r->body.data, r->body.length, &reader)) /* then there is the status alone */
+        return;
+    while (libxml.xmlTextReaderRead(reader) == 1)
+        if (libxml.xmlTextReaderNodeType(reader) == XML_READER_TYPE_ELEMENT)
             read_element(reader, out, message);
-    xmlFreeTextReader(reader);
+    libxml.xmlFreeTextReader(reader);
 }
 
 static const char *code_of_status(int status)

@@ -21,11 +21,11 @@ static int begin_element(struct place *p, xmlTextReaderPtr reader, const struct 
     if (p->depth)
         p->holds_others[p->depth - 1] = true;
     snprintf(p->names[p->depth], NAME_TEXT, "%s",
-             (const char *)xmlTextReaderConstLocalName(reader));
+             (const char *)libxml.xmlTextReaderConstLocalName(reader));
     p->holds_others[p->depth] = false;
     p->depth++;
     buffer_clear(&p->text);
-    if (!xmlTextReaderIsEmptyElement(reader))
+    if (!libxml.xmlTextReaderIsEmptyElement(reader))
         return OK;
     p->depth--;
     return d->at ? d->at(d->ctx, p->depth ? p->names[p->depth - 1] : "", p->names[p->depth], "")
@@ -46,7 +46,7 @@ static int end_element(struct place *p, const struct s3_document *d)
 
 static int at_node(struct place *p, xmlTextReaderPtr reader, const struct s3_document *d)
 {
-    switch (xmlTextReaderNodeType(reader)) {
+    switch (libxml.xmlTextReaderNodeType(reader)) {
     case XML_READER_TYPE_ELEMENT:
         return begin_element(p, reader, d);
     case XML_READER_TYPE_END_ELEMENT:
@@ -55,7 +55,7 @@ static int at_node(struct place *p, xmlTextReaderPtr reader, const struct s3_doc
     case XML_READER_TYPE_CDATA:
     case XML_READER_TYPE_WHITESPACE:
     case XML_READER_TYPE_SIGNIFICANT_WHITESPACE:
-        return buffer_append_string(&p->text, (const char *)xmlTextReaderConstValue(reader));
+        return buffer_append_string(&p->text, (const char *)libxml.xmlTextReaderConstValue(reader));
     default:
         return OK;
     }
@@ -63,16 +63,18 @@ static int at_node(struct place *p, xmlTextReaderPtr reader, const struct s3_doc
 
 int s3_document_read(const struct http_response *response, const struct s3_document *document)
 {
-    xmlTextReaderPtr reader = aws_xml_open(buffer_string(&response->body), response->body.length);
+    xmlTextReaderPtr reader;
+    int rc = aws_xml_open(buffer_string(&response->body), response->body.length, &reader);
+    if (rc)
+        return rc;
     struct place place = {.depth = 0};
-    int rc = reader ? OK : error_set(ERR_NO_MEMORY, NULL, "out of memory for an answer of S3");
     int more = 0;
     buffer_init(&place.text, KIB(16));
-    while (!rc && (more = xmlTextReaderRead(reader)) == 1)
+    while (!rc && (more = libxml.xmlTextReaderRead(reader)) == 1)
         rc = at_node(&place, reader, document);
     if (!rc && more != 0)
         rc = error_set(ERR_TRANSIENT, "malformed_reply", "an answer of S3 is not well-formed XML");
     buffer_free(&place.text);
-    xmlFreeTextReader(reader);
+    libxml.xmlFreeTextReader(reader);
     return rc;
 }

@@ -4,11 +4,13 @@
 #ifndef AEGIS_ADAPTERS_AWS_XML_H
 #define AEGIS_ADAPTERS_AWS_XML_H
 
-#include <libxml/xmlreader.h>
 #include <stddef.h>
 
-/* A reader of borrowed text, of less than 2 GiB; it loads nothing and prints nothing. Thread-safe.
- * NULL if out of memory. For xmlFreeTextReader, which takes NULL. */
-xmlTextReaderPtr aws_xml_open(const char *text, size_t length);
+#include "shared/libxml.h"
+
+/* Loads the library if need be. *out reads the borrowed text, of less than 2 GiB, loads nothing and
+ * prints nothing; libxml.xmlFreeTextReader frees it. Thread-safe. ERR_SYSTEMIC "library_missing",
+ * ERR_NO_MEMORY. */
+int aws_xml_open(const char *text, size_t length, xmlTextReaderPtr *out);
 
 #endif

@@ -1,0 +1,3 @@
+#include "media/libuchardet.h"
+
+LATE_LIBRARY_DEFINE(libuchardet, "libuchardet.so.0", LIBUCHARDET_FUNCTIONS)
