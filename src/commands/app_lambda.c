@@ -44,9 +44,12 @@ static int64_t give_back_at(const struct lambda_invocation *i)
 static int handle(struct server *s, const struct lambda_invocation *i, struct buffer *answer)
 {
     struct arena arena;
+    struct trace_context trace;
+    bool traced = trace_context_parse_xray(i->trace, &trace);
     arena_init(&arena, CAP_JOB_ARENA);
     struct lambda_call call = {.payload = buffer_string(&i->response.body),
                                .length = i->response.body.length,
+                               .trace = traced ? &trace : NULL,
                                .arena = &arena,
                                .until_ms = give_back_at(i)};
     int rc = app_thaw(s->app);

@@ -10,12 +10,14 @@
 
 #include "commands/app.h"
 #include "shared/buffer.h"
+#include "shared/trace_context.h"
 
 struct lambda_call {
     const char *payload;
     size_t length;
-    struct arena *arena; /* for as long as the call */
-    int64_t until_ms;    /* clock_monotonic_ms: from then on work is given back */
+    const struct trace_context *trace; /* by X-Ray's header; NULL: there is none */
+    struct arena *arena;               /* for as long as the call */
+    int64_t until_ms;                  /* clock_monotonic_ms: from then on work is given back */
 };
 
 struct lambda_role {

@@ -93,8 +93,8 @@ static int run(struct app *app)
     struct event_outcome *outcomes = NULL;
     int rc = read_document(app, &text);
     if (!rc)
-        rc = event_parse(buffer_string(&text), text.length, clock_now(clock_system()), &app->arena,
-                         &document);
+        rc = event_parse(buffer_string(&text), text.length, clock_now(clock_system()), NULL,
+                         &app->arena, &document);
     if (!rc)
         rc = event_intake(app, &document, &app->arena, &outcomes);
     buffer_free(&text);

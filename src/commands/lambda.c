@@ -56,8 +56,8 @@ static int take_events(struct app *app, const struct lambda_call *call, struct b
 {
     struct event_document document;
     struct event_outcome *outcomes;
-    int rc =
-        event_parse(call->payload, call->length, clock_now(clock_system()), call->arena, &document);
+    int rc = event_parse(call->payload, call->length, clock_now(clock_system()), call->trace,
+                         call->arena, &document);
     if (rc == ERR_INVALID || rc == ERR_TOO_LARGE)
         return leave_unreadable(answer);
     if (!rc)

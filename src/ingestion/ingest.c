@@ -18,6 +18,7 @@ struct outbox {
     size_t max, count;
     struct queue_send sends[SEND_AT_ONCE];
     char bodies[SEND_AT_ONCE][JOB_MESSAGE_TEXT];
+    char traceparents[SEND_AT_ONCE][TRACEPARENT_TEXT];
     int64_t jobs[SEND_AT_ONCE];
 };
 
@@ -55,6 +56,7 @@ static int outbox_add(struct outbox *box, const struct media_event *event, int64
         .body = box->bodies[i],
         .length = job_message_format(&message, box->bodies[i]),
         .group = event->collection ? event->collection : event->bucket,
+        .traceparent = job_message_traceparent(&message, !event->unsampled, box->traceparents[i]),
     };
     return box->count == box->max ? outbox_flush(box) : OK;
 }

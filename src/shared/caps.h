@@ -54,6 +54,9 @@
 /* queue */
 #define CAP_MESSAGE_BODY KIB(256) /* SQS's limit */
 
+/* traces: X-Ray's header as Lambda gives it, with its lineage */
+#define CAP_TRACE_HEADER ((size_t)1024)
+
 /* HTTP */
 #define CAP_HTTP_RESPONSE MIB(64) /* 2,048 embeddings of 3,072 floats in base64, with framing */
 #define CAP_HTTP_HEADERS  KIB(64)

@@ -79,7 +79,7 @@ static struct event_outcome upload(struct fixture *f, const char *key, const cha
 static size_t ingest_text(struct fixture *f, const char *text, struct event_outcome *outcomes)
 {
     struct event_document d;
-    assert_int_equal(event_parse(text, strlen(text), 1000, &f->arena, &d), OK);
+    assert_int_equal(event_parse(text, strlen(text), 1000, NULL, &f->arena, &d), OK);
     if (ingest_events(&f->ports, d.events, d.count, outcomes))
         fail_msg("%s", error_last()->message);
     return d.count;
