@@ -1,5 +1,7 @@
 #include "commands/app_lambda.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "adapters/aws/lambda_runtime.h"
@@ -41,8 +43,50 @@ static int64_t give_back_at(const struct lambda_invocation *i)
     return clock_monotonic_ms() + left - margin;
 }
 
+/* ---- its metrics ---- */
+
+static int open_metrics(const struct server *s, struct lambda_call *call)
+{
+    const char *function = getenv("AWS_LAMBDA_FUNCTION_NAME");
+    if (!config_bool(s->app->config, "metrics.cloudwatch"))
+        return OK;
+    int rc = metrics_open(&call->metrics);
+    return rc ? rc : emf_open(function ? function : s->role->name, &call->emf);
+}
+
+/* One write for each line, so that none is torn. */
+static void print_lines(const char *text)
+{
+    for (const char *end; (end = strchr(text, '\n')); text = end + 1)
+        if (write(STDOUT_FILENO, text, (size_t)(end + 1 - text)) < 0)
+            return; /* nowhere to tell it */
+}
+
+/* Nothing of an invocation in which nothing happened. Keeps the last error. */
+static void tell_metrics(const struct lambda_call *call, int64_t began_ms)
+{
+    struct error e = *error_last();
+    struct buffer lines;
+    buffer_init(&lines, CAP_METRICS_TEXT);
+    emf_add_metrics(call->emf, call->metrics);
+    if (call->emf && emf_any(call->emf)) {
+        emf_add(call->emf, "Duration", "Milliseconds", (double)(clock_monotonic_ms() - began_ms));
+        if (!emf_write(call->emf, clock_now(clock_system()), &lines))
+            print_lines(buffer_string(&lines));
+    }
+    buffer_free(&lines);
+    error_restore(&e);
+}
+
+static void close_metrics(struct lambda_call *call)
+{
+    emf_close(call->emf);
+    metrics_close(call->metrics);
+}
+
 static int handle(struct server *s, const struct lambda_invocation *i, struct buffer *answer)
 {
+    int64_t began_ms = clock_monotonic_ms();
     struct arena arena;
     struct trace_context trace;
     bool traced = trace_context_parse_xray(i->trace, &trace);
@@ -52,9 +96,13 @@ static int handle(struct server *s, const struct lambda_invocation *i, struct bu
                                .trace = traced ? &trace : NULL,
                                .arena = &arena,
                                .until_ms = give_back_at(i)};
-    int rc = app_thaw(s->app);
+    int rc = open_metrics(s, &call);
+    if (!rc)
+        rc = app_thaw(s->app);
     if (!rc)
         rc = s->role->handle(s->app, &call, answer);
+    tell_metrics(&call, began_ms);
+    close_metrics(&call);
     arena_free(&arena);
     return rc;
 }

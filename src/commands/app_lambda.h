@@ -9,6 +9,7 @@
 #define AEGIS_COMMANDS_APP_LAMBDA_H
 
 #include "commands/app.h"
+#include "server/emf.h"
 #include "shared/buffer.h"
 #include "shared/trace_context.h"
 
@@ -18,6 +19,8 @@ struct lambda_call {
     const struct trace_context *trace; /* by X-Ray's header; NULL: there is none */
     struct arena *arena;               /* for as long as the call */
     int64_t until_ms;                  /* clock_monotonic_ms: from then on work is given back */
+    struct metrics *metrics;           /* of this call alone; NULL: not counted */
+    struct emf *emf;                   /* what is told to CloudWatch of it; NULL: nothing */
 };
 
 struct lambda_role {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands/life_log.h"
 #include "commands/monitoring.h"
 #include "shared/clock.h"
 #include "shared/error.h"
@@ -40,15 +41,6 @@ static bool is_own(const struct service *s, int64_t job_id)
 
 /* ---- life-cycle steps as log lines ---- */
 
-static enum log_level level_of(const char *type)
-{
-    if (!strcmp(type, "job.dead"))
-        return LOG_ERROR;
-    if (!strcmp(type, "job.retrying") || !strcmp(type, "job.paused"))
-        return LOG_WARN;
-    return LOG_INFO;
-}
-
 static void log_event(void *ctx, const struct life_event *e)
 {
     struct service *s = ctx;
@@ -60,11 +52,11 @@ static void log_event(void *ctx, const struct life_event *e)
         return;
     s->dead += !strcmp(e->type, "job.dead");
     s->succeeded += !strcmp(e->type, "job.succeeded");
-    log_write(level_of(e->type), e->type, LOG_INT("job", e->job_id), LOG_INT("media", e->media_id),
-              LOG_INT("attempt", e->attempt), LOG_STR("trace_id", e->trace_id),
-              LOG_STR("bucket", e->bucket), LOG_STR("key", e->key),
-              LOG_STR("at", clock_format(e->at_ms, at)), LOG_RAW("detail", e->detail_json),
-              LOG_END);
+    log_write(life_log_level(e->type), e->type, LOG_INT("job", e->job_id),
+              LOG_INT("media", e->media_id), LOG_INT("attempt", e->attempt),
+              LOG_STR("trace_id", e->trace_id), LOG_STR("bucket", e->bucket),
+              LOG_STR("key", e->key), LOG_STR("at", clock_format(e->at_ms, at)),
+              LOG_RAW("detail", e->detail_json), LOG_END);
 }
 
 /* ---- running ---- */

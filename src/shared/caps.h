@@ -78,6 +78,7 @@
 /* monitoring (src/server) */
 #define CAP_METRIC_SERIES 512    /* counters told apart by their labels */
 #define CAP_METRICS_TEXT  MIB(1) /* one reply of /metrics */
+#define CAP_EMF_LINES     64     /* of metrics in a function's log, for one invocation */
 
 /* search */
 #define CAP_QUERY   KIB(8)

@@ -198,6 +198,9 @@ static const struct setting table[] = {
            "where services answer /healthz, /readyz and /metrics: 127.0.0.1:9464, :9464 for the "
            "same, 0.0.0.0:9464 for everybody; empty: nowhere"),
 
+    BOOL("metrics.cloudwatch", "true", "AEGIS_METRICS_CLOUDWATCH",
+         "functions on Lambda print metrics of each invocation for CloudWatch, which bills them"),
+
     CHOICE("log.level", "info", "AEGIS_LOG_LEVEL", "debug|info|warn|error", "least level logged"),
     CHOICE("log.format", "auto", "AEGIS_LOG_FORMAT", "auto|text|json",
            "how log lines look; auto: text on a terminal, else JSON"),

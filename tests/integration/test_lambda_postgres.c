@@ -12,6 +12,7 @@
 
 #include "shared/clock.h"
 #include "shared/condition.h"
+#include "support/emf_check.h"
 #include "support/fake_openai_process.h"
 #include "support/lambda_fixture.h"
 
@@ -140,6 +141,60 @@ static const char *const three[] = {"A lighthouse stands at the cape.",
                                     "The windmill turns in the west wind.",
                                     "Whales pass the coast in April.", NULL};
 
+/* ---- what is logged of it ---- */
+
+static void assert_sum(const char *log, const char *metric, double expected)
+{
+    double sum = emf_sum(log, NULL, NULL, metric);
+    if (sum != expected)
+        fail_msg("%s is %g, not %g, in:\n%s", metric, sum, expected, log);
+}
+
+static void both_functions_tell_of_jobs_and_metrics(void **state)
+{
+    static const char trace[] = "\"trace_id\":\"5bef4de7000000000000000000000001\"";
+    (void)state;
+    fake_openai_control(&fake, "{\"rules\":[{\"path\":\"/v1/embeddings\",\"status\":429,\"body\":"
+                               "{\"error\":{\"message\":\"slow down\"}},\"times\":1}]}");
+    lambda_set(&lambda, "AWS_LAMBDA_FUNCTION_NAME=aegis-test");
+    ingest(one, "\"queued\":1,");
+    char *log = lambda_logged(&lambda);
+    says(log, trace);
+    assert_int_equal(emf_check(log), 1);
+    assert_sum(log, "EventsQueued", 1);
+    assert_true(emf_sum(log, NULL, NULL, "Duration") >= 0);
+    free(log);
+    lambda_launch(&lambda, "processor");
+    assert_int_equal(process("this is no job", LAMBDA_LONG_MS), 1);
+    log = lambda_logged(&lambda);
+    says(log, "\"FunctionName\":\"aegis-test\"");
+    says(log, "\"event\":\"job.succeeded\"");
+    says(log, trace);
+    says(log, "\"times\":{\"fetch\":");
+    assert_true(emf_check(log) >= 3); /* of ingestion, of the processor, of each model */
+    assert_sum(log, "Messages", 2);
+    assert_sum(log, "MessagesReturned", 1);
+    assert_sum(log, "JobsSucceeded", 1);
+    assert_true(emf_sum(log, NULL, NULL, "ProviderCalls") >= 2);
+    assert_true(emf_sum(log, NULL, NULL, "InputTokens") > 0);
+    assert_true(emf_sum(log, NULL, NULL, "CostUSD") > 0);
+    assert_true(emf_sum(log, "summarise", "gpt-5.4-mini", "ProviderCalls") == 1);
+    free(log);
+}
+
+static void what_nobody_wants_to_pay_for_is_not_told(void **state)
+{
+    (void)state;
+    lambda_set(&lambda, "AEGIS_METRICS_CLOUDWATCH=false");
+    ingest(one, "\"queued\":1,");
+    lambda_launch(&lambda, "processor");
+    assert_int_equal(process(NULL, LAMBDA_LONG_MS), 0);
+    char *log = lambda_logged(&lambda);
+    assert_int_equal(emf_check(log), 0);
+    says(log, "\"event\":\"job.succeeded\"");
+    free(log);
+}
+
 /* ---- from an event to a search ---- */
 
 static void an_upload_becomes_searchable(void **state)
@@ -221,6 +276,7 @@ static void what_can_never_succeed_is_buried(void **state)
     assert_int_equal(lambda_number(&lambda, "SELECT count(*) FROM aegis.queue_dead"), 1);
     assert_int_equal(lambda_number(&lambda, "SELECT count(*) FROM aegis.job WHERE state = 5"), 1);
     logged("\"event\":\"message.dead\"");
+    logged("\"event\":\"job.dead\"");
 }
 
 static void what_failed_comes_again_after_its_delay(void **state)
@@ -501,6 +557,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(an_upload_becomes_searchable),
+        TEST_PROVIDER(both_functions_tell_of_jobs_and_metrics),
+        TEST(what_nobody_wants_to_pay_for_is_not_told),
         TEST(events_come_in_any_wrapping_and_more_than_once),
         TEST(what_is_no_event_is_told_once),
         TEST(one_bad_message_returns_alone),
