@@ -11,13 +11,17 @@
 #include "shared/http.h"
 #include "shared/log.h"
 
-enum { MARGIN_MS = 10000 }; /* before the deadline, for giving back and answering */
+enum {
+    MARGIN_MS = 10000, /* before the deadline, for giving back and answering */
+    FLUSH_MS = 2000,   /* for spans on their way to a collector, out of that margin */
+};
 
 struct server {
     struct app *app;
     const struct lambda_role *role;
     struct http_engine *http;
     struct lambda_runtime *runtime;
+    struct telemetry *telemetry;
 };
 
 static int open_runtime(struct server *s)
@@ -41,6 +45,13 @@ static int64_t give_back_at(const struct lambda_invocation *i)
     int64_t left = i->deadline_ms - clock_now(clock_system());
     int64_t margin = left / 10 < MARGIN_MS ? left / 10 : MARGIN_MS;
     return clock_monotonic_ms() + left - margin;
+}
+
+/* Half of what is left before the deadline stays for the answer. */
+static int64_t flush_until(const struct lambda_invocation *i)
+{
+    int64_t left = (i->deadline_ms - clock_now(clock_system())) / 2;
+    return clock_monotonic_ms() + (left < FLUSH_MS ? left : FLUSH_MS);
 }
 
 /* ---- its metrics ---- */
@@ -94,6 +105,7 @@ static int handle(struct server *s, const struct lambda_invocation *i, struct bu
     struct lambda_call call = {.payload = buffer_string(&i->response.body),
                                .length = i->response.body.length,
                                .trace = traced ? &trace : NULL,
+                               .telemetry = s->telemetry,
                                .arena = &arena,
                                .until_ms = give_back_at(i)};
     int rc = open_metrics(s, &call);
@@ -102,6 +114,7 @@ static int handle(struct server *s, const struct lambda_invocation *i, struct bu
     if (!rc)
         rc = s->role->handle(s->app, &call, answer);
     tell_metrics(&call, began_ms);
+    telemetry_flush(s->telemetry, flush_until(i));
     close_metrics(&call);
     arena_free(&arena);
     return rc;
@@ -181,6 +194,12 @@ static int report(struct server *s, const struct error *why)
     return fail(s->app);
 }
 
+/* Spans only: metrics of a function go to CloudWatch. */
+static int open_telemetry(struct server *s)
+{
+    return telemetry_wanted(s->app) ? telemetry_open(s->app, NULL, &s->telemetry) : OK;
+}
+
 int app_lambda_serve(struct app *app, const struct lambda_role *role)
 {
     struct server s = {.app = app, .role = role};
@@ -189,13 +208,14 @@ int app_lambda_serve(struct app *app, const struct lambda_role *role)
     app_catch_signals();
     if (open_runtime(&s)) {
         status = fail(app);
-    } else if (!role || role->open(app)) {
+    } else if (!role || role->open(app) || open_telemetry(&s)) {
         if (role)
             why = *error_last();
         status = report(&s, &why);
     } else {
         status = serve(&s) ? fail(app) : STATUS_OK;
     }
+    telemetry_close(s.telemetry);
     close_runtime(&s);
     return status;
 }

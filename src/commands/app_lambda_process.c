@@ -59,6 +59,7 @@ static void on_ended(void *ctx, const struct attempt_report *report)
 {
     const struct lambda_call *call = ctx;
     life_log_attempt(report);
+    telemetry_attempt(call->telemetry, report);
     if (call->metrics)
         metrics_step(call->metrics, report->type, report->reason);
 }

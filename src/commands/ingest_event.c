@@ -96,7 +96,7 @@ static int run(struct app *app)
         rc = event_parse(buffer_string(&text), text.length, clock_now(clock_system()), NULL,
                          &app->arena, &document);
     if (!rc)
-        rc = event_intake(app, &document, &app->arena, &outcomes);
+        rc = event_intake(app, &document, NULL, &app->arena, &outcomes);
     buffer_free(&text);
     if (rc)
         return app_fail(app);

@@ -78,7 +78,7 @@ static int take_events(struct app *app, const struct lambda_call *call, struct b
     if (rc == ERR_INVALID || rc == ERR_TOO_LARGE)
         return leave_unreadable(call, answer);
     if (!rc)
-        rc = event_intake(app, &document, call->arena, &outcomes);
+        rc = event_intake(app, &document, call->telemetry, call->arena, &outcomes);
     if (rc)
         return rc;
     log_events(&document, outcomes);

@@ -30,8 +30,14 @@ struct own_jobs {
 
 static void on_progress(void *ctx, const struct job_progress *progress)
 {
-    struct own_jobs *own = ctx;
-    atomic_store(&own->ids[progress->job_id % OWN_SLOTS], progress->job_id);
+    const struct service *s = ctx;
+    atomic_store(&s->own->ids[progress->job_id % OWN_SLOTS], progress->job_id);
+}
+
+static void on_ended(void *ctx, const struct attempt_report *report)
+{
+    const struct service *s = ctx;
+    monitoring_attempt(s->monitoring, report);
 }
 
 static bool is_own(const struct service *s, int64_t job_id)
@@ -72,7 +78,7 @@ static void prefer_throughput(void)
 
 int service_open(struct service *s, struct app *app, bool process)
 {
-    struct processor_observer observer = {.progress = on_progress};
+    struct processor_observer observer = {.progress = on_progress, .ended = on_ended, .ctx = s};
     *s = (struct service){.app = app, .own_jobs_only = s->own_jobs_only};
     app_catch_signals();
     if (process)
@@ -83,7 +89,7 @@ int service_open(struct service *s, struct app *app, bool process)
     if (!rc)
         rc = monitoring_open(app, process, &s->monitoring);
     if (!rc && (s->own_jobs_only || s->monitoring)) {
-        observer.ctx = s->own = calloc(1, sizeof *s->own);
+        s->own = calloc(1, sizeof *s->own);
         rc = s->own ? OK : error_set(ERR_NO_MEMORY, NULL, "out of memory");
     }
     if (!rc && process)

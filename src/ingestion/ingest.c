@@ -61,20 +61,54 @@ static int outbox_add(struct outbox *box, const struct media_event *event, int64
     return box->count == box->max ? outbox_flush(box) : OK;
 }
 
-int ingest_events(const struct ingestion_ports *ports, const struct media_event *events,
-                  size_t count, struct event_outcome *outcomes)
+static int send_messages(const struct ingestion_ports *ports, const struct media_event *events,
+                         size_t count, const struct event_outcome *outcomes)
 {
     struct outbox box;
-    if (count == 0)
-        return OK;
-    int rc = ports->database.ops->record_events(ports->database.ctx, events, count, outcomes);
-    if (rc)
-        return rc;
+    int rc = OK;
     outbox_init(&box, ports);
     for (size_t i = 0; !rc && i < count; i++)
         if (outcomes[i].result == EVENT_JOB_QUEUED)
             rc = outbox_add(&box, &events[i], outcomes[i].job_id);
     return rc ? rc : outbox_flush(&box);
+}
+
+/* Keeps the last error. */
+static void tell(const struct ingestion_ports *ports, const struct media_event *events,
+                 size_t count, const struct event_outcome *outcomes, int64_t began_us, int rc)
+{
+    struct error e = *error_last();
+    struct ingest_report report = {.began_us = began_us,
+                                   .ended_us = clock_monotonic_us(),
+                                   .error = !rc           ? ""
+                                            : e.reason[0] ? e.reason
+                                                          : error_code_name(rc),
+                                   .message = rc ? e.message : ""};
+    for (size_t i = 0; ports->taken && i < count; i++) {
+        report.event = &events[i];
+        report.outcome = &outcomes[i];
+        if (outcomes[i].result == EVENT_JOB_QUEUED)
+            ports->taken(ports->ctx, &report);
+    }
+    if (rc)
+        error_restore(&e);
+}
+
+static int ingest_since(const struct ingestion_ports *ports, const struct media_event *events,
+                        size_t count, struct event_outcome *outcomes, int64_t began_us)
+{
+    int rc = ports->database.ops->record_events(ports->database.ctx, events, count, outcomes);
+    if (rc)
+        return rc;
+    rc = send_messages(ports, events, count, outcomes);
+    tell(ports, events, count, outcomes, began_us, rc);
+    return rc;
+}
+
+int ingest_events(const struct ingestion_ports *ports, const struct media_event *events,
+                  size_t count, struct event_outcome *outcomes)
+{
+    return count ? ingest_since(ports, events, count, outcomes, clock_monotonic_us()) : OK;
 }
 
 struct media_event ingest_created_event(const struct object_info *info, const char *collection,
@@ -102,12 +136,13 @@ int ingest_put(const struct ingestion_ports *ports, const struct ingest_upload *
 {
     const struct object_store *store = &ports->store;
     char trace_id[TRACE_ID_TEXT];
+    int64_t began_us = clock_monotonic_us();
     int rc = store->ops->put(store->ctx, upload->bucket, upload->key, upload->content_type,
                              &upload->source, info);
     if (rc)
         return rc;
     struct media_event event = ingest_created_event(info, upload->collection, trace_id);
-    return ingest_events(ports, &event, 1, outcome);
+    return ingest_since(ports, &event, 1, outcome, began_us);
 }
 
 int ingest_remove(const struct ingestion_ports *ports, const char *bucket, const char *key,

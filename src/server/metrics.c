@@ -18,6 +18,7 @@ enum family {
     AUDIO_MS,
     COST_NANOUSD,
     UNPRICED,
+    LOST,
     DROPPED,
     FAMILIES
 };
@@ -43,6 +44,8 @@ static const struct {
     [COST_NANOUSD] = {"aegis_provider_cost_usd_total",
                       "Cost of these calls in US dollars, as far as their price is known.", 1e-9},
     [UNPRICED] = {"aegis_provider_unpriced_calls_total", "Calls whose price is not known.", 1},
+    [LOST] = {"aegis_telemetry_lost_total",
+              "Spans, and requests with metrics, that no OpenTelemetry collector took.", 1},
     [DROPPED] = {"aegis_metrics_dropped_total",
                  "What was not counted above, as there were too many different labels.", 1},
 };
@@ -144,6 +147,13 @@ void metrics_file(struct metrics *m, const char *result)
     char labels[LABELS_TEXT] = "";
     labels_add(labels, "result", result);
     count(m, FILES, labels, 1);
+}
+
+void metrics_lost(struct metrics *m, const char *signal, int64_t amount)
+{
+    char labels[LABELS_TEXT] = "";
+    labels_add(labels, "signal", signal);
+    count(m, LOST, labels, amount);
 }
 
 static void count_failure(struct metrics *m, const char *class, const char *reason)

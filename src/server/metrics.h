@@ -31,6 +31,9 @@ void metrics_duration(struct metrics *metrics, enum model_operation operation, i
 /* A file that the watcher saw; `result` is "ingested", "unchanged", ... */
 void metrics_file(struct metrics *metrics, const char *result);
 
+/* Spans or requests with metrics that were not exported. */
+void metrics_lost(struct metrics *metrics, const char *signal, int64_t count);
+
 void metrics_write(struct metrics *metrics, struct exposition *x);
 
 #endif

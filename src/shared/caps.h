@@ -79,6 +79,10 @@
 #define CAP_METRIC_SERIES 512    /* counters told apart by their labels */
 #define CAP_METRICS_TEXT  MIB(1) /* one reply of /metrics */
 #define CAP_EMF_LINES     64     /* of metrics in a function's log, for one invocation */
+#define CAP_OTLP_PAIRS    64     /* headers, or attributes of the resource */
+#define CAP_OTLP_SPANS    2048   /* jobs' spans that wait for a collector */
+#define CAP_OTLP_REQUEST  MIB(4) /* one request to it */
+#define CAP_OTLP_REPLY    KIB(64)
 
 /* search */
 #define CAP_QUERY   KIB(8)

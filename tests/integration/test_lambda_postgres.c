@@ -14,6 +14,7 @@
 #include "shared/condition.h"
 #include "support/emf_check.h"
 #include "support/fake_openai_process.h"
+#include "support/http_stub.h"
 #include "support/lambda_fixture.h"
 
 static struct lambda lambda;
@@ -180,6 +181,51 @@ static void both_functions_tell_of_jobs_and_metrics(void **state)
     assert_true(emf_sum(log, NULL, NULL, "CostUSD") > 0);
     assert_true(emf_sum(log, "summarise", "gpt-5.4-mini", "ProviderCalls") == 1);
     free(log);
+}
+
+/* ---- spans for a collector ---- */
+
+static void keep_request(void *ctx, const char *request, struct http_stub_reply *reply)
+{
+    char *last = ctx;
+    snprintf(last, HTTP_STUB_BODY, "%s", request);
+    snprintf(reply->body, sizeof reply->body, "{}");
+}
+
+/* While the process stands still nothing is sent: what happened is told before the answer. */
+static void spans_are_sent_before_the_answer(void **state)
+{
+    static char request[HTTP_STUB_BODY];
+    char variable[200];
+    (void)state;
+    struct http_stub *collector = http_stub_open(keep_request, request);
+    snprintf(variable, sizeof variable, "OTEL_EXPORTER_OTLP_ENDPOINT=%s", http_stub_url(collector));
+    lambda_set(&lambda, variable);
+    ingest(one, "\"queued\":1,");
+    assert_int_equal(http_stub_requests(collector), 1);
+    says(request, "\"name\":\"job.ingest\"");
+    says(request,
+         "\"parentSpanId\":\"9a9197af755a6419\""); /* the invocation's, by X-Ray's header */
+    lambda_launch(&lambda, "processor");
+    assert_int_equal(process(NULL, LAMBDA_LONG_MS), 0);
+    assert_int_equal(http_stub_requests(collector), 2);
+    says(request, "\"traceId\":\"5bef4de7000000000000000000000001\"");
+    says(request, "\"name\":\"job.attempt\"");
+    says(request, "\"name\":\"publish\"");
+    lambda_end(&lambda);
+    http_stub_close(collector);
+}
+
+/* A collector that is away costs neither the answer nor a second line. */
+static void a_collector_that_is_away_is_no_matter(void **state)
+{
+    (void)state;
+    lambda_set(&lambda, "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9");
+    ingest(one, "\"queued\":1,");
+    lambda_launch(&lambda, "processor");
+    assert_int_equal(process(NULL, LAMBDA_LONG_MS), 0);
+    assert_int_equal(lambda_number(&lambda, JOBS_SUCCEEDED), 1);
+    logged("\"event\":\"otlp.failed\"");
 }
 
 static void what_nobody_wants_to_pay_for_is_not_told(void **state)
@@ -559,6 +605,8 @@ int main(void)
         TEST(an_upload_becomes_searchable),
         TEST_PROVIDER(both_functions_tell_of_jobs_and_metrics),
         TEST(what_nobody_wants_to_pay_for_is_not_told),
+        TEST(spans_are_sent_before_the_answer),
+        TEST(a_collector_that_is_away_is_no_matter),
         TEST(events_come_in_any_wrapping_and_more_than_once),
         TEST(what_is_no_event_is_told_once),
         TEST(one_bad_message_returns_alone),
