@@ -61,47 +61,55 @@ static int outbox_add(struct outbox *box, const struct media_event *event, int64
     return box->count == box->max ? outbox_flush(box) : OK;
 }
 
+/* *sent: the messages of so many events, from the first on, are out, also after an error. */
 static int send_messages(const struct ingestion_ports *ports, const struct media_event *events,
-                         size_t count, const struct event_outcome *outcomes)
+                         size_t count, const struct event_outcome *outcomes, size_t *sent)
 {
     struct outbox box;
     int rc = OK;
     outbox_init(&box, ports);
-    for (size_t i = 0; !rc && i < count; i++)
+    *sent = 0;
+    for (size_t i = 0; !rc && i < count; i++) {
         if (outcomes[i].result == EVENT_JOB_QUEUED)
             rc = outbox_add(&box, &events[i], outcomes[i].job_id);
-    return rc ? rc : outbox_flush(&box);
+        if (!rc && box.count == 0)
+            *sent = i + 1;
+    }
+    if (!rc)
+        rc = outbox_flush(&box);
+    if (!rc)
+        *sent = count;
+    return rc;
 }
 
-/* Keeps the last error. */
+/* The error is that of the events behind `sent`. Keeps it. */
 static void tell(const struct ingestion_ports *ports, const struct media_event *events,
-                 size_t count, const struct event_outcome *outcomes, int64_t began_us, int rc)
+                 size_t count, const struct event_outcome *outcomes, int64_t began_us, size_t sent)
 {
     struct error e = *error_last();
-    struct ingest_report report = {.began_us = began_us,
-                                   .ended_us = clock_monotonic_us(),
-                                   .error = !rc           ? ""
-                                            : e.reason[0] ? e.reason
-                                                          : error_code_name(rc),
-                                   .message = rc ? e.message : ""};
+    const char *reason = e.reason[0] ? e.reason : error_code_name(e.code);
+    struct ingest_report report = {.began_us = began_us, .ended_us = clock_monotonic_us()};
     for (size_t i = 0; ports->taken && i < count; i++) {
         report.event = &events[i];
         report.outcome = &outcomes[i];
+        report.error = i < sent ? "" : reason;
+        report.message = i < sent ? "" : e.message;
         if (outcomes[i].result == EVENT_JOB_QUEUED)
             ports->taken(ports->ctx, &report);
     }
-    if (rc)
+    if (sent < count)
         error_restore(&e);
 }
 
 static int ingest_since(const struct ingestion_ports *ports, const struct media_event *events,
                         size_t count, struct event_outcome *outcomes, int64_t began_us)
 {
+    size_t sent;
     int rc = ports->database.ops->record_events(ports->database.ctx, events, count, outcomes);
     if (rc)
         return rc;
-    rc = send_messages(ports, events, count, outcomes);
-    tell(ports, events, count, outcomes, began_us, rc);
+    rc = send_messages(ports, events, count, outcomes, &sent);
+    tell(ports, events, count, outcomes, began_us, sent);
     return rc;
 }
 
