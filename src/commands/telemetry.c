@@ -56,6 +56,22 @@ bool telemetry_wanted(const struct app *app)
     return same_place;
 }
 
+/* Credentials in an address would be in every log. */
+static int check_url(const char *key, const char *url)
+{
+    const char *host = strstr(url, "://");
+    if (!host || (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0))
+        return error_set(ERR_INVALID, NULL,
+                         "%s: '%.80s' is no address of OTLP/HTTP; write http://HOST:4318", key,
+                         url);
+    if (memchr(host + 3, '@', strcspn(host + 3, "/?#")))
+        return error_set(ERR_INVALID, NULL,
+                         "%s: a name and password do not belong into the address; write them as "
+                         "OTEL_EXPORTER_OTLP_HEADERS=Authorization=Basic%%20...",
+                         key);
+    return OK;
+}
+
 /* The signal's own URL, else the common one with its path. NULL: it is not exported. */
 static int url_of(struct app *app, const char *key, const char *path, const char **out)
 {
@@ -68,13 +84,7 @@ static int url_of(struct app *app, const char *key, const char *path, const char
     while (length && base[length - 1] == '/')
         length--;
     *out = *own ? own : arena_printf(&app->arena, "%.*s/%s", (int)length, base, path);
-    if (!*out)
-        return ERR_NO_MEMORY;
-    return !strncmp(*out, "http://", 7) || !strncmp(*out, "https://", 8)
-               ? OK
-               : error_set(ERR_INVALID, NULL,
-                           "%s: '%.80s' is no address of OTLP/HTTP; write http://HOST:4318",
-                           *own ? key : "otlp.endpoint", *out);
+    return *out ? check_url(*own ? key : "otlp.endpoint", *out) : ERR_NO_MEMORY;
 }
 
 static bool is_named(const struct http_header *all, size_t count, const char *name)

@@ -93,6 +93,20 @@ equal "one trace through both" \
 contains "aegis is the name unless another is set" "service.name=aegis" "$(told resource "$received/traces")"
 equal "still nothing was refused" "" "$(cat "$received/refused" 2>/dev/null)"
 
+# ---- ingest-event: the trace of who sent the event ----
+forget
+cat >"$work/event.json" <<'EVENT'
+{"Messages": [{"Body": "{\"Records\":[{\"eventName\":\"ObjectCreated:Put\",\"s3\":{\"bucket\":{\"name\":\"media\"},\"object\":{\"key\":\"from-afar.txt\"}}}]}",
+ "MessageAttributes": {"traceparent": {"StringValue": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}}}]}
+EVENT
+exits "an event is taken" 0 aegis ingest-event "$work/event.json"
+equal "its span continues the sender's" "job.ingest 4bf92f3577b34da6a3ce929d0e0e4736 00f067aa0ba902b7" \
+    "$(jq -r '.body.resourceSpans[].scopeSpans[].spans[] | "\(.name) \(.traceId) \(.parentSpanId)"' "$received/traces")"
+
+exits "its job finds no object" 4 aegis worker --until-idle
+contains "in the same trace" "4bf92f3577b34da6a3ce929d0e0e4736 object_missing" \
+    "$(jq -r '.body.resourceSpans[].scopeSpans[].spans[] | "\(.traceId) \(.status.message)"' "$received/traces")"
+
 # ---- off, and not to be had ----
 forget
 add() { printf 'About number %s.\n' "$1" >"$work/$1.txt" && aegis add --detach "$work/$1.txt" >/dev/null; }
@@ -111,6 +125,9 @@ contains "are named" otlp.headers "$out"
 case "$out" in *secret-token*) fail "but not told" "$out" ;; *) pass "but not told" ;; esac
 exits "an address of gRPC" 2 env OTEL_EXPORTER_OTLP_ENDPOINT=localhost:4317 "$AEGIS" --data "$data" serve --until-idle
 contains "is refused with what to write" "http://HOST:4318" "$out"
+
+exits "a password in the address" 2 env OTEL_EXPORTER_OTLP_ENDPOINT=http://me:pass-word@localhost:4318 "$AEGIS" --data "$data" serve --until-idle
+case "$out" in *pass-word*) fail "is refused and not told" "$out" ;; *) pass "is refused and not told" ;; esac
 
 # ---- a collector that is away ----
 for name in a b c d; do add "$name"; done
