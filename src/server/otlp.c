@@ -340,10 +340,10 @@ static void serve(struct otlp *o)
     while (!o->stopping) {
         int64_t now = clock_monotonic_ms(), traces = traces_due(o);
         int64_t metrics = o->metrics.url ? o->metrics.due_ms : INT64_MAX;
-        if (traces <= now)
-            work(o, true);
-        else if (metrics <= now)
+        if (metrics <= now) /* first: it is seldom, and spans may come without end */
             work(o, false);
+        else if (traces <= now)
+            work(o, true);
         else if (traces == INT64_MAX && metrics == INT64_MAX)
             pthread_cond_wait(&o->changed, &o->lock);
         else
@@ -360,7 +360,7 @@ static bool is_left(struct otlp *o)
     return left;
 }
 
-/* Everything once; after a failure no more is tried. */
+/* Everything once; after a failure no more spans are tried. */
 static void finish(struct otlp *o)
 {
     while (is_left(o) && !cancel_requested(&o->cancel))

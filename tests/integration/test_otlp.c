@@ -92,6 +92,7 @@ static int setup(void **state)
     (void)state;
     collector.count = 0;
     collector.body = NULL;
+    collector.last[0] = '\0';
     collector.stub = http_stub_open(answer, &collector);
     assert_int_equal(http_engine_open(&(struct http_options){.user_agent = "test"}, &http), OK);
     assert_int_equal(ram_queue_open(&(struct ram_queue_options){.clock = clock_system()}, &queue),
