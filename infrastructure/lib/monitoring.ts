@@ -34,6 +34,7 @@ export class MonitoringStack extends Stack {
     this.action = new SnsAction(this.makeTopic());
     this.dashboard = new cw.Dashboard(this, "Dashboard", { defaultInterval: Duration.days(1) });
     this.watchQueues(watched.queues);
+    this.showJobs(watched.functions);
     this.watchFunction("Ingestion", watched.functions.ingestion);
     this.watchUnreadable(watched.functions.ingestion);
     this.watchFunction("Processor", watched.functions.processor);
@@ -89,6 +90,34 @@ export class MonitoringStack extends Stack {
       this.graph("Age of the oldest (s)", live.map(age)),
       this.graph("Dead letters", dead.map(([, queue]) => depth(queue))),
     );
+  }
+
+  /** What the functions print themselves, in CloudWatch's embedded metric format: docs/lambda.md. */
+  private showJobs({ ingestion, processor }: FunctionsStack): void {
+    const sums = (made: lambda.Function, ...names: string[]) =>
+      names.map((metricName) => new cw.Metric({
+        namespace: "Aegis",
+        metricName,
+        dimensionsMap: { FunctionName: made.functionName },
+        statistic: "Sum",
+        period: FIVE,
+      }));
+    this.row(
+      this.graph("Events", sums(ingestion, "EventsQueued", "EventsDuplicate", "EventsUnreadable")),
+      this.graph("Jobs", sums(processor, "JobsSucceeded", "JobsRetried", "JobsDead")),
+      this.graph("Messages, and those that come again", sums(processor, "Messages", "MessagesReturned")),
+    );
+    this.row(
+      this.graph("Cost of models ($)", [...sums(processor, "CostUSD"), this.byModel(processor, "CostUSD")]),
+      this.graph("Calls of models, and those that failed", sums(processor, "ProviderCalls", "ProviderFailures")),
+      this.graph("Failed calls by model", [this.byModel(processor, "ProviderFailures")]),
+    );
+  }
+
+  /** Which models there are, only the metrics tell. */
+  private byModel(made: lambda.Function, metric: string): cw.IMetric {
+    const search = `{Aegis,FunctionName,Model,Operation} MetricName="${metric}" FunctionName="${made.functionName}"`;
+    return new cw.MathExpression({ expression: `SEARCH('${search}', 'Sum', ${FIVE.toSeconds()})`, label: "", period: FIVE });
   }
 
   private watchFunction(name: string, made: lambda.Function): void {

@@ -266,6 +266,17 @@ test("monitoring: every alarm tells the topic, which is encrypted", () => {
   made.template(monitoring).resourceCountIs("AWS::CloudWatch::Dashboard", 1);
 });
 
+test("monitoring: the dashboard shows jobs, cost and failures by what the functions print", () => {
+  const body = made.one("AWS::CloudWatch::Dashboard").Properties.DashboardBody["Fn::Join"][1]
+    .map((part: any) => (typeof part === "string" ? part : /Processor/.test(JSON.stringify(part)) ? "PROCESSOR" : "OTHER"))
+    .join("");
+  for (const name of ["JobsSucceeded", "JobsRetried", "JobsDead", "MessagesReturned", "CostUSD", "ProviderCalls", "ProviderFailures"])
+    assert.match(body, new RegExp(`\\["Aegis","${name}","FunctionName","PROCESSOR",`), name);
+  assert.match(body, /\["Aegis","EventsQueued","FunctionName","OTHER",/);
+  for (const name of ["CostUSD", "ProviderFailures"])
+    assert.match(body, new RegExp(`SEARCH\\('\\{Aegis,FunctionName,Model,Operation\\} MetricName=.{1,2}${name}.{1,2} FunctionName=.{1,2}PROCESSOR.{1,2}', 'Sum', 300\\)`), name);
+});
+
 test("monitoring: CloudWatch can use the topic and its key", () => {
   const { KeyPolicy } = made.one("AWS::KMS::Key").Properties;
   const { PolicyDocument } = made.one("AWS::SNS::TopicPolicy").Properties;

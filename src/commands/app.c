@@ -261,14 +261,17 @@ int app_send_jobs(struct app *app, const struct job_row *jobs, size_t count)
     size_t batch = limits.max_batch < BATCH ? (size_t)limits.max_batch : BATCH;
     for (size_t at = 0; at < count;) {
         struct queue_send messages[BATCH];
-        char bodies[BATCH][JOB_MESSAGE_TEXT];
+        char bodies[BATCH][JOB_MESSAGE_TEXT], traceparents[BATCH][TRACEPARENT_TEXT];
         size_t n = count - at < batch ? count - at : batch;
         for (size_t i = 0; i < n; i++) {
             struct job_message message = {.job_id = jobs[at + i].job_id};
             snprintf(message.trace_id, sizeof message.trace_id, "%s", jobs[at + i].trace_id);
             size_t length = job_message_format(&message, bodies[i]);
             messages[i] = (struct queue_send){
-                .body = bodies[i], .length = length, .group = jobs[at + i].collection};
+                .body = bodies[i],
+                .length = length,
+                .group = jobs[at + i].collection,
+                .traceparent = job_message_traceparent(&message, true, traceparents[i])};
         }
         int rc = app->queue.ops->send(app->queue.ctx, messages, n, NULL);
         if (rc)

@@ -1,6 +1,8 @@
 #include "commands/app_lambda.h"
 
 #include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "adapters/aws/lambda_runtime.h"
@@ -10,7 +12,10 @@
 #include "shared/http.h"
 #include "shared/log.h"
 
-enum { MARGIN_MS = 10000 }; /* before the deadline, for giving back and answering */
+enum {
+    MARGIN_MS = 10000, /* before the deadline, for giving back and answering */
+    FLUSH_MS = 2000,   /* for spans on their way to a collector, out of that margin */
+};
 
 struct server {
     struct app *app;
@@ -19,6 +24,7 @@ struct server {
     struct lambda_runtime *runtime;
     int rc; /* of open_runtime */
     struct error why;
+    struct telemetry *telemetry;
 };
 
 static int open_runtime(struct server *s)
@@ -66,17 +72,75 @@ static int64_t give_back_at(const struct lambda_invocation *i)
     return clock_monotonic_ms() + left - margin;
 }
 
+/* Half of what is left before the deadline stays for the answer. */
+static int64_t flush_until(const struct lambda_invocation *i)
+{
+    int64_t left = (i->deadline_ms - clock_now(clock_system())) / 2;
+    return clock_monotonic_ms() + (left < FLUSH_MS ? left : FLUSH_MS);
+}
+
+/* ---- its metrics ---- */
+
+static int open_metrics(const struct server *s, struct lambda_call *call)
+{
+    const char *function = getenv("AWS_LAMBDA_FUNCTION_NAME");
+    if (!config_bool(s->app->config, "metrics.cloudwatch"))
+        return OK;
+    int rc = metrics_open(&call->metrics);
+    return rc ? rc : emf_open(function ? function : s->role->name, &call->emf);
+}
+
+/* One write for each line, so that none is torn. */
+static void print_lines(const char *text)
+{
+    for (const char *end; (end = strchr(text, '\n')); text = end + 1)
+        if (write(STDOUT_FILENO, text, (size_t)(end + 1 - text)) < 0)
+            return; /* nowhere to tell it */
+}
+
+/* Nothing of an invocation in which nothing happened. Keeps the last error. */
+static void tell_metrics(const struct lambda_call *call, int64_t began_ms)
+{
+    struct error e = *error_last();
+    struct buffer lines;
+    buffer_init(&lines, CAP_METRICS_TEXT);
+    emf_add_metrics(call->emf, call->metrics);
+    if (call->emf && emf_any(call->emf)) {
+        emf_add(call->emf, "Duration", "Milliseconds", (double)(clock_monotonic_ms() - began_ms));
+        if (!emf_write(call->emf, clock_now(clock_system()), &lines))
+            print_lines(buffer_string(&lines));
+    }
+    buffer_free(&lines);
+    error_restore(&e);
+}
+
+static void close_metrics(struct lambda_call *call)
+{
+    emf_close(call->emf);
+    metrics_close(call->metrics);
+}
+
 static int handle(struct server *s, const struct lambda_invocation *i, struct buffer *answer)
 {
+    int64_t began_ms = clock_monotonic_ms();
     struct arena arena;
+    struct trace_context trace;
+    bool traced = trace_context_parse_xray(i->trace, &trace);
     arena_init(&arena, CAP_JOB_ARENA);
     struct lambda_call call = {.payload = buffer_string(&i->response.body),
                                .length = i->response.body.length,
+                               .trace = traced ? &trace : NULL,
+                               .telemetry = s->telemetry,
                                .arena = &arena,
                                .until_ms = give_back_at(i)};
-    int rc = app_thaw(s->app);
+    int rc = open_metrics(s, &call);
+    if (!rc)
+        rc = app_thaw(s->app);
     if (!rc)
         rc = s->role->handle(s->app, &call, answer);
+    tell_metrics(&call, began_ms);
+    telemetry_flush(s->telemetry, flush_until(i));
+    close_metrics(&call);
     arena_free(&arena);
     return rc;
 }
@@ -155,6 +219,12 @@ static int report(struct server *s, const struct error *why)
     return fail(s->app);
 }
 
+/* Spans only: metrics of a function go to CloudWatch. */
+static int open_telemetry(struct server *s)
+{
+    return telemetry_wanted(s->app) ? telemetry_open(s->app, NULL, &s->telemetry) : OK;
+}
+
 int app_lambda_serve(struct app *app, const struct lambda_role *role)
 {
     struct server s = {.app = app, .role = role};
@@ -164,6 +234,8 @@ int app_lambda_serve(struct app *app, const struct lambda_role *role)
         return app_lambda_cannot_start(app);
     app_catch_signals();
     int rc = open_both(&s, &unopened);
+    if (!rc && !unopened)
+        unopened = open_telemetry(&s);
     why = *error_last();
     if (rc)
         status = fail(app);
@@ -171,6 +243,7 @@ int app_lambda_serve(struct app *app, const struct lambda_role *role)
         status = report(&s, &why);
     else
         status = serve(&s) ? fail(app) : STATUS_OK;
+    telemetry_close(s.telemetry);
     close_runtime(&s);
     return status;
 }

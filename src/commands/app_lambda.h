@@ -8,14 +8,20 @@
 #ifndef AEGIS_COMMANDS_APP_LAMBDA_H
 #define AEGIS_COMMANDS_APP_LAMBDA_H
 
-#include "commands/app.h"
+#include "commands/telemetry.h"
+#include "server/emf.h"
 #include "shared/buffer.h"
+#include "shared/trace_context.h"
 
 struct lambda_call {
     const char *payload;
     size_t length;
-    struct arena *arena; /* for as long as the call */
-    int64_t until_ms;    /* clock_monotonic_ms: from then on work is given back */
+    const struct trace_context *trace; /* by X-Ray's header; NULL: there is none */
+    struct arena *arena;               /* for as long as the call */
+    int64_t until_ms;                  /* clock_monotonic_ms: from then on work is given back */
+    struct metrics *metrics;           /* of this call alone; NULL: not counted */
+    struct telemetry *telemetry;       /* of the process; NULL: nobody is told */
+    struct emf *emf;                   /* what is told to CloudWatch of it; NULL: nothing */
 };
 
 struct lambda_role {

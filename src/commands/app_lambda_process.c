@@ -8,6 +8,8 @@
 #include "adapters/aws/queue_sqs.h"
 #include "commands/app_lambda.h"
 #include "commands/app_parts.h"
+#include "commands/life_log.h"
+#include "server/metered_providers.h"
 #include "shared/clock.h"
 #include "shared/log.h"
 
@@ -16,12 +18,15 @@ enum {
     LONG_RECEIVES = 2, /* a job that was cut short as often is one for the long queue */
 };
 
-/* Nothing else is logged of a job: who reads the function's log should find those that died. */
+/* Also of what names no job, of which nothing else is logged. */
 static int bury(void *ctx, const struct queue_message *m, const char *reason, const char *detail)
 {
     const struct job_queue *queue = ctx;
+    struct trace_context trace = {0};
+    trace_context_parse_traceparent(m->traceparent, &trace);
     log_write(LOG_ERROR, "message.dead", LOG_STR("id", m->id), LOG_STR("reason", reason),
-              LOG_STR("message", detail), LOG_STR("body", m->body), LOG_END);
+              LOG_STR("message", detail), LOG_STR("body", m->body),
+              LOG_STR("trace_id", trace.trace_id), LOG_END);
     return queue->ops->bury(queue->ctx, m->receipt, reason, detail);
 }
 
@@ -50,21 +55,45 @@ static bool wait_for_end(const struct job_queue *queue, struct processor *proces
     return false;
 }
 
-static int work(struct app *app, const struct job_queue *queue, int64_t until_ms, bool *ended)
+static void on_ended(void *ctx, const struct attempt_report *report)
+{
+    const struct lambda_call *call = ctx;
+    life_log_attempt(report);
+    telemetry_attempt(call->telemetry, report);
+    if (call->metrics)
+        metrics_step(call->metrics, report->type, report->reason);
+}
+
+static int process(const struct processor_ports *ports, const struct processor_settings *settings,
+                   struct lambda_call *call, bool *ended)
+{
+    struct processor_observer observer = {.ended = on_ended, .ctx = call};
+    struct processor *processor;
+    int rc = processor_start(ports, settings, &observer, &processor);
+    if (rc)
+        return rc;
+    *ended = wait_for_end(&ports->queue, processor, call->until_ms);
+    invocation_queue_shut(&ports->queue);
+    processor_stop(processor);
+    return OK;
+}
+
+static int work(struct app *app, const struct job_queue *queue, const struct lambda_call *call,
+                bool *ended)
 {
     struct processor_ports ports;
     struct processor_settings settings;
-    struct processor *processor;
+    struct metered_providers *metered = NULL;
+    struct lambda_call own = *call;
     int rc = prepare(app, &ports, &settings);
+    struct model_providers providers = ports.providers;
     ports.queue = *queue;
+    if (!rc && call->metrics)
+        rc = metered_providers_open(&providers, call->metrics, &metered, &ports.providers);
     if (!rc)
-        rc = processor_start(&ports, &settings, NULL, &processor);
-    if (rc)
-        return rc;
-    *ended = wait_for_end(queue, processor, until_ms);
-    invocation_queue_shut(queue);
-    processor_stop(processor);
-    return OK;
+        rc = process(&ports, &settings, &own, ended);
+    metered_providers_close(metered);
+    return rc;
 }
 
 static bool is_paused(const struct app *app, struct arena *arena)
@@ -93,12 +122,15 @@ static void pass_on(struct app *app, const struct job_queue *queue, struct arena
         log_write(LOG_INFO, "lambda.passed_on", LOG_INT("messages", (int64_t)passed), LOG_END);
 }
 
-static int answer_for(const struct job_queue *queue, size_t messages, struct buffer *answer)
+static int answer_for(const struct job_queue *queue, size_t messages,
+                      const struct lambda_call *call, struct buffer *answer)
 {
     size_t again;
     if (invocation_queue_give_back(queue))
         log_write(LOG_WARN, "queue.failed", LOG_STR("message", error_last()->message), LOG_END);
     int rc = invocation_queue_answer(queue, answer, &again);
+    emf_add(call->emf, "Messages", "Count", (double)messages);
+    emf_add(call->emf, "MessagesReturned", "Count", (double)again);
     if (!rc)
         log_write(LOG_INFO, "lambda.processed", LOG_INT("messages", (int64_t)messages),
                   LOG_INT("again", (int64_t)again), LOG_END);
@@ -124,11 +156,11 @@ int app_lambda_process(struct app *app, const struct lambda_call *call, struct b
         rc = invocation_queue_open(&options, &event, &queue);
     if (rc)
         return rc;
-    rc = work(app, &queue, call->until_ms, &ended);
+    rc = work(app, &queue, call, &ended);
     if (!rc && !ended)
         pass_on(app, &queue, call->arena);
     if (!rc)
-        rc = answer_for(&queue, event.count, answer);
+        rc = answer_for(&queue, event.count, call, answer);
     queue.ops->close(queue.ctx);
     return rc;
 }

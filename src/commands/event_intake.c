@@ -15,8 +15,8 @@ const char *event_result_name(enum event_result result)
     return names[result];
 }
 
-int event_intake(struct app *app, struct event_document *d, struct arena *arena,
-                 struct event_outcome **outcomes)
+int event_intake(struct app *app, struct event_document *d, struct telemetry *telemetry,
+                 struct arena *arena, struct event_outcome **outcomes)
 {
     const char *collection = config_string(app->config, "collection");
     for (size_t i = 0; i < d->count && *collection; i++)
@@ -31,7 +31,10 @@ int event_intake(struct app *app, struct event_document *d, struct arena *arena,
         rc = app_queue(app);
     if (rc)
         return rc;
-    struct ingestion_ports ports = {
-        .queue = app->queue, .database = app->database, .clock = clock_system()};
+    struct ingestion_ports ports = {.queue = app->queue,
+                                    .database = app->database,
+                                    .clock = clock_system(),
+                                    .taken = telemetry_taken,
+                                    .ctx = telemetry};
     return ingest_events(&ports, d->events, d->count, *outcomes);
 }

@@ -27,6 +27,16 @@ static int read_document(struct app *app, struct buffer *text)
                              : file_read_fd(STDIN_FILENO, "standard input", text);
 }
 
+static int take(struct app *app, struct event_document *document, struct event_outcome **outcomes)
+{
+    struct telemetry *telemetry = NULL;
+    int rc = telemetry_wanted(app) ? telemetry_open(app, NULL, &telemetry) : OK;
+    if (!rc)
+        rc = event_intake(app, document, telemetry, &app->arena, outcomes);
+    telemetry_close(telemetry);
+    return rc;
+}
+
 static yyjson_mut_val *event_json(yyjson_mut_doc *doc, const struct media_event *e,
                                   const struct event_outcome *o)
 {
@@ -93,10 +103,10 @@ static int run(struct app *app)
     struct event_outcome *outcomes = NULL;
     int rc = read_document(app, &text);
     if (!rc)
-        rc = event_parse(buffer_string(&text), text.length, clock_now(clock_system()), &app->arena,
-                         &document);
+        rc = event_parse(buffer_string(&text), text.length, clock_now(clock_system()), NULL,
+                         &app->arena, &document);
     if (!rc)
-        rc = event_intake(app, &document, &app->arena, &outcomes);
+        rc = take(app, &document, &outcomes);
     buffer_free(&text);
     if (rc)
         return app_fail(app);

@@ -13,9 +13,10 @@
 
 /* A document that cannot be read will not be readable the next time either: it is told once, and
  * the invocation succeeds. */
-static int leave_unreadable(struct buffer *answer)
+static int leave_unreadable(const struct lambda_call *call, struct buffer *answer)
 {
     const struct error *e = error_last();
+    emf_add(call->emf, "EventsUnreadable", "Count", 1);
     log_write(LOG_ERROR, "ingest.unreadable", LOG_STR("reason", e->reason),
               LOG_STR("message", e->message), LOG_END);
     int rc = buffer_append_string(answer, "{\"batchItemFailures\":[],\"unreadable\":");
@@ -37,6 +38,22 @@ static void log_events(const struct event_document *d, const struct event_outcom
                   LOG_STR("message", d->problems[i].reason), LOG_END);
 }
 
+static void count_events(struct emf *emf, const struct event_document *d,
+                         const struct event_outcome *outcomes)
+{
+    static const char *const names[] = {
+        [EVENT_JOB_QUEUED] = "EventsQueued",
+        [EVENT_DUPLICATE] = "EventsDuplicate",
+        [EVENT_STALE] = "EventsStale",
+        [EVENT_MEDIA_REMOVED] = "EventsRemoved",
+        [EVENT_NOTHING_TO_REMOVE] = "EventsNothingToRemove",
+    };
+    for (size_t i = 0; i < d->count; i++)
+        emf_add(emf, names[outcomes[i].result], "Count", 1);
+    emf_add(emf, "EventsIgnored", "Count", (double)d->ignored);
+    emf_add(emf, "EventsUnreadable", "Count", (double)d->problem_count);
+}
+
 /* Without "batchItemFailures" a mapping from SQS that asks for it would take all as failed. */
 static int tell_events(const struct event_document *d, const struct event_outcome *outcomes,
                        struct buffer *answer)
@@ -56,15 +73,16 @@ static int take_events(struct app *app, const struct lambda_call *call, struct b
 {
     struct event_document document;
     struct event_outcome *outcomes;
-    int rc =
-        event_parse(call->payload, call->length, clock_now(clock_system()), call->arena, &document);
+    int rc = event_parse(call->payload, call->length, clock_now(clock_system()), call->trace,
+                         call->arena, &document);
     if (rc == ERR_INVALID || rc == ERR_TOO_LARGE)
-        return leave_unreadable(answer);
+        return leave_unreadable(call, answer);
     if (!rc)
-        rc = event_intake(app, &document, call->arena, &outcomes);
+        rc = event_intake(app, &document, call->telemetry, call->arena, &outcomes);
     if (rc)
         return rc;
     log_events(&document, outcomes);
+    count_events(call->emf, &document, outcomes);
     return tell_events(&document, outcomes, answer);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "commands/life_log.h"
 #include "commands/monitoring.h"
 #include "shared/clock.h"
 #include "shared/error.h"
@@ -29,8 +30,14 @@ struct own_jobs {
 
 static void on_progress(void *ctx, const struct job_progress *progress)
 {
-    struct own_jobs *own = ctx;
-    atomic_store(&own->ids[progress->job_id % OWN_SLOTS], progress->job_id);
+    const struct service *s = ctx;
+    atomic_store(&s->own->ids[progress->job_id % OWN_SLOTS], progress->job_id);
+}
+
+static void on_ended(void *ctx, const struct attempt_report *report)
+{
+    const struct service *s = ctx;
+    monitoring_attempt(s->monitoring, report);
 }
 
 static bool is_own(const struct service *s, int64_t job_id)
@@ -39,15 +46,6 @@ static bool is_own(const struct service *s, int64_t job_id)
 }
 
 /* ---- life-cycle steps as log lines ---- */
-
-static enum log_level level_of(const char *type)
-{
-    if (!strcmp(type, "job.dead"))
-        return LOG_ERROR;
-    if (!strcmp(type, "job.retrying") || !strcmp(type, "job.paused"))
-        return LOG_WARN;
-    return LOG_INFO;
-}
 
 static void log_event(void *ctx, const struct life_event *e)
 {
@@ -60,11 +58,11 @@ static void log_event(void *ctx, const struct life_event *e)
         return;
     s->dead += !strcmp(e->type, "job.dead");
     s->succeeded += !strcmp(e->type, "job.succeeded");
-    log_write(level_of(e->type), e->type, LOG_INT("job", e->job_id), LOG_INT("media", e->media_id),
-              LOG_INT("attempt", e->attempt), LOG_STR("trace_id", e->trace_id),
-              LOG_STR("bucket", e->bucket), LOG_STR("key", e->key),
-              LOG_STR("at", clock_format(e->at_ms, at)), LOG_RAW("detail", e->detail_json),
-              LOG_END);
+    log_write(life_log_level(e->type), e->type, LOG_INT("job", e->job_id),
+              LOG_INT("media", e->media_id), LOG_INT("attempt", e->attempt),
+              LOG_STR("trace_id", e->trace_id), LOG_STR("bucket", e->bucket),
+              LOG_STR("key", e->key), LOG_STR("at", clock_format(e->at_ms, at)),
+              LOG_RAW("detail", e->detail_json), LOG_END);
 }
 
 /* ---- running ---- */
@@ -80,7 +78,7 @@ static void prefer_throughput(void)
 
 int service_open(struct service *s, struct app *app, bool process)
 {
-    struct processor_observer observer = {.progress = on_progress};
+    struct processor_observer observer = {.progress = on_progress, .ended = on_ended, .ctx = s};
     *s = (struct service){.app = app, .own_jobs_only = s->own_jobs_only};
     app_catch_signals();
     if (process)
@@ -91,7 +89,7 @@ int service_open(struct service *s, struct app *app, bool process)
     if (!rc)
         rc = monitoring_open(app, process, &s->monitoring);
     if (!rc && (s->own_jobs_only || s->monitoring)) {
-        observer.ctx = s->own = calloc(1, sizeof *s->own);
+        s->own = calloc(1, sizeof *s->own);
         rc = s->own ? OK : error_set(ERR_NO_MEMORY, NULL, "out of memory");
     }
     if (!rc && process)

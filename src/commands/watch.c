@@ -89,7 +89,9 @@ static void *watch(void *arg)
     struct ingestion_ports ports = {.store = app->store,
                                     .queue = app->queue,
                                     .database = app->database,
-                                    .clock = clock_system()};
+                                    .clock = clock_system(),
+                                    .taken = monitoring_taken,
+                                    .ctx = w->service.monitoring};
     struct watch_options watch_options = {
         .files = {.bucket = config_string(app->config, "bucket"),
                   .collection = *collection ? collection : NULL,

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "shared/caps.h"
@@ -16,6 +17,7 @@ enum { MAX_NESTING = 8 }; /* EventBridge in SNS in SQS in Lambda is 4 */
 
 struct parser {
     int64_t now_ms;
+    const struct trace_context *trace; /* what is read belongs to it; NULL: to none */
     struct arena *arena;
     struct event_document *out;
     size_t records; /* met so far */
@@ -175,12 +177,24 @@ static bool is_folder_placeholder(const struct media_event *event)
            event->key[strlen(event->key) - 1] == '/';
 }
 
+static int set_trace(const struct parser *p, struct media_event *event)
+{
+    char *trace_id = arena_alloc(p->arena, TRACE_ID_TEXT);
+    if (trace_id && p->trace)
+        snprintf(trace_id, TRACE_ID_TEXT, "%s", p->trace->trace_id);
+    else if (trace_id)
+        random_trace_id(trace_id);
+    event->trace_id = trace_id;
+    event->parent_span = arena_strdup(p->arena, p->trace ? p->trace->span_id : "");
+    event->unsampled = p->trace && !p->trace->sampled;
+    return trace_id && event->parent_span ? OK : ERR_NO_MEMORY;
+}
+
 static int add_record(struct parser *p, const struct raw_record *raw)
 {
     int rc = check_record(raw);
     if (rc)
         return rc;
-    char *trace_id = arena_alloc(p->arena, TRACE_ID_TEXT);
     struct media_event event = {
         .kind = raw->kind,
         .bucket = arena_strdup(p->arena, raw->bucket),
@@ -190,13 +204,12 @@ static int add_record(struct parser *p, const struct raw_record *raw)
         .sequencer = read_sequencer(p->arena, raw->sequencer),
         .content_type =
             strlen(raw->content_type) <= CAP_ETAG ? arena_strdup(p->arena, raw->content_type) : "",
-        .trace_id = trace_id,
         .size = raw->kind == EVENT_CREATED ? raw->size : -1,
     };
-    if (!trace_id || !event.bucket || !event.object_version || !event.etag || !event.sequencer ||
+    rc = set_trace(p, &event);
+    if (rc || !event.bucket || !event.object_version || !event.etag || !event.sequencer ||
         !event.content_type)
         return ERR_NO_MEMORY;
-    random_trace_id(trace_id);
     if (!event.key)
         return error_last()->code;
     rc = object_key_check(event.key);
@@ -297,6 +310,19 @@ static int read_text(struct parser *p, yyjson_val *text, int depth)
     return rc;
 }
 
+/* A message of SQS in one of its two forms. */
+static int read_message(struct parser *p, yyjson_val *body, const char *traceparent,
+                        const char *xray, int depth)
+{
+    struct trace_context own;
+    const struct trace_context *around = p->trace;
+    if (trace_context_parse_either(traceparent, xray, &own))
+        p->trace = &own;
+    int rc = read_text(p, body, depth);
+    p->trace = around;
+    return rc;
+}
+
 /* Each element for itself: a bad one is a problem of its own, the others are read. */
 static int read_array(struct parser *p, yyjson_val *array, int depth)
 {
@@ -361,9 +387,13 @@ static int read_object(struct parser *p, yyjson_val *o, int depth)
     if (yyjson_is_obj(json_at(o, "Sns")))
         return read_text(p, json_at(o, "Sns.Message"), depth);
     if (json_at(o, "body"))
-        return read_text(p, json_at(o, "body"), depth);
+        return read_message(p, json_at(o, "body"),
+                            json_string_at(o, "messageAttributes.traceparent.stringValue", ""),
+                            json_string_at(o, "attributes.AWSTraceHeader", ""), depth);
     if (json_at(o, "Body"))
-        return read_text(p, json_at(o, "Body"), depth);
+        return read_message(p, json_at(o, "Body"),
+                            json_string_at(o, "MessageAttributes.traceparent.StringValue", ""),
+                            json_string_at(o, "Attributes.AWSTraceHeader", ""), depth);
     return invalid("this is no form of event document known to Aegis; see docs/event-formats.md");
 }
 
@@ -378,10 +408,10 @@ static int read_value(struct parser *p, yyjson_val *value, int depth)
     return invalid("an event document is a JSON object");
 }
 
-int event_parse(const char *text, size_t length, int64_t now_ms, struct arena *arena,
-                struct event_document *out)
+int event_parse(const char *text, size_t length, int64_t now_ms, const struct trace_context *around,
+                struct arena *arena, struct event_document *out)
 {
-    struct parser p = {.now_ms = now_ms, .arena = arena, .out = out};
+    struct parser p = {.now_ms = now_ms, .trace = around, .arena = arena, .out = out};
     yyjson_doc *doc;
     *out = (struct event_document){0};
     if (length > CAP_EVENT_DOCUMENT)

@@ -13,6 +13,7 @@
 
 #include "ports/database.h"
 #include "shared/arena.h"
+#include "shared/trace_context.h"
 
 /* A record that could not be read; the others are not affected. */
 struct event_problem {
@@ -30,14 +31,16 @@ struct event_document {
 };
 
 /*
- * Everything lives in the arena. `now_ms` stands in for a missing event time. Errors: ERR_INVALID
+ * Everything lives in the arena. `now_ms` stands in for a missing event time. An event belongs to
+ * the trace of the SQS message that carried it (its attribute traceparent, else AWSTraceHeader),
+ * else to `around` (NULL: nothing), else to a new one. Errors: ERR_INVALID
  * ("invalid_event": not JSON, or no form of event document, nested too deeply included),
  * ERR_TOO_LARGE (CAP_EVENT_DOCUMENT or CAP_EVENT_RECORDS passed), ERR_NO_MEMORY.
  *
  * A removal has an object_version only if that one version was deleted for good; a medium whose
  * newest version is another one is not affected by it.
  */
-int event_parse(const char *text, size_t length, int64_t now_ms, struct arena *arena,
-                struct event_document *out);
+int event_parse(const char *text, size_t length, int64_t now_ms, const struct trace_context *around,
+                struct arena *arena, struct event_document *out);
 
 #endif

@@ -18,6 +18,7 @@ struct outbox {
     size_t max, count;
     struct queue_send sends[SEND_AT_ONCE];
     char bodies[SEND_AT_ONCE][JOB_MESSAGE_TEXT];
+    char traceparents[SEND_AT_ONCE][TRACEPARENT_TEXT];
     int64_t jobs[SEND_AT_ONCE];
 };
 
@@ -55,24 +56,67 @@ static int outbox_add(struct outbox *box, const struct media_event *event, int64
         .body = box->bodies[i],
         .length = job_message_format(&message, box->bodies[i]),
         .group = event->collection ? event->collection : event->bucket,
+        .traceparent = job_message_traceparent(&message, !event->unsampled, box->traceparents[i]),
     };
     return box->count == box->max ? outbox_flush(box) : OK;
+}
+
+/* *sent: the messages of so many events, from the first on, are out, also after an error. */
+static int send_messages(const struct ingestion_ports *ports, const struct media_event *events,
+                         size_t count, const struct event_outcome *outcomes, size_t *sent)
+{
+    struct outbox box;
+    int rc = OK;
+    outbox_init(&box, ports);
+    *sent = 0;
+    for (size_t i = 0; !rc && i < count; i++) {
+        if (outcomes[i].result == EVENT_JOB_QUEUED)
+            rc = outbox_add(&box, &events[i], outcomes[i].job_id);
+        if (!rc && box.count == 0)
+            *sent = i + 1;
+    }
+    if (!rc)
+        rc = outbox_flush(&box);
+    if (!rc)
+        *sent = count;
+    return rc;
+}
+
+/* The error is that of the events behind `sent`. Keeps it. */
+static void tell(const struct ingestion_ports *ports, const struct media_event *events,
+                 size_t count, const struct event_outcome *outcomes, int64_t began_us, size_t sent)
+{
+    struct error e = *error_last();
+    const char *reason = e.reason[0] ? e.reason : error_code_name(e.code);
+    struct ingest_report report = {.began_us = began_us, .ended_us = clock_monotonic_us()};
+    for (size_t i = 0; ports->taken && i < count; i++) {
+        report.event = &events[i];
+        report.outcome = &outcomes[i];
+        report.error = i < sent ? "" : reason;
+        report.message = i < sent ? "" : e.message;
+        if (outcomes[i].result == EVENT_JOB_QUEUED)
+            ports->taken(ports->ctx, &report);
+    }
+    if (sent < count)
+        error_restore(&e);
+}
+
+static int ingest_since(const struct ingestion_ports *ports, const struct media_event *events,
+                        size_t count, struct event_outcome *outcomes, int64_t began_us)
+{
+    size_t sent;
+    int rc = ports->database.ops->record_events(ports->database.ctx, events, count, outcomes);
+    if (rc)
+        return rc;
+    rc = send_messages(ports, events, count, outcomes, &sent);
+    tell(ports, events, count, outcomes, began_us, sent);
+    return rc;
 }
 
 int ingest_events(const struct ingestion_ports *ports, const struct media_event *events,
                   size_t count, struct event_outcome *outcomes)
 {
-    struct outbox box;
-    if (count == 0)
-        return OK;
-    int rc = ports->database.ops->record_events(ports->database.ctx, events, count, outcomes);
-    if (rc)
-        return rc;
-    outbox_init(&box, ports);
-    for (size_t i = 0; !rc && i < count; i++)
-        if (outcomes[i].result == EVENT_JOB_QUEUED)
-            rc = outbox_add(&box, &events[i], outcomes[i].job_id);
-    return rc ? rc : outbox_flush(&box);
+    return count ? ingest_since(ports, events, count, outcomes, clock_monotonic_us()) : OK;
 }
 
 struct media_event ingest_created_event(const struct object_info *info, const char *collection,
@@ -100,12 +144,13 @@ int ingest_put(const struct ingestion_ports *ports, const struct ingest_upload *
 {
     const struct object_store *store = &ports->store;
     char trace_id[TRACE_ID_TEXT];
+    int64_t began_us = clock_monotonic_us();
     int rc = store->ops->put(store->ctx, upload->bucket, upload->key, upload->content_type,
                              &upload->source, info);
     if (rc)
         return rc;
     struct media_event event = ingest_created_event(info, upload->collection, trace_id);
-    return ingest_events(ports, &event, 1, outcome);
+    return ingest_since(ports, &event, 1, outcome, began_us);
 }
 
 int ingest_remove(const struct ingestion_ports *ports, const char *bucket, const char *key,

@@ -15,12 +15,22 @@
 #include "ports/object_store.h"
 #include "shared/clock.h"
 
+/* An event of which a job was made, and when (clock_monotonic_us). */
+struct ingest_report {
+    const struct media_event *event;
+    const struct event_outcome *outcome;
+    int64_t began_us, ended_us;
+    const char *error, *message; /* the reason if its message was not sent, else "" */
+};
+
 /* Borrowed for each call. `store` is not used by ingest_events. */
 struct ingestion_ports {
     struct object_store store;
     struct job_queue queue;
     struct database database;
     const struct clock *clock;
+    void (*taken)(void *ctx, const struct ingest_report *report); /* told of each; may be NULL */
+    void *ctx;
 };
 
 /*

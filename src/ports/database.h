@@ -42,6 +42,8 @@ struct media_event {
     const char *collection;     /* NULL: the bucket's name */
     const char *content_type;   /* as declared by the uploader, "" if not told */
     const char *trace_id;       /* 32 hex digits */
+    const char *parent_span;    /* what the event continues, 16 hex digits; NULL or "": nothing */
+    bool unsampled;             /* who sent it records nothing of this trace */
     int64_t size;               /* bytes, -1 if not told */
     int64_t event_ms;
     struct digest content; /* all zero if not known yet */

@@ -39,6 +39,10 @@ struct queue_send {
      * received take turns, so that a large backlog of one does not hold up another (where an
      * adapter's header says other, it does not change the order). */
     const char *group;
+    /* Where in a trace it is sent (shared/trace_context.h); NULL or "" for nowhere. An adapter
+     * whose messages have attributes sends it beside the body, for those who only see the message.
+     */
+    const char *traceparent;
 };
 
 struct queue_message {
@@ -46,8 +50,10 @@ struct queue_message {
     const char *receipt;    /* valid until the next receive; in the arena of the call */
     const char *body;       /* NUL-terminated, in the arena of the call */
     size_t length;
-    int receive_count; /* 1 on the first receive */
-    int64_t sent_ms;   /* Unix time */
+    int receive_count;       /* 1 on the first receive */
+    int64_t sent_ms;         /* Unix time */
+    const char *traceparent; /* as it was sent, in the arena of the call; NULL or "" if there is
+                              * none or the adapter keeps none. What the body says counts more. */
 };
 
 struct queue_dead_letter {

@@ -10,6 +10,7 @@
 #include "shared/condition.h"
 #include "shared/job_message.h"
 #include "shared/log.h"
+#include "shared/trace_context.h"
 
 enum {
     RECEIVE_WAIT_MS = 20000, /* the long poll; SQS's maximum */
@@ -52,13 +53,16 @@ static void dispose(struct processor *p, struct delivery *d, enum disposition di
     channel_push(&p->done, d);
 }
 
-static void dispose_unreadable(struct processor *p, struct delivery *d)
+/* Its body names no job: what it came with may still say to what it belongs. */
+static void dispose_unreadable(struct processor *p, struct delivery *d, const char *traceparent)
 {
+    struct trace_context trace = {0};
+    trace_context_parse_traceparent(traceparent, &trace);
     const struct error *e = error_last();
     snprintf(d->reason, sizeof d->reason, "%s", e->reason);
     snprintf(d->detail, sizeof d->detail, "%s", e->message);
     log_write(LOG_WARN, "message.dead", LOG_STR("reason", e->reason),
-              LOG_STR("message", e->message), LOG_END);
+              LOG_STR("message", e->message), LOG_STR("trace_id", trace.trace_id), LOG_END);
     dispose(p, d, DISPOSE_BURY, 0);
 }
 
@@ -87,7 +91,7 @@ static void gather(struct processor *p, struct batch *b, const struct queue_mess
         delivery_link(p, d);
         pthread_mutex_unlock(&p->lock);
         if (rc) {
-            dispose_unreadable(p, d);
+            dispose_unreadable(p, d, messages[i].traceparent);
             continue;
         }
         d->work.job_id = parsed.job_id;

@@ -220,6 +220,7 @@ struct job {
     struct arena arena;
     enum stage stage;
     int64_t stage_ms[STAGES];
+    struct attempt_report report; /* for the observer */
 
     /* fetch */
     struct object object; /* fd -1 when not open */

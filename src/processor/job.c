@@ -50,6 +50,20 @@ static void init(struct job *job, struct processor *p, struct delivery *d)
     text_source_init(&job->text, p->settings.spool_directory);
     job->calls.arena = &job->arena;
     job->content = d->work.content;
+    job->report = (struct attempt_report){.work = &d->work,
+                                          .type = "job.succeeded",
+                                          .reason = "",
+                                          .message = "",
+                                          .began_us = clock_monotonic_us()};
+}
+
+static void tell_end(struct job *job)
+{
+    const struct processor_observer *o = &job->processor->observer;
+    job->report.stage = job->stage;
+    job->report.ended_us = clock_monotonic_us();
+    if (o->ended)
+        o->ended(o->ctx, &job->report);
 }
 
 static void fini(struct job *job)
@@ -88,7 +102,9 @@ static int run_stages(struct job *job)
         if (job->ready_result && stages[i].id != STAGE_PUBLISH)
             continue;
         job->stage = stages[i].id;
+        job->report.stage_began_us[job->stage] = clock_monotonic_us();
         int rc = run_stage(job, stages[i].run);
+        job->report.stage_ended_us[job->stage] = clock_monotonic_us();
         if (rc)
             return rc;
     }
@@ -96,6 +112,14 @@ static int run_stages(struct job *job)
 }
 
 /* ---- the end of an attempt ---- */
+
+/* The life event that each is recorded as. */
+static const char *const end_types[] = {
+    [ATTEMPT_RETRY] = "job.retrying",
+    [ATTEMPT_DEAD] = "job.dead",
+    [ATTEMPT_GIVEN_BACK] = "job.given_back",
+    [ATTEMPT_CANCELLED] = "job.cancelled",
+};
 
 static void end(struct job *job, const struct attempt_end *how, enum disposition disposition,
                 int64_t delay_ms)
@@ -112,7 +136,12 @@ static void end(struct job *job, const struct attempt_end *how, enum disposition
     d->delay_ms = delay_ms;
     snprintf(d->reason, sizeof d->reason, "%s", e.reason);
     snprintf(d->detail, sizeof d->detail, "%s", e.message);
+    job->report.type = end_types[e.outcome];
+    job->report.reason = d->reason;
+    job->report.message = d->detail;
     int rc = db->ops->end_attempt(db->ctx, &e);
+    if (rc)
+        job->report.type = "job.lost";
     if (rc && rc != ERR_CONFLICT) {
         /* Nothing is recorded: the message must come back, and finds the attempt lost then. */
         log_write(LOG_ERROR, "database.failed", LOG_INT("job", e.job_id),
@@ -152,6 +181,8 @@ static void end_stopped(struct job *job, const struct error *e)
 {
     if (atomic_load(&job->delivery->lost)) {
         job->delivery->disposition = DISPOSE_LEAVE;
+        job->report.type = "job.lost";
+        job->report.reason = "lost";
         return;
     }
     struct attempt_end how = {
@@ -206,5 +237,6 @@ void job_run(struct processor *p, struct delivery *d)
         d->disposition = DISPOSE_DELETE;
     else
         end_failed(&job);
+    tell_end(&job);
     fini(&job);
 }

@@ -147,15 +147,17 @@ static void heartbeat(struct processor *p)
 static int send_again(struct processor *p, const struct job_row *jobs, size_t count)
 {
     struct queue_send sends[RESCUE_BATCH];
-    char bodies[RESCUE_BATCH][JOB_MESSAGE_TEXT];
+    char bodies[RESCUE_BATCH][JOB_MESSAGE_TEXT], traceparents[RESCUE_BATCH][TRACEPARENT_TEXT];
     int64_t ids[RESCUE_BATCH];
     for (size_t i = 0; i < count; i++) {
         struct job_message m = {.job_id = jobs[i].job_id};
         snprintf(m.trace_id, sizeof m.trace_id, "%s", jobs[i].trace_id);
         ids[i] = m.job_id;
-        sends[i] = (struct queue_send){.body = bodies[i],
-                                       .length = job_message_format(&m, bodies[i]),
-                                       .group = jobs[i].collection};
+        sends[i] =
+            (struct queue_send){.body = bodies[i],
+                                .length = job_message_format(&m, bodies[i]),
+                                .group = jobs[i].collection,
+                                .traceparent = job_message_traceparent(&m, true, traceparents[i])};
     }
     size_t max = (size_t)p->limits.max_batch;
     for (size_t from = 0; from < count; from += max) {

@@ -71,8 +71,20 @@ struct job_progress {
     enum stage stage;
     int permille; /* within the stage; -1 unknown */
 };
+/* One that has ended, and when: clock_monotonic_us. */
+struct attempt_report {
+    const struct job_work *work;
+    const char *type;             /* of the life event that tells of it: "job.succeeded",
+                                   * "job.retrying", "job.dead", "job.given_back", "job.cancelled";
+                                   * "job.lost": another worker has the job now */
+    enum stage stage;             /* where it ended */
+    const char *reason, *message; /* "" if it succeeded */
+    int64_t began_us, ended_us;
+    int64_t stage_began_us[STAGES], stage_ended_us[STAGES]; /* 0: it was not reached */
+};
 struct processor_observer {
     void (*progress)(void *ctx, const struct job_progress *progress); /* may be NULL */
+    void (*ended)(void *ctx, const struct attempt_report *report);    /* may be NULL */
     void *ctx;
 };
 

@@ -11,7 +11,9 @@ static void note(struct exposition *x, int rc)
 
 void exposition_family(struct exposition *x, const char *name, const char *type, const char *help)
 {
-    if (!x->full)
+    if (x->sink)
+        x->sink->family(x->sink->ctx, name, type, help);
+    else if (!x->full)
         note(x, buffer_printf(&x->text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type));
 }
 
@@ -25,13 +27,44 @@ static int write_value(struct buffer *text, double value)
 void exposition_sample(struct exposition *x, const char *name, const char *labels, double value)
 {
     size_t before = x->text.length;
-    if (x->full)
+    if (x->sink)
+        x->sink->sample(x->sink->ctx, labels, value);
+    if (x->sink || x->full)
         return;
     note(x, buffer_printf(&x->text, *labels ? "%s{%s}" : "%s%s", name, labels));
     if (!x->full)
         note(x, write_value(&x->text, value));
     if (x->full)
         buffer_truncate(&x->text, before);
+}
+
+static void write_histogram(struct exposition *x, const char *name, const char *labels,
+                            const struct exposition_histogram *h)
+{
+    int64_t sum = 0;
+    char full_name[128], bound[16], with[LABELS_TEXT];
+    snprintf(full_name, sizeof full_name, "%s_bucket", name);
+    for (size_t i = 0; i <= h->bound_count; i++) {
+        bool last = i == h->bound_count;
+        sum += h->buckets[i];
+        snprintf(bound, sizeof bound, last ? "+Inf" : "%g", last ? 0 : h->bounds[i]);
+        snprintf(with, sizeof with, "%s", labels);
+        labels_add(with, "le", bound);
+        exposition_sample(x, full_name, with, (double)sum);
+    }
+    snprintf(full_name, sizeof full_name, "%s_sum", name);
+    exposition_sample(x, full_name, labels, h->sum);
+    snprintf(full_name, sizeof full_name, "%s_count", name);
+    exposition_sample(x, full_name, labels, (double)sum);
+}
+
+void exposition_histogram(struct exposition *x, const char *name, const char *labels,
+                          const struct exposition_histogram *h)
+{
+    if (x->sink)
+        x->sink->histogram(x->sink->ctx, labels, h);
+    else
+        write_histogram(x, name, labels, h);
 }
 
 void exposition_single(struct exposition *x, const char *name, const char *type, const char *help,
@@ -67,4 +100,38 @@ void labels_add(char labels[LABELS_TEXT], const char *name, const char *value)
         at += (size_t)snprintf(labels + at, LABELS_TEXT - at, "%s", text);
     }
     snprintf(labels + at, LABELS_TEXT - at, "\"");
+}
+
+static char unescape(const char **at)
+{
+    char c = *(*at)++;
+    if (c != '\\' || !**at)
+        return c;
+    c = *(*at)++;
+    return c == 'n' ? '\n' : c;
+}
+
+bool labels_next(const char **at, char name[LABEL_NAME_TEXT], char value[LABELS_TEXT])
+{
+    size_t n = 0, length = strcspn(*at, "=");
+    if (!**at || strncmp(*at + length, "=\"", 2) != 0)
+        return false;
+    snprintf(name, LABEL_NAME_TEXT, "%.*s", (int)length, *at);
+    *at += length + 2;
+    while (**at && **at != '"' && n < LABELS_TEXT - 1)
+        value[n++] = unescape(at);
+    value[n] = '\0';
+    *at += **at == '"';
+    *at += **at == ',';
+    return true;
+}
+
+bool labels_find(const char *labels, const char *name, char value[LABELS_TEXT])
+{
+    char found[LABEL_NAME_TEXT];
+    while (labels_next(&labels, found, value))
+        if (!strcmp(found, name))
+            return true;
+    *value = '\0';
+    return false;
 }

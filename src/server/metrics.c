@@ -18,6 +18,7 @@ enum family {
     AUDIO_MS,
     COST_NANOUSD,
     UNPRICED,
+    LOST,
     DROPPED,
     FAMILIES
 };
@@ -43,6 +44,8 @@ static const struct {
     [COST_NANOUSD] = {"aegis_provider_cost_usd_total",
                       "Cost of these calls in US dollars, as far as their price is known.", 1e-9},
     [UNPRICED] = {"aegis_provider_unpriced_calls_total", "Calls whose price is not known.", 1},
+    [LOST] = {"aegis_telemetry_lost_total",
+              "Spans, and requests with metrics, that no OpenTelemetry collector took.", 1},
     [DROPPED] = {"aegis_metrics_dropped_total",
                  "What was not counted above, as there were too many different labels.", 1},
 };
@@ -146,21 +149,22 @@ void metrics_file(struct metrics *m, const char *result)
     count(m, FILES, labels, 1);
 }
 
-static void count_failure(struct metrics *m, const char *class, const char *detail_json)
+void metrics_lost(struct metrics *m, const char *signal, int64_t amount)
 {
     char labels[LABELS_TEXT] = "";
-    yyjson_doc *doc = NULL;
-    const char *reason = "";
-    if (detail_json && *detail_json &&
-        !json_parse(detail_json, strlen(detail_json), "an event's detail", &doc))
-        reason = json_string_at(yyjson_doc_get_root(doc), "reason", "");
+    labels_add(labels, "signal", signal);
+    count(m, LOST, labels, amount);
+}
+
+static void count_failure(struct metrics *m, const char *class, const char *reason)
+{
+    char labels[LABELS_TEXT] = "";
     labels_add(labels, "class", class);
     labels_add(labels, "reason", reason);
     count(m, ATTEMPTS_FAILED, labels, 1);
-    yyjson_doc_free(doc);
 }
 
-void metrics_event(struct metrics *m, const struct life_event *e)
+void metrics_step(struct metrics *m, const char *type, const char *reason)
 {
     static const struct {
         const char *type, *outcome, *class;
@@ -171,15 +175,26 @@ void metrics_event(struct metrics *m, const struct life_event *e)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char labels[LABELS_TEXT] = "";
-        if (strcmp(rows[i].type, e->type) != 0)
+        if (strcmp(rows[i].type, type) != 0)
             continue;
         if (rows[i].outcome) {
             labels_add(labels, "outcome", rows[i].outcome);
             count(m, JOBS_FINISHED, labels, 1);
         }
         if (rows[i].class)
-            count_failure(m, rows[i].class, e->detail_json);
+            count_failure(m, rows[i].class, reason);
     }
+}
+
+void metrics_event(struct metrics *m, const struct life_event *e)
+{
+    yyjson_doc *doc = NULL;
+    const char *reason = "";
+    if (e->detail_json && *e->detail_json &&
+        !json_parse(e->detail_json, strlen(e->detail_json), "an event's detail", &doc))
+        reason = json_string_at(yyjson_doc_get_root(doc), "reason", "");
+    metrics_step(m, e->type, reason);
+    yyjson_doc_free(doc);
 }
 
 static void count_tokens(struct metrics *m, const char *model, const char *kind, int64_t tokens)
@@ -235,21 +250,15 @@ static void write_family(const struct metrics *m, struct exposition *x, enum fam
     }
 }
 
-static void write_buckets(const struct histogram *h, struct exposition *x, const char *operation)
+static void write_duration(const struct histogram *h, struct exposition *x, const char *operation)
 {
-    int64_t sum = 0;
-    char labels[LABELS_TEXT] = "", bound[16];
+    char labels[LABELS_TEXT] = "";
     labels_add(labels, "operation", operation);
-    for (size_t i = 0; i <= BOUNDS; i++) {
-        char with[LABELS_TEXT];
-        sum += h->buckets[i];
-        snprintf(bound, sizeof bound, i < BOUNDS ? "%g" : "+Inf", bounds[i < BOUNDS ? i : 0]);
-        snprintf(with, sizeof with, "%s", labels);
-        labels_add(with, "le", bound);
-        exposition_sample(x, DURATION "_bucket", with, (double)sum);
-    }
-    exposition_sample(x, DURATION "_sum", labels, (double)h->sum_us / 1e6);
-    exposition_sample(x, DURATION "_count", labels, (double)sum);
+    exposition_histogram(x, DURATION, labels,
+                         &(struct exposition_histogram){.bounds = bounds,
+                                                        .bound_count = BOUNDS,
+                                                        .buckets = h->buckets,
+                                                        .sum = (double)h->sum_us / 1e6});
 }
 
 void metrics_write(struct metrics *m, struct exposition *x)
@@ -260,6 +269,6 @@ void metrics_write(struct metrics *m, struct exposition *x)
     exposition_family(x, DURATION, "histogram",
                       "How long requests to models took, with what the provider retried itself.");
     for (int o = 0; o < MODEL_OPERATIONS; o++)
-        write_buckets(&m->durations[o], x, operation_names[o]);
+        write_duration(&m->durations[o], x, operation_names[o]);
     pthread_mutex_unlock(&m->lock);
 }

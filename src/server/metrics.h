@@ -19,6 +19,8 @@ void metrics_close(struct metrics *metrics); /* NULL is fine */
 
 /* A life-cycle step of a job of this process. */
 void metrics_event(struct metrics *metrics, const struct life_event *event);
+/* The same by its type and the reason, "" if there is none. */
+void metrics_step(struct metrics *metrics, const char *type, const char *reason);
 
 /* A call of a model; `outcome` is "ok" or a reason code. */
 void metrics_call(struct metrics *metrics, const struct model_call *call, const char *outcome);
@@ -28,6 +30,9 @@ void metrics_duration(struct metrics *metrics, enum model_operation operation, i
 
 /* A file that the watcher saw; `result` is "ingested", "unchanged", ... */
 void metrics_file(struct metrics *metrics, const char *result);
+
+/* Spans or requests with metrics that were not exported. */
+void metrics_lost(struct metrics *metrics, const char *signal, int64_t count);
 
 void metrics_write(struct metrics *metrics, struct exposition *x);
 

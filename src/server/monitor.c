@@ -4,26 +4,20 @@
 #include <string.h>
 
 #include "server/address.h"
-#include "server/figures.h"
 #include "server/libmicrohttpd.h"
-#include "server/process_figures.h"
 #include "server/readiness.h"
 #include "shared/caps.h"
 #include "shared/error.h"
-
-enum { FIGURES_MAX_AGE_MS = 5000 };
 
 /* A connection is a thread that waits for the database for two seconds at most. */
 enum { CONNECTIONS = 32, CONNECTION_MEMORY = 16384, IDLE_S = 5, STACK = 512 * 1024 };
 
 struct monitor {
-    struct metrics *metrics;
+    struct instruments *instruments;
     struct readiness readiness;
-    struct figures figures;
-    bool looks_for_readiness, looks_for_figures;
+    bool looks_for_readiness;
     struct MHD_Daemon *daemon;
     char address[ADDRESS_TEXT];
-    double start_time;
 };
 
 /* ---- replies ---- */
@@ -75,11 +69,7 @@ static enum MHD_Result serve_metrics(struct monitor *m, struct MHD_Connection *c
 {
     struct exposition x = {0};
     buffer_init(&x.text, CAP_METRICS_TEXT);
-    exposition_family(&x, "aegis_build_info", "gauge", "1; the version is the label.");
-    exposition_sample(&x, "aegis_build_info", "version=\"" AEGIS_VERSION "\"", 1);
-    figures_write(&m->figures, &x);
-    metrics_write(m->metrics, &x);
-    process_figures_write(&x, m->start_time);
+    instruments_write(m->instruments, &x);
     if (!x.full)
         return reply(connection, MHD_HTTP_OK, EXPOSITION_TYPE, buffer_take(&x.text));
     buffer_free(&x.text);
@@ -144,16 +134,8 @@ static int start_daemon(struct monitor *m, int fd)
 static int start_looking(struct monitor *m, const struct monitor_options *options)
 {
     m->readiness = (struct readiness){.database = options->database, .queue = options->queue};
-    m->figures =
-        (struct figures){.database = options->database,
-                         .queue = options->queue,
-                         .max_age_ms = options->figures_max_age_ms ? options->figures_max_age_ms
-                                                                   : FIGURES_MAX_AGE_MS};
     int rc = readiness_start(&m->readiness);
     m->looks_for_readiness = !rc;
-    if (!rc)
-        rc = figures_start(&m->figures);
-    m->looks_for_figures = !rc && m->looks_for_readiness;
     return rc;
 }
 
@@ -164,8 +146,6 @@ static int start(struct monitor *m, const struct monitor_options *options)
     int rc = address_parse(options->listen, &wanted);
     if (!rc)
         rc = libmicrohttpd_load();
-    if (!rc)
-        rc = metrics_open(&m->metrics);
     if (!rc)
         rc = start_looking(m, options);
     if (!rc)
@@ -181,7 +161,7 @@ int monitor_open(const struct monitor_options *options, struct monitor **out)
     struct monitor *m = calloc(1, sizeof *m);
     if (!m)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory");
-    m->start_time = process_start_time();
+    m->instruments = options->instruments;
     int rc = start(m, options);
     if (rc)
         monitor_close(m);
@@ -197,11 +177,8 @@ void monitor_close(struct monitor *m)
     struct error e = *error_last();
     if (m->daemon)
         libmicrohttpd.MHD_stop_daemon(m->daemon);
-    if (m->looks_for_figures)
-        figures_stop(&m->figures);
     if (m->looks_for_readiness)
         readiness_stop(&m->readiness);
-    metrics_close(m->metrics);
     free(m);
     error_restore(&e);
 }
@@ -209,11 +186,6 @@ void monitor_close(struct monitor *m)
 void monitor_drain(struct monitor *m)
 {
     readiness_drain(&m->readiness);
-}
-
-struct metrics *monitor_metrics(struct monitor *m)
-{
-    return m->metrics;
 }
 
 const char *monitor_address(const struct monitor *m)

@@ -10,13 +10,13 @@
 
 #include "ports/database.h"
 #include "ports/job_queue.h"
-#include "server/metrics.h"
+#include "server/instruments.h"
 
 struct monitor_options {
     const char *listen; /* as address.h says */
     struct database database;
     struct job_queue queue;
-    int64_t figures_max_age_ms; /* of what is counted in the database; 0: 5 s */
+    struct instruments *instruments; /* borrowed until monitor_close */
 };
 
 struct monitor;
@@ -30,7 +30,6 @@ void monitor_close(struct monitor *monitor); /* NULL is fine */
 void monitor_drain(struct monitor *monitor);
 
 /* Borrowed. */
-struct metrics *monitor_metrics(struct monitor *monitor);
 const char *monitor_address(const struct monitor *monitor); /* "127.0.0.1:9464" */
 
 #endif

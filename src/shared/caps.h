@@ -54,6 +54,9 @@
 /* queue */
 #define CAP_MESSAGE_BODY KIB(256) /* SQS's limit */
 
+/* traces: X-Ray's header as Lambda gives it, with its lineage */
+#define CAP_TRACE_HEADER ((size_t)1024)
+
 /* HTTP */
 #define CAP_HTTP_RESPONSE MIB(64) /* 2,048 embeddings of 3,072 floats in base64, with framing */
 #define CAP_HTTP_HEADERS  KIB(64)
@@ -76,6 +79,11 @@
 /* monitoring (src/server) */
 #define CAP_METRIC_SERIES 512    /* counters told apart by their labels */
 #define CAP_METRICS_TEXT  MIB(1) /* one reply of /metrics */
+#define CAP_EMF_LINES     64     /* of metrics in a function's log, for one invocation */
+#define CAP_OTLP_PAIRS    64     /* headers, or attributes of the resource */
+#define CAP_OTLP_SPANS    2048   /* jobs' spans that wait for a collector */
+#define CAP_OTLP_REQUEST  MIB(4) /* one request to it */
+#define CAP_OTLP_REPLY    KIB(64)
 
 /* search */
 #define CAP_QUERY   KIB(8)

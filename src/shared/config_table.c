@@ -213,6 +213,30 @@ static const struct setting table[] = {
            "where services answer /healthz, /readyz and /metrics: 127.0.0.1:9464, :9464 for the "
            "same, 0.0.0.0:9464 for everybody; empty: nowhere"),
 
+    BOOL("metrics.cloudwatch", "true", "AEGIS_METRICS_CLOUDWATCH",
+         "functions on Lambda print metrics of each invocation for CloudWatch, which bills them"),
+
+    STRING("otlp.endpoint", "", "OTEL_EXPORTER_OTLP_ENDPOINT",
+           "address of an OpenTelemetry collector that speaks OTLP/HTTP, such as "
+           "http://localhost:4318; empty: nothing is exported"),
+    STRING("otlp.traces_endpoint", "", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+           "whole URL for traces; empty: otlp.endpoint with /v1/traces"),
+    STRING("otlp.metrics_endpoint", "", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+           "whole URL for metrics; empty: otlp.endpoint with /v1/metrics"),
+    SECRET("otlp.headers", "OTEL_EXPORTER_OTLP_HEADERS",
+           "headers of each request, as name=value,name=value with percent-encoded values"),
+    STRING("otlp.protocol", "http/json", "OTEL_EXPORTER_OTLP_PROTOCOL",
+           "only http/json is spoken, also where http/protobuf is set; nothing with grpc"),
+    INT("otlp.timeout", "10000", "OTEL_EXPORTER_OTLP_TIMEOUT", 1, 600000,
+        "longest one request may take, in milliseconds"),
+    STRING("otlp.service_name", "", "OTEL_SERVICE_NAME",
+           "attribute service.name; empty: by otlp.resource_attributes, else aegis"),
+    STRING("otlp.resource_attributes", "", "OTEL_RESOURCE_ATTRIBUTES",
+           "more attributes of this process, as name=value,name=value"),
+    INT("otlp.metric_interval", "60000", "OTEL_METRIC_EXPORT_INTERVAL", 100, 86400000,
+        "time between two exports of metrics, in milliseconds"),
+    BOOL("otlp.disabled", "false", "OTEL_SDK_DISABLED", "true: nothing is exported"),
+
     CHOICE("log.level", "info", "AEGIS_LOG_LEVEL", "debug|info|warn|error", "least level logged"),
     CHOICE("log.format", "auto", "AEGIS_LOG_FORMAT", "auto|text|json",
            "how log lines look; auto: text on a terminal, else JSON"),

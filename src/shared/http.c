@@ -3,9 +3,11 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shared/caps.h"
@@ -486,4 +488,23 @@ bool http_response_header(const struct http_response *response, const char *name
         line += end + (line[end] == '\n');
     }
     return false;
+}
+
+int64_t http_retry_after(const struct http_response *response, int64_t now_ms)
+{
+    enum { FIELD = 64, DAY_MS = 86400000 };
+    char text[FIELD], *end;
+    if (!http_response_header(response, "retry-after", text, sizeof text))
+        return -1;
+    double wait = strtod(text, &end) * 1000;
+    if (end == text || *end) {
+        time_t at = curl_getdate(text, NULL);
+        if (at < 0)
+            return -1;
+        wait = (double)at * 1000 - (double)now_ms;
+        wait = wait < 0 ? 0 : wait;
+    }
+    if (!isfinite(wait) || wait < 0)
+        return -1;
+    return wait < DAY_MS ? (int64_t)ceil(wait) : DAY_MS;
 }

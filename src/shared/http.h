@@ -85,4 +85,8 @@ void http_response_free(struct http_response *response);
 bool http_response_header(const struct http_response *response, const char *name, char *out,
                           size_t capacity);
 
+/* How long the server asks to wait: its header Retry-After, in seconds or as a date (RFC 9110,
+ * 10.2.3), in milliseconds from now_ms (Unix time) and at most a day. -1: it does not say. */
+int64_t http_retry_after(const struct http_response *response, int64_t now_ms);
+
 #endif

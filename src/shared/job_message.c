@@ -18,6 +18,14 @@ size_t job_message_format(const struct job_message *message, char out[JOB_MESSAG
     return (size_t)n;
 }
 
+char *job_message_traceparent(const struct job_message *message, bool sampled,
+                              char out[TRACEPARENT_TEXT])
+{
+    struct trace_context context;
+    trace_context_of_job(message->trace_id, message->job_id, sampled, &context);
+    return trace_context_traceparent(&context, out);
+}
+
 static int read_fields(yyjson_val *root, struct job_message *out)
 {
     int64_t version = json_int_at(root, "version", 0);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "shared/random.h"
+#include "shared/trace_context.h"
 
 enum { JOB_MESSAGE_TEXT = 160 };
 
@@ -23,6 +24,10 @@ struct job_message {
 
 /* Returns the length written (without NUL). */
 size_t job_message_format(const struct job_message *message, char out[JOB_MESSAGE_TEXT]);
+
+/* What goes with it: the span that took the job in, as trace_context_of_job. Returns `out`. */
+char *job_message_traceparent(const struct job_message *message, bool sampled,
+                              char out[TRACEPARENT_TEXT]);
 
 /* ERR_PERMANENT "malformed_message" or "unknown_message_version". */
 int job_message_parse(const char *body, size_t length, struct job_message *out);

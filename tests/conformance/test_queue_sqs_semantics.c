@@ -13,6 +13,7 @@
 #include "adapters/ram/store_ram.h"
 #include "shared/caps.h"
 #include "shared/error.h"
+#include "shared/json.h"
 #include "support/aws_fixture.h"
 #include "support/sqs_place.h"
 
@@ -185,6 +186,87 @@ static void test_long_delay_is_sent_as_it_can_be(void **state)
     remove_place(&p);
 }
 
+/* ---- traces ---- */
+
+#define TRACEPARENT "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+#define XRAY        "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1"
+
+static int send_traced(struct place *p, const char *traceparent)
+{
+    struct queue_send s = {.body = "traced", .length = 6, .traceparent = traceparent};
+    return p->queue.ops->send(p->queue.ctx, &s, 1, NULL);
+}
+
+/* One message of a queue as AWS's own clients see it, visible again at once. The caller's. */
+static char *look(struct place *p, const char *url)
+{
+    char body[512];
+    snprintf(body, sizeof body,
+             "{\"QueueUrl\":\"%s\",\"WaitTimeSeconds\":20,\"VisibilityTimeout\":0,"
+             "\"MessageSystemAttributeNames\":[\"AWSTraceHeader\"],\"AttributeNames\":[\"All\"],"
+             "\"MessageAttributeNames\":[\"All\"]}",
+             url);
+    return sqs_place_call(&p->sqs, "ReceiveMessage", body);
+}
+
+static void assert_traced(struct place *p, const char *url)
+{
+    char *reply = look(p, url);
+    yyjson_doc *doc;
+    assert_int_equal(json_parse(reply, strlen(reply), "a reply", &doc), OK);
+    yyjson_val *m = yyjson_arr_get(json_at(yyjson_doc_get_root(doc), "Messages"), 0);
+    assert_string_equal(json_string_at(m, "MessageAttributes.traceparent.StringValue", ""),
+                        TRACEPARENT);
+    assert_string_equal(json_string_at(m, "MessageAttributes.traceparent.DataType", ""), "String");
+    assert_string_equal(json_string_at(m, "Attributes.AWSTraceHeader", ""), XRAY);
+    yyjson_doc_free(doc);
+    free(reply);
+}
+
+static void test_a_trace_goes_with_the_message(void **state)
+{
+    struct place p;
+    struct queue_message *m;
+    int64_t n;
+    (void)state;
+    make(&p, "", 5);
+    open_queue(&p, &(struct sqs_queue_options){0});
+    assert_int_equal(send_traced(&p, TRACEPARENT), OK);
+    assert_traced(&p, p.sqs.url);
+    assert_int_equal(receive(&p, LONG_WAIT_MS, &m), 1);
+    assert_string_equal(m->traceparent, TRACEPARENT);
+    assert_int_equal(p.queue.ops->bury(p.queue.ctx, m->receipt, "bad", "why"), OK);
+    assert_traced(&p, p.sqs.dead_url);
+    assert_int_equal(p.queue.ops->dead_redrive(p.queue.ctx, NULL, 0, &n), OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(receive(&p, LONG_WAIT_MS, &m), 1);
+    assert_string_equal(m->traceparent, TRACEPARENT);
+    assert_int_equal(delete (&p, m->receipt), OK);
+    remove_place(&p);
+}
+
+static void test_a_trace_of_others_is_read(void **state)
+{
+    struct place p;
+    struct queue_message *m;
+    char body[640];
+    (void)state;
+    make(&p, "", 5);
+    open_queue(&p, &(struct sqs_queue_options){0});
+    snprintf(body, sizeof body,
+             "{\"QueueUrl\":\"%s\",\"MessageBody\":\"x\",\"MessageSystemAttributes\":{"
+             "\"AWSTraceHeader\":{\"DataType\":\"String\",\"StringValue\":\"%s\"}}}",
+             p.sqs.url, XRAY);
+    free(sqs_place_call(&p.sqs, "SendMessage", body));
+    assert_int_equal(receive(&p, LONG_WAIT_MS, &m), 1);
+    assert_string_equal(m->traceparent, TRACEPARENT);
+    assert_int_equal(delete (&p, m->receipt), OK);
+    assert_int_equal(send_traced(&p, "no such thing"), OK);
+    assert_int_equal(receive(&p, LONG_WAIT_MS, &m), 1);
+    assert_string_equal(m->traceparent, "");
+    remove_place(&p);
+}
+
 /* ---- long bodies ---- */
 
 static size_t stored(struct place *p, const struct object_store *store)
@@ -335,6 +417,8 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_sent),
         cmocka_unit_test(test_delay_that_sqs_cannot_keep),
         cmocka_unit_test(test_long_delay_is_sent_as_it_can_be),
+        cmocka_unit_test(test_a_trace_goes_with_the_message),
+        cmocka_unit_test(test_a_trace_of_others_is_read),
         cmocka_unit_test(test_long_bodies_are_kept_elsewhere),
         cmocka_unit_test(test_long_body_that_is_gone),
         cmocka_unit_test(test_message_that_names_an_object),

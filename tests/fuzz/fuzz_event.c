@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena arena;
     struct event_document document;
     arena_init(&arena, MIB(64));
-    if (event_parse((const char *)data, size, 0, &arena, &document) == 0)
+    if (event_parse((const char *)data, size, 0, NULL, &arena, &document) == 0)
         for (size_t i = 0; i < document.count; i++)
             check(&document.events[i]);
     arena_free(&arena);

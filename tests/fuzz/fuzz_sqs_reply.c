@@ -27,6 +27,7 @@ static void receipt_goes_round(const struct sqs_message *m)
     expect(!strcmp(again.handle, m->handle) && !strcmp(again.id, m->id));
     expect(again.receive_count == m->receive_count && again.sent_ms == m->sent_ms);
     expect(!strcmp(again.group, m->group) && !strcmp(again.trace, m->trace));
+    expect(!strcmp(again.traceparent, m->traceparent));
     expect(again.payload == m->payload && !strcmp(again.body, m->body));
     free(storage);
     arena_free(&arena);

@@ -16,6 +16,7 @@
 
 #include "shared/error.h"
 #include "shared/json.h"
+#include "shared/trace_context.h"
 #include "support/aws_fixture.h"
 #include "support/fake_openai_process.h"
 #include "support/lambda_fixture.h"
@@ -249,6 +250,61 @@ static void an_upload_is_found(void **state)
     says("search --json windmill", "talks/mill.txt");
 }
 
+/* A message of the job queue, as whoever looks at the queue sees it; the caller's. */
+static char *next_job(void)
+{
+    char request[600];
+    snprintf(request, sizeof request,
+             "{\"QueueUrl\":\"%s\",\"WaitTimeSeconds\":20,\"VisibilityTimeout\":0,"
+             "\"AttributeNames\":[\"AWSTraceHeader\"],\"MessageAttributeNames\":[\"traceparent\"]}",
+             jobs.url);
+    return sqs_place_call(&jobs, "ReceiveMessage", request);
+}
+
+static void logged(const char *needle)
+{
+    char *log = lambda_logged(&lambda);
+    if (!strstr(log, needle))
+        fail_msg("'%s' is not in the log:\n%s", needle, log);
+    free(log);
+}
+
+/* The trace that Lambda began when it was called with S3's event is that of the message, of the job
+ * and of what both functions say. */
+static void one_trace_leads_from_the_event_to_the_job(void **state)
+{
+    static const char trace_id[] = "5bef4de7000000000000000000000001";
+    char event[1024], parent[SPAN_ID_TEXT];
+    struct trace_context c;
+    yyjson_doc *doc;
+    (void)state;
+    upload("traced.txt", "An albatross follows the ship.");
+    snprintf(
+        event, sizeof event,
+        "{\"Records\":[{\"eventName\":\"ObjectCreated:Put\",\"s3\":{\"bucket\":{\"name\":\"%s\"},"
+        "\"object\":{\"key\":\"traced.txt\",\"size\":30}}}]}",
+        bucket);
+    lambda_launch(&lambda, "ingestion");
+    free(lambda_invoke(&lambda, event, LAMBDA_LONG_MS));
+    lambda_end(&lambda);
+    logged("\"trace_id\":\"5bef4de7000000000000000000000001\"");
+    char *reply = next_job();
+    assert_int_equal(json_parse(reply, strlen(reply), "a reply", &doc), OK);
+    yyjson_val *m = yyjson_arr_get(json_at(yyjson_doc_get_root(doc), "Messages"), 0);
+    assert_true(trace_context_parse_traceparent(
+        json_string_at(m, "MessageAttributes.traceparent.StringValue", ""), &c));
+    assert_string_equal(c.trace_id, trace_id);
+    snprintf(parent, sizeof parent, "%s", c.span_id);
+    assert_true(trace_context_parse_xray(json_string_at(m, "Attributes.AWSTraceHeader", ""), &c));
+    assert_string_equal(c.trace_id, trace_id);
+    assert_string_equal(c.span_id, parent);
+    assert_true(c.sampled);
+    assert_non_null(strstr(json_string_at(m, "Body", ""), trace_id));
+    yyjson_doc_free(doc);
+    free(reply);
+    says("jobs --json", trace_id);
+}
+
 static void a_poisoned_object_dies_after_its_receives_and_comes_back(void **state)
 {
     (void)state;
@@ -312,6 +368,8 @@ int main(void)
         return skip;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_upload_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_trace_leads_from_the_event_to_the_job, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_poisoned_object_dies_after_its_receives_and_comes_back,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_can_never_be_read_is_buried_at_once, set_up,

@@ -82,6 +82,7 @@ static void what_can_never_succeed_is_buried(void **state)
     assert_int_equal(lambda_number(&lambda, "SELECT count(*) FROM aegis.queue_dead"), 1);
     assert_int_equal(lambda_number(&lambda, "SELECT count(*) FROM aegis.job WHERE state = 5"), 1);
     logged("\"event\":\"message.dead\"");
+    logged("\"event\":\"job.dead\"");
 }
 
 static void what_failed_comes_again_after_its_delay(void **state)

@@ -17,6 +17,7 @@ enum { WORKS, FAILS, HANGS };
 static struct site {
     struct world *world;
     struct http_engine *http;
+    struct instruments instruments;
     struct monitor *monitor;
     struct database_ops ops; /* the world's, some verbs of which do as `mode` says */
     const struct database_ops *real;
@@ -48,9 +49,11 @@ static void open_site_aged(void **state, int64_t figures_ms)
     struct monitor_options options = {.listen = ":0",
                                       .database = w->ports.database,
                                       .queue = w->ports.queue,
-                                      .figures_max_age_ms = site.figures_ms};
+                                      .instruments = &site.instruments};
     assert_int_equal(OK,
                      http_engine_open(&(struct http_options){.user_agent = "test"}, &site.http));
+    assert_int_equal(OK, instruments_open(&site.instruments, &options.database, &options.queue,
+                                          site.figures_ms));
     if (monitor_open(&options, &site.monitor))
         fail_msg("%s", error_last()->message);
 }
@@ -64,6 +67,7 @@ static void close_site(void)
 {
     world_stop(site.world);
     monitor_close(site.monitor);
+    instruments_close(&site.instruments);
     http_engine_close(site.http);
     site.world->ports.database.ops = site.real;
 }
@@ -220,8 +224,8 @@ static void work_is_counted(void **state)
     struct world *w = world_of(state);
     struct model_providers real = w->ports.providers;
     open_site(state);
-    assert_int_equal(OK, metered_providers_open(&real, monitor_metrics(site.monitor), &metered,
-                                                &w->ports.providers));
+    assert_int_equal(
+        OK, metered_providers_open(&real, site.instruments.metrics, &metered, &w->ports.providers));
     scripted_fail(w->provider, MODEL_SUMMARISE, 0, 1, ERR_TRANSIENT, "rate_limited");
     world_start(w);
     wait_for_state(w, add(w, "counted.txt", TEXT).job_id, JOB_SUCCEEDED);

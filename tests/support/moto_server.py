@@ -7,7 +7,8 @@ The user is made in this process, not by moto's own bootstrap of unchecked first
 before, and no secret is on a command line.
 
 Where moto 5.1 is not like AWS it is mended here: paths whose encoding it would not sign as they were sent, requests
-without a signature (500), keys in notifications (not encoded). Presigned URLs are refused: it cannot check them.
+without a signature (500), keys in notifications (not encoded), system attributes of messages sent in a batch (lost).
+Presigned URLs are refused: it cannot check them.
 """
 import json
 import os
@@ -29,6 +30,7 @@ from moto.iam.access_control import IAMRequestBase
 from moto.iam.models import iam_backends
 from moto.s3 import notifications
 from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.sqs.models import SQSBackend
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -75,6 +77,20 @@ def mend_notified_key():
     notifications._get_s3_event = make_encoded
 
 
+def mend_system_attributes():
+    send = SQSBackend.send_message_batch
+
+    def send_with_them(self, queue_name, entries):
+        messages, failed = send(self, queue_name, entries)
+        given = {entry["Id"]: entry.get("MessageSystemAttributes", {}) for entry in entries.values()}
+        for message in messages:
+            message.system_attributes = {name: {"string_value": value["StringValue"]}
+                                         for name, value in given[message.user_id].items()}
+        return messages, failed
+
+    SQSBackend.send_message_batch = send_with_them
+
+
 def make_key():
     iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
     iam.create_user("us-east-1", "aegis")
@@ -98,6 +114,7 @@ def write_env(directory, port, key):
 def main(directory):
     mend_signed_path()
     mend_notified_key()
+    mend_system_attributes()
     server = make_server("127.0.0.1", 0, Signed(DomainDispatcherApplication(create_backend_app)), threaded=True,
                          request_handler=Handler)
     os.environ["MOTO_PORT"] = str(server.port)

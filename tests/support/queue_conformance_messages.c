@@ -34,6 +34,20 @@ static void test_message_goes_round(void **state)
     suite_assert_nothing_visible(t);
 }
 
+/* Its trace comes with it, or not at all. */
+static void test_a_trace_is_kept_or_not(void **state)
+{
+    static const char trace[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    struct suite *t = *state;
+    struct queue_send s = {.body = "traced", .length = 6, .traceparent = trace};
+    suite_check(t->queue.ops->send(t->queue.ctx, &s, 1, NULL));
+    struct queue_message m = suite_receive_one(t, HIDE_MS);
+    assert_string_equal(m.body, "traced");
+    if (m.traceparent && *m.traceparent)
+        assert_string_equal(m.traceparent, trace);
+    assert_int_equal(suite_delete(t, m.receipt), OK);
+}
+
 static void test_only_the_length_is_sent(void **state)
 {
     struct suite *t = *state;
@@ -436,6 +450,8 @@ static void test_some_of_a_batch_time_out(void **state)
 
 static const struct CMUnitTest tests[] = {
     QUEUE_TEST(test_message_goes_round),
+    QUEUE_TEST(test_a_trace_is_kept_or_not),
+    QUEUE_TEST(test_a_trace_is_kept_or_not),
     QUEUE_TEST(test_only_the_length_is_sent),
     QUEUE_TEST(test_order_is_roughly_first_in_first_out),
     QUEUE_TEST(test_groups_take_turns),

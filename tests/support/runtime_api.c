@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -438,7 +439,7 @@ bool runtime_api_wait_next(struct runtime_api *api)
     return waits;
 }
 
-bool runtime_api_is_frozen(const struct runtime_api *api)
+static bool is_stopped(const struct runtime_api *api)
 {
     char path[64], text[512] = "";
     snprintf(path, sizeof path, "/proc/%d/stat", (int)api->pid);
@@ -450,6 +451,16 @@ bool runtime_api_is_frozen(const struct runtime_api *api)
     text[n] = '\0';
     const char *state = strrchr(text, ')');
     return state && state[1] && state[2] == 'T';
+}
+
+/* The signal is sent; its threads stop when each has its turn. */
+bool runtime_api_is_frozen(const struct runtime_api *api)
+{
+    enum { STOP_MS = 5000 };
+    int64_t deadline = clock_monotonic_ms() + STOP_MS;
+    while (api->frozen && !is_stopped(api) && clock_monotonic_ms() < deadline)
+        sched_yield();
+    return is_stopped(api);
 }
 
 int runtime_api_refused(const struct runtime_api *api)

@@ -43,18 +43,28 @@ static const struct job_queue *inner(void *ctx)
 
 /* ---- receive ---- */
 
+/* "" if it has none. Returns `out`. */
+static char *traceparent_of(const struct sqs_record *r, char out[TRACEPARENT_TEXT])
+{
+    struct trace_context context = {0};
+    sqs_record_trace(r, &context);
+    return trace_context_traceparent(&context, out);
+}
+
 static int copy_out(const struct invocation_queue *q, size_t index, struct arena *arena,
                     struct queue_message *out)
 {
     const struct sqs_record *r = &q->event->records[index];
-    char *receipt = arena_alloc(arena, RECEIPT_TEXT);
-    *out = (struct queue_message){.receipt = receipt,
-                                  .body = arena_strndup(arena, r->body, r->length),
-                                  .length = r->length,
-                                  .receive_count = r->receive_count,
-                                  .sent_ms = r->sent_ms};
+    char *receipt = arena_alloc(arena, RECEIPT_TEXT), traceparent[TRACEPARENT_TEXT];
+    *out =
+        (struct queue_message){.receipt = receipt,
+                               .body = arena_strndup(arena, r->body, r->length),
+                               .length = r->length,
+                               .receive_count = r->receive_count,
+                               .sent_ms = r->sent_ms,
+                               .traceparent = arena_strdup(arena, traceparent_of(r, traceparent))};
     snprintf(out->id, sizeof out->id, "%s", r->message_id);
-    if (!receipt || !out->body)
+    if (!receipt || !out->body || !out->traceparent)
         return ERR_NO_MEMORY;
     snprintf(receipt, RECEIPT_TEXT, "%zu", index);
     return OK;
@@ -339,7 +349,11 @@ int invocation_queue_pass_on(const struct job_queue *queue, const struct job_que
     *passed = 0;
     for (size_t i = 0; !rc && i < q->event->count; i++) {
         const struct sqs_record *r = &q->event->records[i];
-        struct queue_send message = {.body = r->body, .length = r->length, .group = r->group};
+        char traceparent[TRACEPARENT_TEXT];
+        struct queue_send message = {.body = r->body,
+                                     .length = r->length,
+                                     .group = r->group,
+                                     .traceparent = traceparent_of(r, traceparent)};
         if (r->receive_count < receives || !was_cut_short(&q->items[i], now))
             continue;
         rc = to->ops->send(to->ctx, &message, 1, NULL);

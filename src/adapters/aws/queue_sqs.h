@@ -27,8 +27,10 @@
  * receive count starts anew; on a FIFO queue it is hidden until then, which uses up a receive and
  * holds up its group.
  *
- * Message attributes are named "aegis.*"; only messages that were delayed so, buried, redriven or
- * have a payload elsewhere have any. The id survives all of that in aegis.id. A message with a
+ * Where in a trace a message was sent is in its attribute "traceparent" and in the system attribute
+ * AWSTraceHeader; on receipt the first that can be read counts. Other attributes are named
+ * "aegis.*"; only messages that were delayed so, buried, redriven or have a payload elsewhere have
+ * any. The id survives all of that in aegis.id. A message with a
  * newer aegis.version is left for newer workers. Attributes of others are lost when a message is
  * sent again.
  *

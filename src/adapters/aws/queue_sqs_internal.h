@@ -82,7 +82,9 @@ struct sqs_message {
     int64_t sent_ms;             /* the first time */
     int64_t arrived_ms;          /* in this queue */
     int64_t not_before_ms;       /* 0: at once */
-    const char *group, *trace;   /* "" if none */
+    const char *group;           /* "" if none, as both below */
+    const char *trace;           /* AWSTraceHeader */
+    const char *traceparent;     /* the attribute of that name; neither of them is checked */
     bool payload;                /* the body says where the body is */
     bool newer;                  /* written by a version that is not known here */
     const char *reason, *detail; /* of a dead letter; reason "": SQS itself moved it */
@@ -116,7 +118,7 @@ struct sqs_outgoing {
     int64_t delay_ms;      /* up to SQS_LONGEST_DELAY_MS; not on FIFO queues */
     int64_t not_before_ms; /* 0: none */
     const char *id;        /* what it was called before; "": it is new */
-    const char *group, *trace;
+    const char *group, *trace, *traceparent;
     int64_t sent_ms; /* of what has an id */
     bool payload;
     const char *reason, *detail; /* reason NULL: no dead letter */

@@ -66,6 +66,7 @@ static void read_attributes(const struct source *v, struct sqs_message *m)
     const char *group = one_line(attribute(v, "aegis.group"));
     if (*group)
         m->group = group;
+    m->traceparent = one_line(attribute(v, "traceparent"));
     m->reason = attribute(v, "aegis.reason");
     m->detail = attribute(v, "aegis.detail");
     m->dead_count = small(number(attribute(v, "aegis.receive_count")));
@@ -156,14 +157,14 @@ int sqs_receive(struct sqs_queue *q, const char *url, size_t max, int64_t visibi
 
 /* ---- receipts ---- */
 
-/* Lines: version, handle, id, receives, sent, group, trace, payload; then the body. */
-enum { LINES = 8 };
+/* Lines: version, handle, id, receives, sent, group, trace, traceparent, payload; then the body. */
+enum { LINES = 9 };
 
 char *sqs_receipt_format(struct arena *arena, const struct sqs_message *m, const char **body)
 {
-    char *text = arena_printf(arena, "sqs%d\n%s\n%s\n%d\n%" PRId64 "\n%s\n%s\n%d\n%s", SQS_VERSION,
-                              m->handle, m->id, m->receive_count, m->sent_ms, m->group, m->trace,
-                              m->payload, m->body);
+    char *text = arena_printf(arena, "sqs%d\n%s\n%s\n%d\n%" PRId64 "\n%s\n%s\n%s\n%d\n%s",
+                              SQS_VERSION, m->handle, m->id, m->receive_count, m->sent_ms, m->group,
+                              m->trace, m->traceparent, m->payload, m->body);
     if (text)
         *body = text + strlen(text) - m->length;
     return text;
@@ -189,7 +190,8 @@ int sqs_receipt_parse(const char *receipt, char **storage, struct sqs_message *o
                                 .sent_ms = number(line[4]),
                                 .group = line[5],
                                 .trace = line[6],
-                                .payload = *line[7] == '1',
+                                .traceparent = line[7],
+                                .payload = *line[8] == '1',
                                 .body = p,
                                 .length = strlen(p),
                                 .reason = "",

@@ -4,6 +4,7 @@
 #include "adapters/aws/queue_sqs_internal.h"
 #include "shared/error.h"
 #include "shared/log.h"
+#include "shared/trace_context.h"
 
 enum { NEWER_HIDE_S = 60, PAUSE_MS = 1000, LONGEST_HIDE_S = 12 * 60 * 60 };
 
@@ -57,6 +58,15 @@ static bool put_aside(struct sqs_queue *q, const struct sqs_message *m, int *rc)
 
 /* ---- what is ---- */
 
+static const char *copy_trace(struct arena *arena, const struct sqs_message *m)
+{
+    struct trace_context context;
+    char text[TRACEPARENT_TEXT];
+    if (!trace_context_parse_either(m->traceparent, m->trace, &context))
+        return "";
+    return arena_strdup(arena, trace_context_traceparent(&context, text));
+}
+
 static int copy_out(struct claim *c, const struct sqs_message *m, struct queue_message *out)
 {
     int rc = OK;
@@ -65,7 +75,8 @@ static int copy_out(struct claim *c, const struct sqs_message *m, struct queue_m
     out->sent_ms = m->sent_ms;
     memcpy(out->id, m->id, sizeof out->id);
     out->receipt = sqs_receipt_format(c->arena, m, &out->body);
-    if (!out->receipt)
+    out->traceparent = copy_trace(c->arena, m);
+    if (!out->receipt || !out->traceparent)
         return ERR_NO_MEMORY;
     if (m->payload)
         rc = sqs_payload_get(c->queue, m->body, m->length, c->arena, &out->body, &out->length);

@@ -8,6 +8,7 @@
 #include "shared/error.h"
 #include "shared/random.h"
 #include "shared/sigv4.h"
+#include "shared/trace_context.h"
 
 enum {
     GROUP_TEXT = 128,   /* longest MessageGroupId */
@@ -45,7 +46,7 @@ static int put_attribute(struct buffer *out, const char *name, const char *value
         return OK;
     bool first = out->data[out->length - 1] == '{';
     int rc = buffer_printf(
-        out, "%s\"aegis.%s\":{\"DataType\":\"String\",\"StringValue\":", first ? "" : ",", name);
+        out, "%s\"%s\":{\"DataType\":\"String\",\"StringValue\":", first ? "" : ",", name);
     if (!rc)
         rc = json_append_string(out, value, length);
     return rc ? rc : buffer_append_char(out, '}');
@@ -58,29 +59,44 @@ static int put_number(struct buffer *out, const char *name, int64_t value)
     return value ? put_attribute(out, name, text, strlen(text)) : OK;
 }
 
-static int put_attributes(struct buffer *out, const struct sqs_outgoing *e)
+static int put_own_attributes(struct buffer *out, const struct sqs_outgoing *e)
 {
     if (!*e->id && !e->not_before_ms && !e->payload && !e->reason)
         return OK;
+    int rc = put_number(out, "aegis.version", SQS_VERSION);
+    if (!rc)
+        rc = put_attribute(out, "aegis.id", e->id, strlen(e->id));
+    if (!rc)
+        rc = put_number(out, "aegis.sent_ms", e->sent_ms);
+    if (!rc)
+        rc = put_number(out, "aegis.not_before_ms", e->not_before_ms);
+    if (!rc)
+        rc = put_number(out, "aegis.payload", e->payload);
+    if (!rc && e->reason)
+        rc = put_attribute(out, "aegis.reason", e->reason, strlen(e->reason));
+    if (!rc && e->reason)
+        rc = put_attribute(out, "aegis.detail", e->detail, strlen(e->detail));
+    if (!rc && e->reason)
+        rc = put_number(out, "aegis.receive_count", e->dead_count);
+    if (!rc && e->reason)
+        rc = put_attribute(out, "aegis.group", e->group, strlen(e->group));
+    return rc;
+}
+
+/* Up to ten, which is as many as SQS takes. */
+static int put_attributes(struct buffer *out, const struct sqs_outgoing *e)
+{
+    size_t before = out->length;
     int rc = buffer_append_string(out, ",\"MessageAttributes\":{");
+    size_t empty = out->length;
     if (!rc)
-        rc = put_number(out, "version", SQS_VERSION);
+        rc = put_attribute(out, "traceparent", e->traceparent, strlen(e->traceparent));
     if (!rc)
-        rc = put_attribute(out, "id", e->id, strlen(e->id));
-    if (!rc)
-        rc = put_number(out, "sent_ms", e->sent_ms);
-    if (!rc)
-        rc = put_number(out, "not_before_ms", e->not_before_ms);
-    if (!rc)
-        rc = put_number(out, "payload", e->payload);
-    if (!rc && e->reason)
-        rc = put_attribute(out, "reason", e->reason, strlen(e->reason));
-    if (!rc && e->reason)
-        rc = put_attribute(out, "detail", e->detail, strlen(e->detail));
-    if (!rc && e->reason)
-        rc = put_number(out, "receive_count", e->dead_count);
-    if (!rc && e->reason)
-        rc = put_attribute(out, "group", e->group, strlen(e->group));
+        rc = put_own_attributes(out, e);
+    if (!rc && out->length == empty) {
+        buffer_truncate(out, before);
+        return OK;
+    }
     return rc ? rc : buffer_append_char(out, '}');
 }
 
@@ -238,6 +254,7 @@ struct sqs_outgoing sqs_again_entry(const struct sqs_message *m)
                                  .id = m->id,
                                  .group = m->group,
                                  .trace = m->trace,
+                                 .traceparent = m->traceparent,
                                  .sent_ms = m->sent_ms,
                                  .payload = m->payload,
                                  .detail = ""};
@@ -279,7 +296,19 @@ static int check_message(const struct sqs_queue *q, const struct queue_send *m)
     return OK;
 }
 
-static struct sqs_outgoing new_entry(const struct sqs_queue *q, const struct queue_send *m)
+/* What tells of the trace in the two ways that others look for; nothing of one that cannot be read.
+ */
+static void set_trace(struct sqs_outgoing *e, const char *traceparent, char xray[XRAY_TEXT])
+{
+    struct trace_context context;
+    if (!trace_context_parse_traceparent(traceparent, &context))
+        return;
+    e->traceparent = traceparent;
+    e->trace = trace_context_xray(&context, xray);
+}
+
+static struct sqs_outgoing new_entry(const struct sqs_queue *q, const struct queue_send *m,
+                                     char xray[XRAY_TEXT])
 {
     struct sqs_outgoing e = {.body = m->body,
                              .length = m->length,
@@ -287,7 +316,9 @@ static struct sqs_outgoing new_entry(const struct sqs_queue *q, const struct que
                              .id = "",
                              .group = m->group ? m->group : "",
                              .trace = "",
+                             .traceparent = "",
                              .detail = ""};
+    set_trace(&e, m->traceparent, xray);
     if (m->delay_ms > (q->fifo ? 0 : SQS_LONGEST_DELAY_MS)) {
         e.not_before_ms = clock_now(q->clock) + m->delay_ms;
         e.delay_ms = q->fifo ? 0 : SQS_LONGEST_DELAY_MS;
@@ -330,7 +361,7 @@ int sqs_send(void *ctx, const struct queue_send *messages, size_t count, char (*
 {
     struct sqs_queue *q = ctx;
     struct sqs_outgoing entries[SQS_BATCH];
-    char *references[SQS_BATCH] = {0};
+    char *references[SQS_BATCH] = {0}, traces[SQS_BATCH][XRAY_TEXT];
     size_t sent = 0;
     int rc = count > SQS_BATCH
                  ? error_set(ERR_INVALID, NULL, "%zu messages in a batch of at most %d", count,
@@ -339,7 +370,7 @@ int sqs_send(void *ctx, const struct queue_send *messages, size_t count, char (*
     for (size_t i = 0; !rc && i < count; i++) {
         rc = check_message(q, &messages[i]);
         if (!rc)
-            entries[i] = new_entry(q, &messages[i]);
+            entries[i] = new_entry(q, &messages[i], traces[i]);
     }
     if (rc || count == 0)
         return rc;

@@ -103,6 +103,15 @@ int sqs_event_parse(const char *text, size_t length, struct arena *arena, struct
     return rc;
 }
 
+bool sqs_record_trace(const struct sqs_record *r, struct trace_context *out)
+{
+    const char *traceparent = "";
+    for (size_t i = 0; i < r->attribute_count; i++)
+        if (!strcmp(r->attributes[i].name, "traceparent"))
+            traceparent = r->attributes[i].value;
+    return trace_context_parse_either(traceparent, r->trace, out);
+}
+
 int sqs_event_answer(const char *const *failed_ids, size_t count, struct buffer *out)
 {
     int rc = buffer_append_string(out, "{\"batchItemFailures\":[");

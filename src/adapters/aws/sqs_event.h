@@ -13,6 +13,7 @@
 
 #include "shared/arena.h"
 #include "shared/buffer.h"
+#include "shared/trace_context.h"
 
 /* What the function has to do about a message. */
 enum sqs_standing {
@@ -47,6 +48,9 @@ struct sqs_event {
 /* Everything lives in the arena. ERR_INVALID "invalid_event" (not JSON, no messages of SQS, one
  * without an id or receipt handle), ERR_TOO_LARGE (CAP_EVENT_RECORDS), ERR_NO_MEMORY. */
 int sqs_event_parse(const char *text, size_t length, struct arena *arena, struct sqs_event *out);
+
+/* Where in a trace it was sent, by its attributes. False: they do not tell. */
+bool sqs_record_trace(const struct sqs_record *record, struct trace_context *out);
 
 /* {"batchItemFailures":[{"itemIdentifier":"..."}]}. ERR_TOO_LARGE or ERR_NO_MEMORY. */
 int sqs_event_answer(const char *const *failed_ids, size_t count, struct buffer *out);

@@ -1,5 +1,4 @@
 #include <ctype.h>
-#include <curl/curl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,20 +66,6 @@ int64_t reset_duration_ms(const char *text)
     return whole_ms(total);
 }
 
-/* Seconds, or an HTTP date (RFC 9110, 10.2.3). */
-static int64_t parse_retry_after(const char *text, int64_t now_ms)
-{
-    char *end;
-    double seconds = strtod(text, &end);
-    if (end != text && *end == '\0')
-        return seconds == 0 ? 0 : whole_ms(seconds * 1000);
-    time_t at = curl_getdate(text, NULL);
-    if (at < 0)
-        return -1;
-    int64_t wait = (int64_t)at * 1000 - now_ms;
-    return wait < 0 ? 0 : wait < DAY_MS ? wait : DAY_MS;
-}
-
 /* A limit that is used up says when it is filled again; of others the nearest reset is taken. */
 static int64_t ratelimit_reset(const struct http_response *reply)
 {
@@ -111,12 +96,8 @@ int64_t retry_after_of(const struct http_response *reply, int64_t now_ms)
         if (end != value && *end == '\0' && ms >= 0)
             return ms == 0 ? 0 : whole_ms(ms);
     }
-    if (http_response_header(reply, "retry-after", value, sizeof value)) {
-        int64_t ms = parse_retry_after(value, now_ms);
-        if (ms >= 0)
-            return ms;
-    }
-    return ratelimit_reset(reply);
+    int64_t told = http_retry_after(reply, now_ms);
+    return told >= 0 ? told : ratelimit_reset(reply);
 }
 
 /* ---- what the server says ----------------------------------------------------------------------

@@ -146,6 +146,22 @@ static void messages_are_handed_out_once(void **state)
     assert_int_equal(take(10), 0);
 }
 
+static void a_trace_comes_with_its_message(void **state)
+{
+    struct sqs_attribute attribute = {"traceparent",
+                                      "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"};
+    (void)state;
+    event.records[0].attributes = &attribute;
+    event.records[0].attribute_count = 1;
+    event.records[1].trace = "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7";
+    event.records[2].trace = "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736";
+    assert_int_equal(take(3), 3);
+    assert_string_equal(got[0].traceparent, attribute.value);
+    assert_string_equal(got[1].traceparent,
+                        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00");
+    assert_string_equal(got[2].traceparent, "");
+}
+
 static void what_is_deleted_does_not_come_again(void **state)
 {
     (void)state;
@@ -310,6 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(messages_are_handed_out_once),
+        TEST(a_trace_comes_with_its_message),
         TEST(what_is_deleted_does_not_come_again),
         TEST(a_receipt_is_good_for_what_is_held),
         TEST(each_must_have_been_touched),

@@ -40,7 +40,7 @@ static int teardown(void **state)
 
 static int parse(struct fixture *f, const char *text)
 {
-    return event_parse(text, strlen(text), NOW_MS, &f->arena, &f->document);
+    return event_parse(text, strlen(text), NOW_MS, NULL, &f->arena, &f->document);
 }
 
 static const struct event_document *parse_file(struct fixture *f, const char *name)
@@ -50,7 +50,7 @@ static const struct event_document *parse_file(struct fixture *f, const char *na
     buffer_init(&text, MIB(1));
     snprintf(path, sizeof path, "%s/tests/data/events/%s", TEST_SOURCE_DIR, name);
     assert_int_equal(file_read(path, &text), OK);
-    if (event_parse(buffer_string(&text), text.length, NOW_MS, &f->arena, &f->document))
+    if (event_parse(buffer_string(&text), text.length, NOW_MS, NULL, &f->arena, &f->document))
         fail_msg("%s: %s", name, error_last()->message);
     buffer_free(&text);
     return &f->document;
@@ -369,10 +369,11 @@ static void caps_hold(void **state)
     for (int i = 0; i <= CAP_EVENT_RECORDS; i++)
         assert_int_equal(buffer_printf(&text, "%s{\"s3\":{}}", i ? "," : ""), OK);
     assert_int_equal(buffer_append_string(&text, "]}"), OK);
-    assert_int_equal(event_parse(text.data, text.length, 0, &f->arena, &f->document),
+    assert_int_equal(event_parse(text.data, text.length, 0, NULL, &f->arena, &f->document),
                      ERR_TOO_LARGE);
-    assert_int_equal(event_parse(text.data, CAP_EVENT_DOCUMENT + 1, 0, &f->arena, &f->document),
-                     ERR_TOO_LARGE);
+    assert_int_equal(
+        event_parse(text.data, CAP_EVENT_DOCUMENT + 1, 0, NULL, &f->arena, &f->document),
+        ERR_TOO_LARGE);
     buffer_free(&text);
 }
 
@@ -388,12 +389,64 @@ static void small_arena_is_no_crash(void **state)
     for (size_t limit = 0; rc; limit += 16) {
         struct arena small;
         arena_init(&small, limit);
-        rc = event_parse(text.data, text.length, 0, &small, &f->document);
+        rc = event_parse(text.data, text.length, 0, NULL, &small, &f->document);
         assert_true(rc == OK || rc == ERR_NO_MEMORY);
         arena_free(&small);
         assert_true(limit < MIB(1));
     }
     buffer_free(&text);
+}
+
+/* ---- traces ---- */
+
+#define RECORD                                                                                     \
+    "{\\\"Records\\\":[{\\\"eventName\\\":\\\"ObjectCreated:Put\\\",\\\"s3\\\":{\\\"bucket\\\":{"  \
+    "\\\"name\\\":\\\"media\\\"},\\\"object\\\":{\\\"key\\\":\\\"a\\\"}}}]}"
+
+static void assert_trace(const struct media_event *e, const char *trace_id, const char *span,
+                         bool unsampled)
+{
+    assert_string_equal(e->trace_id, trace_id);
+    assert_string_equal(e->parent_span, span);
+    assert_int_equal(e->unsampled, unsampled);
+}
+
+static void each_message_brings_its_trace(void **state)
+{
+    struct fixture *f = *state;
+    static const struct trace_context around = {.trace_id = "4bf92f3577b34da6a3ce929d0e0e4736",
+                                                .span_id = "00f067aa0ba902b7",
+                                                .sampled = true};
+    static const char text[] =
+        "{\"Records\":["
+        "{\"eventSource\":\"aws:sqs\",\"body\":\"" RECORD "\",\"attributes\":{\"AWSTraceHeader\":"
+        "\"Root=1-11111111-222222222222222222222222;Parent=3333333333333333;Sampled=0\"}},"
+        "{\"eventSource\":\"aws:sqs\",\"body\":\"" RECORD "\",\"messageAttributes\":{"
+        "\"traceparent\":{\"stringValue\":"
+        "\"00-44444444444444444444444444444444-5555555555555555-01\"}}},"
+        "{\"eventSource\":\"aws:sqs\",\"body\":\"" RECORD "\",\"attributes\":{\"AWSTraceHeader\":"
+        "\"Root=nonsense\"}},"
+        "{\"Body\":\"" RECORD "\",\"Attributes\":{\"AWSTraceHeader\":"
+        "\"Root=1-66666666-777777777777777777777777\"}}]}";
+    assert_int_equal(event_parse(text, strlen(text), NOW_MS, &around, &f->arena, &f->document), OK);
+    assert_counts(&f->document, 4, 0, 0, 0);
+    const struct media_event *e = f->document.events;
+    assert_trace(&e[0], "11111111222222222222222222222222", "3333333333333333", true);
+    assert_trace(&e[1], "44444444444444444444444444444444", "5555555555555555", false);
+    assert_trace(&e[2], around.trace_id, around.span_id, false);
+    assert_trace(&e[3], "66666666777777777777777777777777", "", true);
+}
+
+static void without_a_trace_each_event_begins_one(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(parse(f, "[{\"body\":\"" RECORD "\"},{\"body\":\"" RECORD "\"}]"), OK);
+    assert_counts(&f->document, 2, 0, 0, 0);
+    const struct media_event *e = f->document.events;
+    assert_int_equal(strlen(e[0].trace_id), 32);
+    assert_string_not_equal(e[0].trace_id, e[1].trace_id);
+    assert_string_equal(e[0].parent_span, "");
+    assert_false(e[0].unsampled);
 }
 
 int main(void)
@@ -418,6 +471,8 @@ int main(void)
         CASE(wrapping_has_an_end),
         CASE(caps_hold),
         CASE(small_arena_is_no_crash),
+        CASE(each_message_brings_its_trace),
+        CASE(without_a_trace_each_event_begins_one),
     };
     return cmocka_run_group_tests_name("event", tests, NULL, NULL);
 }

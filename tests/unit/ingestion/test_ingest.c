@@ -79,7 +79,7 @@ static struct event_outcome upload(struct fixture *f, const char *key, const cha
 static size_t ingest_text(struct fixture *f, const char *text, struct event_outcome *outcomes)
 {
     struct event_document d;
-    assert_int_equal(event_parse(text, strlen(text), 1000, &f->arena, &d), OK);
+    assert_int_equal(event_parse(text, strlen(text), 1000, NULL, &f->arena, &d), OK);
     if (ingest_events(&f->ports, d.events, d.count, outcomes))
         fail_msg("%s", error_last()->message);
     return d.count;
@@ -262,6 +262,89 @@ static void failing_queue_says_that_it_is_recorded(void **state)
     assert_int_equal(f->database.touched, 0); /* so that it counts as stranded */
 }
 
+/* ---- who is told ---- */
+
+struct told {
+    int taken, failed;
+    char trace_id[TRACE_ID_TEXT], error[40];
+    int64_t job_id, us;
+};
+
+static void on_taken(void *ctx, const struct ingest_report *r)
+{
+    struct told *t = ctx;
+    t->taken++;
+    t->failed += *r->error != '\0';
+    t->job_id = r->outcome->job_id;
+    t->us = r->ended_us - r->began_us;
+    snprintf(t->trace_id, sizeof t->trace_id, "%s", r->event->trace_id);
+    snprintf(t->error, sizeof t->error, "%s", r->error);
+    error_set(ERR_IO, NULL, "of no interest");
+}
+
+static void each_new_job_is_told_of(void **state)
+{
+    struct fixture *f = *state;
+    struct told told = {0};
+    f->ports.taken = on_taken;
+    f->ports.ctx = &told;
+    struct event_outcome outcome = upload(f, "a.txt", "hello");
+    assert_int_equal(told.taken, 1);
+    assert_int_equal(told.job_id, outcome.job_id);
+    assert_int_equal(strlen(told.trace_id), 32);
+    assert_string_equal(told.error, "");
+    assert_true(told.us >= 0);
+    ingest_record(f, "ObjectCreated:Put", "k", "e1", "0A", EVENT_JOB_QUEUED);
+    ingest_record(f, "ObjectCreated:Put", "k", "e1", "0A", EVENT_DUPLICATE);
+    ingest_record(f, "ObjectRemoved:Delete", "k", "", "0B", EVENT_MEDIA_REMOVED);
+    assert_int_equal(told.taken, 2);
+}
+
+static int sends_left;
+static const struct job_queue_ops *sending;
+
+static int send_some(void *ctx, const struct queue_send *messages, size_t count,
+                     char (*ids)[QUEUE_ID_TEXT])
+{
+    return sends_left-- > 0 ? sending->send(ctx, messages, count, ids)
+                            : refuse_send(ctx, messages, count, ids);
+}
+
+/* Of 300, whose messages go out 128 at a time, the last two batches fail. */
+static void those_without_a_message_are_told_apart(void **state)
+{
+    enum { MANY = 300, ONE_BATCH = 128 };
+    struct fixture *f = *state;
+    struct job_queue_ops ops = *f->ports.queue.ops;
+    struct ingestion_ports ports = f->ports;
+    struct told told = {0};
+    struct media_event events[MANY];
+    struct event_outcome outcomes[MANY];
+    char keys[MANY][16];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(keys[i], sizeof keys[i], "k%d", i);
+        events[i] = (struct media_event){.kind = EVENT_CREATED,
+                                         .bucket = "b",
+                                         .key = keys[i],
+                                         .object_version = "",
+                                         .etag = "e",
+                                         .sequencer = "01",
+                                         .content_type = "",
+                                         .trace_id = "0123456789abcdef0123456789abcdef"};
+    }
+    sending = f->ports.queue.ops;
+    sends_left = 1;
+    ops.send = send_some;
+    ports.queue.ops = &ops;
+    ports.taken = on_taken;
+    ports.ctx = &told;
+    assert_int_equal(ingest_events(&ports, events, MANY, outcomes), ERR_DISK_FULL);
+    assert_non_null(strstr(error_last()->message, "recorded"));
+    assert_int_equal(told.taken, MANY);
+    assert_int_equal(told.failed, MANY - ONE_BATCH);
+    assert_string_equal(told.error, "disk_full");
+}
+
 static void failing_source_leaves_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -289,6 +372,8 @@ int main(void)
         CASE(many_events_are_sent_in_batches_the_queue_takes),
         CASE(failing_database_sends_nothing),
         CASE(failing_queue_says_that_it_is_recorded),
+        CASE(each_new_job_is_told_of),
+        CASE(those_without_a_message_are_told_apart),
         CASE(failing_source_leaves_nothing),
     };
     return cmocka_run_group_tests_name("ingest", tests, NULL, NULL);

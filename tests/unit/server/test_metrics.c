@@ -147,6 +147,30 @@ static void a_label_longer_than_its_place_is_cut_within_its_value(void **state)
     assert_int_equal(length, strlen(labels));
 }
 
+static void labels_are_read_as_they_were_added(void **state)
+{
+    static const char *const values[] = {"plain", "", "a\"b\\c\nd", "\\", "x=\"y\",z=\"\""};
+    char labels[LABELS_TEXT] = "", name[LABEL_NAME_TEXT], value[LABELS_TEXT], wanted[8];
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        labels_add(labels, name, values[i]);
+    }
+    const char *at = labels;
+    for (int i = 0; i < 5; i++) {
+        assert_true(labels_next(&at, name, value));
+        snprintf(wanted, sizeof wanted, "n%d", i);
+        assert_string_equal(name, wanted);
+        assert_string_equal(value, values[i]);
+    }
+    assert_false(labels_next(&at, name, value));
+    assert_true(labels_find(labels, "n2", value));
+    assert_string_equal(value, values[2]);
+    assert_false(labels_find(labels, "n", value));
+    assert_string_equal(value, "");
+    assert_false(labels_find("", "n", value));
+}
+
 static void a_text_at_its_cap_ends_with_a_whole_line(void **state)
 {
     struct exposition x = {0};
@@ -227,6 +251,7 @@ int main(void)
         cmocka_unit_test(durations_fall_into_cumulative_buckets),
         cmocka_unit_test(labels_without_end_do_not_grow_it),
         cmocka_unit_test(a_label_longer_than_its_place_is_cut_within_its_value),
+        cmocka_unit_test(labels_are_read_as_they_were_added),
         cmocka_unit_test(a_text_at_its_cap_ends_with_a_whole_line),
         cmocka_unit_test(this_process_has_figures),
         cmocka_unit_test(many_who_ask_make_one_look),
