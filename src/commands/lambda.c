@@ -149,9 +149,10 @@ static const struct lambda_role roles[] = {
     {.name = "migrate", .open = open_migrate, .handle = migrate},
 };
 
-static const struct lambda_role *find_role(void)
+/* A zip is told by its handler; an image has none, but a command. */
+static const struct lambda_role *find_role(const struct arguments *a)
 {
-    const char *handler = getenv("_HANDLER");
+    const char *handler = a->operand_count > 0 ? a->operands[0] : getenv("_HANDLER");
     for (size_t i = 0; handler && i < sizeof roles / sizeof roles[0]; i++)
         if (!strcmp(roles[i].name, handler))
             return &roles[i];
@@ -163,23 +164,27 @@ static const struct lambda_role *find_role(void)
 
 static int run(struct app *app)
 {
-    return app_lambda_serve(app, find_role());
+    return app_lambda_serve(app, find_role(app->arguments));
 }
 
 static const struct example examples[] = {
     {"make lambda", "in the source: dist/aegis-lambda.zip"},
+    {"aegis lambda ingestion", "the command of a function that is a container image"},
     {0},
 };
 
 const struct command command_lambda = {
     .name = "lambda",
     .summary = "run as a function on AWS Lambda",
-    .operands = "",
+    .operands = "[ingestion|processor|migrate]",
+    .max_operands = 1,
+    .operand_kind = OPERAND_WORDS,
+    .words = "ingestion|processor|migrate",
     .description =
         "The custom runtime of AWS Lambda (provided.al2023): it takes invocations from the "
         "Runtime API that AWS_LAMBDA_RUNTIME_API names, and works only there. A program named "
         "\"bootstrap\", or started there without a command, does this by itself. The function's "
-        "handler chooses what it is:\n\n"
+        "handler, or in a container image the operand, chooses what it is:\n\n"
         "`ingestion` takes S3 events, directly or through SQS, SNS or EventBridge, and makes jobs "
         "of them.\n\n"
         "`processor` works on messages of the job queue that SQS hands over, and reports which are "

@@ -149,6 +149,20 @@ static void the_schema_is_migrated(void **state)
     lambda_end(&lambda);
 }
 
+static void an_image_is_told_by_its_command(void **state)
+{
+    char *arguments[] = {"aegis", "lambda", "ingestion", NULL};
+    struct buffer event;
+    (void)state;
+    buffer_init(&event, MIB(1));
+    lambda_put(&lambda, "a.txt", one[0], &event);
+    lambda_event_end(&event);
+    runtime_api_launch_image(lambda.api, lambda_program(), arguments, lambda.environment,
+                             lambda.log);
+    invoke(event.data, "\"queued\":1,");
+    buffer_free(&event);
+}
+
 /* ---- what keeps it from starting ---- */
 
 static void fails_to_start(const char *handler, const char *type)
@@ -185,6 +199,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_upload_becomes_searchable),
         TEST(events_come_in_any_wrapping_and_more_than_once),
+        TEST(an_image_is_told_by_its_command),
         TEST(what_is_no_event_is_told_once),
         TEST(one_bad_message_returns_alone),
         TEST(what_can_never_succeed_is_buried),

@@ -88,35 +88,43 @@ static void kill_process(struct runtime_api *api)
     api->frozen = false;
 }
 
-static void become(struct runtime_api *api, const char *program, const char *handler,
+/* What is started: a zip's handler, or an image's arguments. */
+struct launch {
+    const char *program, *handler;
+    char *const *arguments;
+};
+
+static void become(struct runtime_api *api, const struct launch *launch,
                    const char *const *environment, const char *log)
 {
     char endpoint[128], name[64];
-    const char *env[ENVIRONMENT + 5] = {"PATH=/usr/bin:/bin", endpoint, name, "HOME=/nonexistent"};
+    const char *env[ENVIRONMENT + 5] = {"PATH=/usr/bin:/bin", endpoint, "HOME=/nonexistent"};
+    size_t count = 3;
     snprintf(endpoint, sizeof endpoint, "AWS_LAMBDA_RUNTIME_API=%s", api->endpoint);
-    snprintf(name, sizeof name, "_HANDLER=%s", handler);
+    snprintf(name, sizeof name, "_HANDLER=%s", launch->handler ? launch->handler : "");
+    if (launch->handler)
+        env[count++] = name;
     for (size_t i = 0; i < ENVIRONMENT && environment && environment[i]; i++)
-        env[i + 4] = environment[i];
+        env[count++] = environment[i];
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     if (fd < 0)
         die(log);
     dup2(fd, 1);
     dup2(fd, 2);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    char *argv[] = {"/var/runtime/bootstrap", NULL};
-    execve(program, argv, (char *const *)env);
-    die(program);
+    execve(launch->program, launch->arguments, (char *const *)env);
+    die(launch->program);
 }
 
-void runtime_api_launch(struct runtime_api *api, const char *program, const char *handler,
-                        const char *const *environment, const char *log)
+static void start(struct runtime_api *api, const struct launch *launch,
+                  const char *const *environment, const char *log)
 {
     kill_process(api);
     pid_t pid = fork();
     if (pid < 0)
         die("fork");
     if (pid == 0)
-        become(api, program, handler, environment, log);
+        become(api, launch, environment, log);
     pthread_mutex_lock(&api->lock);
     api->pid = pid;
     api->ended = api->frozen = api->asked = false;
@@ -125,6 +133,19 @@ void runtime_api_launch(struct runtime_api *api, const char *program, const char
     api->waiting = 0;
     pthread_cond_broadcast(&api->changed);
     pthread_mutex_unlock(&api->lock);
+}
+
+void runtime_api_launch(struct runtime_api *api, const char *program, const char *handler,
+                        const char *const *environment, const char *log)
+{
+    char *arguments[] = {"/var/runtime/bootstrap", NULL};
+    start(api, &(struct launch){program, handler, arguments}, environment, log);
+}
+
+void runtime_api_launch_image(struct runtime_api *api, const char *program, char *const *arguments,
+                              const char *const *environment, const char *log)
+{
+    start(api, &(struct launch){program, NULL, arguments}, environment, log);
 }
 
 pid_t runtime_api_pid(const struct runtime_api *api)

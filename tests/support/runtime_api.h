@@ -40,6 +40,10 @@ const char *runtime_api_endpoint(const struct runtime_api *api); /* "127.0.0.1:4
  * environment ("NAME=value", ended by NULL); its standard error goes to the file `log`. */
 void runtime_api_launch(struct runtime_api *api, const char *program, const char *handler,
                         const char *const *environment, const char *log);
+/* The same as for a container image: with arguments (from argv[0] on, ended by NULL) and without
+ * _HANDLER. */
+void runtime_api_launch_image(struct runtime_api *api, const char *program, char *const *arguments,
+                              const char *const *environment, const char *log);
 pid_t runtime_api_pid(const struct runtime_api *api);
 
 /* Gives out one invocation, letting the process go on if it stands still; the other waits for its
