@@ -29,7 +29,7 @@ static struct collector {
     pthread_mutex_t lock;
     struct http_stub *stub;
     int statuses[ANSWERS], count; /* 0: no answer at all; after the last 200 */
-    const char *body;
+    const char *body, *header;    /* NULL: none */
     char last[HTTP_STUB_BODY * 4];
 } collector = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -45,6 +45,7 @@ static void answer(void *ctx, const char *request, struct http_stub_reply *reply
     if (c->count > 0)
         memmove(c->statuses, c->statuses + 1, (size_t)--c->count * sizeof *c->statuses);
     snprintf(reply->body, sizeof reply->body, "%s", c->body ? c->body : "{}");
+    snprintf(reply->header, sizeof reply->header, "%s", c->header ? c->header : "");
     snprintf(c->last, sizeof c->last, "%s", request);
     pthread_mutex_unlock(&c->lock);
 }
@@ -91,7 +92,7 @@ static int setup(void **state)
     struct database database = {.ops = &database_ops};
     (void)state;
     collector.count = 0;
-    collector.body = NULL;
+    collector.body = collector.header = NULL;
     collector.last[0] = '\0';
     collector.stub = http_stub_open(answer, &collector);
     assert_int_equal(http_engine_open(&(struct http_options){.user_agent = "test"}, &http), OK);
@@ -256,6 +257,22 @@ static void a_collector_without_time_is_asked_again(void **state)
     otlp_close(o);
 }
 
+/* The backoff of these tests is a millisecond. */
+static void it_is_not_asked_before_it_wants_to_be(void **state)
+{
+    static const int statuses[] = {503};
+    (void)state;
+    answers(1, statuses);
+    collector.header = "Retry-After: 1\r\n";
+    int64_t began = clock_monotonic_ms();
+    struct otlp *o = open_otlp(false, PATIENCE_MS);
+    span(o, "a");
+    http_stub_await(collector.stub, 2);
+    assert_true(clock_monotonic_ms() - began >= 1000);
+    otlp_close(o);
+    assert_float_equal(lost("traces"), 0, 0);
+}
+
 static void what_it_refuses_is_lost(void **state)
 {
     static const int statuses[] = {400, 500};
@@ -379,6 +396,7 @@ int main(void)
         CASE(a_span_is_sent_with_its_parts),
         CASE(metrics_are_sent_every_interval),
         CASE(a_collector_without_time_is_asked_again),
+        CASE(it_is_not_asked_before_it_wants_to_be),
         CASE(what_it_refuses_is_lost),
         CASE(what_it_takes_in_part_is_lost_in_part),
         CASE(a_full_queue_takes_no_more),

@@ -41,12 +41,12 @@ static void count(struct http_stub *s)
 
 static void serve(struct http_stub *s, int fd)
 {
-    char head[128];
+    char head[300];
     if (!wire_read(fd, s->request, sizeof s->request))
         return;
     count(s);
     s->reply.status = 200;
-    s->reply.body[0] = '\0';
+    s->reply.body[0] = s->reply.header[0] = '\0';
     s->reply.missing = 0;
     s->answer(s->ctx, s->request, &s->reply);
     if (s->reply.status == HTTP_STUB_SILENT)
@@ -54,8 +54,8 @@ static void serve(struct http_stub *s, int fd)
     if (s->reply.status <= 0)
         return;
     snprintf(head, sizeof head,
-             "HTTP/1.1 %d Answer\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
-             s->reply.status, strlen(s->reply.body) + (size_t)s->reply.missing);
+             "HTTP/1.1 %d Answer\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n",
+             s->reply.status, s->reply.header, strlen(s->reply.body) + (size_t)s->reply.missing);
     wire_say(fd, head);
     wire_say(fd, s->reply.body);
 }

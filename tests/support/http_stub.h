@@ -14,6 +14,7 @@ enum {
 
 struct http_stub_reply {
     int status; /* 200 unless set; 0: the connection is closed without a word; HTTP_STUB_SILENT */
+    char header[128]; /* one more, with its line end; "" unless set */
     char body[HTTP_STUB_BODY];
     int missing; /* bytes that are announced behind the body, and do not come */
 };
