@@ -144,20 +144,28 @@ static void heartbeat(struct processor *p)
 
 /* ---- rescue ---- */
 
-static int send_again(struct processor *p, const struct job_row *jobs, size_t count)
+/* A message and what goes with it. */
+struct message_text {
+    char body[JOB_MESSAGE_TEXT], traceparent[TRACEPARENT_TEXT];
+};
+
+static int send_again(struct processor *p, const struct job_row *jobs, size_t count,
+                      struct arena *arena)
 {
-    struct queue_send sends[RESCUE_BATCH];
-    char bodies[RESCUE_BATCH][JOB_MESSAGE_TEXT], traceparents[RESCUE_BATCH][TRACEPARENT_TEXT];
-    int64_t ids[RESCUE_BATCH];
+    struct queue_send *sends = arena_array(arena, count, sizeof *sends);
+    struct message_text *texts = arena_array(arena, count, sizeof *texts);
+    int64_t *ids = arena_array(arena, count, sizeof *ids);
+    if (!sends || !texts || !ids)
+        return ERR_NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
         struct job_message m = {.job_id = jobs[i].job_id};
         snprintf(m.trace_id, sizeof m.trace_id, "%s", jobs[i].trace_id);
         ids[i] = m.job_id;
-        sends[i] =
-            (struct queue_send){.body = bodies[i],
-                                .length = job_message_format(&m, bodies[i]),
-                                .group = jobs[i].collection,
-                                .traceparent = job_message_traceparent(&m, true, traceparents[i])};
+        sends[i] = (struct queue_send){.body = texts[i].body,
+                                       .length = job_message_format(&m, texts[i].body),
+                                       .group = jobs[i].collection,
+                                       .traceparent =
+                                           job_message_traceparent(&m, true, texts[i].traceparent)};
     }
     size_t max = (size_t)p->limits.max_batch;
     for (size_t from = 0; from < count; from += max) {
@@ -184,7 +192,7 @@ static void rescue_stranded(struct processor *p, struct arena *arena)
                                              &jobs, &count);
     if (!rc && count > 0) {
         log_write(LOG_WARN, "jobs.rescued", LOG_INT("count", (int64_t)count), LOG_END);
-        rc = send_again(p, jobs, count);
+        rc = send_again(p, jobs, count, arena);
     }
     if (rc)
         warn("rescue.failed");
