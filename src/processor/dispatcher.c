@@ -66,6 +66,13 @@ static void dispose_unreadable(struct processor *p, struct delivery *d, const ch
     dispose(p, d, DISPOSE_BURY, 0);
 }
 
+/* Its job went with a removed medium, or with a database that is older than the queue. */
+static void dispose_orphan(struct processor *p, struct delivery *d)
+{
+    log_write(LOG_WARN, "message.orphaned", LOG_INT("job", d->job_id), LOG_END);
+    dispose(p, d, DISPOSE_DELETE, 0);
+}
+
 static struct delivery *delivery_new(const struct queue_message *m)
 {
     struct delivery *d = calloc(1, sizeof *d);
@@ -143,7 +150,9 @@ static void start(struct processor *p, struct batch *b)
         int outcome = rc ? rc : b->starts[i].rc;
         if (outcome == OK)
             hand_over(p, b->deliveries[i]);
-        else if (outcome == ERR_CONFLICT || outcome == ERR_NOT_FOUND)
+        else if (outcome == ERR_NOT_FOUND)
+            dispose_orphan(p, b->deliveries[i]);
+        else if (outcome == ERR_CONFLICT)
             dispose(p, b->deliveries[i], DISPOSE_DELETE, 0);
         else
             dispose(p, b->deliveries[i], DISPOSE_DELAY, rc ? FAILURE_DELAY_MS : BUSY_DELAY_MS);

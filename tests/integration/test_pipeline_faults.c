@@ -1,9 +1,13 @@
 /* What goes wrong around the jobs: provider, queue, database, the end of the process. */
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "adapters/ram/queue_ram.h"
 #include "media/media.h"
+#include "shared/file.h"
+#include "shared/log.h"
 #include "support/pipeline_fixture.h"
 
 enum { LONGEST_FIRST_PROBE_MS = 1000 };
@@ -118,6 +122,32 @@ static void a_lost_message_is_sent_again(void **state)
     struct event_outcome o = world_record(w, EVENT_CREATED, &info); /* and no message */
     world_start(w);
     wait_for_state(w, o.job_id, JOB_SUCCEEDED);
+}
+
+/* As when the database was restored and is older than the queue. */
+static void a_message_of_no_job_is_told_and_goes(void **state)
+{
+    struct world *w = world_of(state);
+    struct buffer log;
+    char path[] = "/tmp/aegis-log-XXXXXX";
+    int fd = mkstemp(path);
+    bool visible = true, any = true;
+    assert_true(fd >= 0);
+    log_configure(LOG_INFO, LOG_JSON, fd);
+    send_message(w, 424242);
+    world_start(w);
+    while (any) {
+        pause_briefly();
+        assert_int_equal(w->ports.queue.ops->pending(w->ports.queue.ctx, &visible, &any), OK);
+    }
+    world_stop(w);
+    log_configure(LOG_INFO, LOG_TEXT, STDERR_FILENO);
+    buffer_init(&log, KIB(64));
+    assert_int_equal(file_read(path, &log), OK);
+    assert_non_null(strstr(buffer_string(&log), "\"event\":\"message.orphaned\",\"job\":424242"));
+    buffer_free(&log);
+    close(fd);
+    unlink(path);
 }
 
 /* Counts what the keeper does about messages that the queue gave up on. */
@@ -297,6 +327,7 @@ int main(int argc, char **argv)
         WORLD_TEST(draining_gives_back_what_does_not_finish),
         WORLD_TEST(a_budget_pauses),
         WORLD_TEST(a_lost_message_is_sent_again),
+        WORLD_TEST(a_message_of_no_job_is_told_and_goes),
         WORLD_TEST(what_the_queue_gave_up_on_is_marked_dead_once),
         WORLD_TEST(dear_dead_letters_are_seldom_listed),
         WORLD_TEST(a_publication_is_tried_again_within_its_attempt),
