@@ -29,8 +29,9 @@ struct line {
 struct emf {
     char function[DIMENSION_TEXT];
     char family[LABELS_TEXT]; /* told last */
-    size_t count;             /* of lines; the first is the function's own */
-    struct line lines[CAP_EMF_LINES];
+    struct line own;          /* the function's */
+    size_t count;
+    struct line *models[CAP_EMF_LINES - 1]; /* made when a model has something to tell */
 };
 
 /* ---- adding ---- */
@@ -50,18 +51,19 @@ static void add(struct line *line, const char *name, const char *unit, double va
 void emf_add(struct emf *e, const char *name, const char *unit, double value)
 {
     if (e)
-        add(&e->lines[0], name, unit, value);
+        add(&e->own, name, unit, value);
 }
 
-/* NULL: there are too many models; their figures are in the function's line all the same. */
+/* NULL: too many models, or no memory; their figures are in the function's line all the same. */
 static struct line *line_of(struct emf *e, const char *operation, const char *model)
 {
-    for (size_t i = 1; i < e->count; i++)
-        if (!strcmp(e->lines[i].operation, operation) && !strcmp(e->lines[i].model, model))
-            return &e->lines[i];
-    if (e->count == CAP_EMF_LINES)
+    for (size_t i = 0; i < e->count; i++)
+        if (!strcmp(e->models[i]->operation, operation) && !strcmp(e->models[i]->model, model))
+            return e->models[i];
+    struct line *line = e->count + 1 < CAP_EMF_LINES ? calloc(1, sizeof *line) : NULL;
+    if (!line)
         return NULL;
-    struct line *line = &e->lines[e->count++];
+    e->models[e->count++] = line;
     snprintf(line->operation, sizeof line->operation, "%s", operation);
     snprintf(line->model, sizeof line->model, "%s", model);
     return line;
@@ -214,15 +216,15 @@ static int write_line(const struct emf *e, const struct line *line, int64_t now_
 
 bool emf_any(const struct emf *e)
 {
-    return e->count > 1 || e->lines[0].count > 0;
+    return e->count > 0 || e->own.count > 0;
 }
 
 int emf_write(const struct emf *e, int64_t now_ms, struct buffer *out)
 {
-    int rc = OK;
+    int rc = e->own.count > 0 ? write_line(e, &e->own, now_ms, out) : OK;
     for (size_t i = 0; !rc && i < e->count; i++)
-        if (e->lines[i].count > 0)
-            rc = write_line(e, &e->lines[i], now_ms, out);
+        if (e->models[i]->count > 0)
+            rc = write_line(e, e->models[i], now_ms, out);
     return rc;
 }
 
@@ -232,12 +234,13 @@ int emf_open(const char *function, struct emf **out)
     if (!e)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory for metrics");
     snprintf(e->function, sizeof e->function, "%s", function);
-    e->count = 1;
     *out = e;
     return OK;
 }
 
 void emf_close(struct emf *e)
 {
+    for (size_t i = 0; e && i < e->count; i++)
+        free(e->models[i]);
     free(e);
 }

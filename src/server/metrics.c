@@ -54,6 +54,8 @@ static const double bounds[] = {0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 6
 enum { BOUNDS = sizeof bounds / sizeof bounds[0] };
 #define DURATION "aegis_provider_call_duration_seconds"
 
+enum { SERIES_AT_FIRST = 16 }; /* they double up to CAP_METRIC_SERIES */
+
 struct series {
     enum family family;
     char labels[LABELS_TEXT];
@@ -67,8 +69,8 @@ struct histogram {
 
 struct metrics {
     pthread_mutex_t lock;
-    size_t count;
-    struct series series[CAP_METRIC_SERIES];
+    size_t count, room;
+    struct series *series;
     struct histogram durations[MODEL_OPERATIONS];
 };
 
@@ -89,16 +91,31 @@ static struct series *find(struct metrics *m, enum family family, const char *la
     return NULL;
 }
 
+/* False: all places are taken, or there is no memory for more. */
+static bool have_room(struct metrics *m)
+{
+    if (m->count < m->room)
+        return true;
+    size_t room = m->room ? 2 * m->room : SERIES_AT_FIRST;
+    struct series *series =
+        room <= CAP_METRIC_SERIES ? realloc(m->series, room * sizeof *series) : NULL;
+    if (!series)
+        return false;
+    m->series = series;
+    m->room = room;
+    return true;
+}
+
 /* DROPPED has its place from the start. */
 static struct series *find_or_make(struct metrics *m, enum family family, const char *labels)
 {
     struct series *s = find(m, family, labels);
     if (s)
         return s;
-    if (m->count == CAP_METRIC_SERIES)
+    if (!have_room(m))
         return find(m, DROPPED, "");
     s = &m->series[m->count++];
-    s->family = family;
+    *s = (struct series){.family = family};
     snprintf(s->labels, sizeof s->labels, "%s", labels);
     return s;
 }
@@ -129,6 +146,10 @@ int metrics_open(struct metrics **out)
     if (!m)
         return error_set(ERR_NO_MEMORY, NULL, "out of memory");
     pthread_mutex_init(&m->lock, NULL);
+    if (!have_room(m)) {
+        metrics_close(m);
+        return error_set(ERR_NO_MEMORY, NULL, "out of memory");
+    }
     begin_at_zero(m);
     *out = m;
     return OK;
@@ -139,6 +160,7 @@ void metrics_close(struct metrics *m)
     if (!m)
         return;
     pthread_mutex_destroy(&m->lock);
+    free(m->series);
     free(m);
 }
 
