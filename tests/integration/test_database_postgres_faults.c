@@ -155,7 +155,7 @@ static void test_lost_answer_is_looked_up(void **state)
     (void)state;
     tcp_proxy_start(&proxy, port_of(fixture.url));
     proxied(&proxy, url, sizeof url);
-    open_url(&f, url);
+    open_with(&f, &(struct postgres_database_options){.url = url, .wait_ms = 30000});
     fixture_space(&f);
     struct event_outcome out = upload(&f, "a", "e", 1);
     struct publisher p = {.f = &f, .work = start(&f, out.job_id)};
