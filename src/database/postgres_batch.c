@@ -159,38 +159,45 @@ static int run_once(struct batch *b, struct change *const *changes, size_t count
 
 enum verdict { DONE, UNDONE, UNKNOWN };
 
-/* The server may go on with what it has received while its client is gone. */
-static enum verdict ask_status(struct pg *c, int64_t xid, int64_t wait_ms)
+/* The server may go on with what it has received while its client is gone. An error is that of the
+ * connection: then nothing is known yet. */
+static int ask_status(struct pg *c, int64_t xid, int64_t until_ms, enum verdict *verdict)
 {
     struct pg_rows rows;
     char text[32];
-    enum verdict verdict = UNKNOWN;
-    int64_t until = clock_monotonic_ms() + wait_ms;
     snprintf(text, sizeof text, "%lld", (long long)xid);
     for (;;) {
-        if (PG_QUERY(c, &rows, "SELECT pg_xact_status($1::text::xid8)", P_TEXT(text)))
-            return UNKNOWN;
+        int rc = PG_QUERY(c, &rows, "SELECT pg_xact_status($1::text::xid8)", P_TEXT(text));
+        if (rc)
+            return rc;
         bool known = rows.count && !pg_is_null(&rows, 0, 0);
         const char *status = known ? pg_peek(&rows, 0, 0) : "";
         bool waits = !strcmp(status, "in progress");
         if (known && !waits)
-            verdict = !strcmp(status, "committed") ? DONE : UNDONE;
+            *verdict = !strcmp(status, "committed") ? DONE : UNDONE;
         pg_rows_free(&rows);
-        if (!waits || clock_monotonic_ms() >= until)
-            return verdict;
+        if (!waits || clock_monotonic_ms() >= until_ms)
+            return OK;
         usleep(20000);
     }
 }
 
+/* What cut the connection may have cut those that idle in the pool, too, which shows when they are
+ * used: each is tried once, until one answers. */
 static enum verdict look_up(struct store *s, int64_t xid)
 {
     struct error kept = *error_last();
-    struct pg *c;
+    int64_t until_ms = clock_monotonic_ms() + s->wait_ms;
     enum verdict verdict = UNKNOWN;
-    if (!store_hold(s, &c)) {
-        verdict = ask_status(c, xid, s->wait_ms);
+    struct pg *c;
+    int rc;
+    do {
+        rc = store_hold(s, &c);
+        if (rc)
+            break;
+        rc = ask_status(c, xid, until_ms, &verdict);
         pg_release(c);
-    }
+    } while (rc && clock_monotonic_ms() < until_ms);
     error_restore(&kept);
     return verdict;
 }

@@ -171,6 +171,55 @@ static void test_lost_answer_is_looked_up(void **state)
     tcp_proxy_stop(&proxy);
 }
 
+static void *look_around(void *arg)
+{
+    struct fixture *f = arg;
+    struct totals totals;
+    f->db.ops->totals(f->db.ctx, &totals);
+    return NULL;
+}
+
+/* Until that many connections have been made. */
+static void connect_often(struct fixture *f, struct tcp_proxy *proxy, int wanted)
+{
+    enum { AT_ONCE = 8 };
+    pthread_t threads[AT_ONCE];
+    int64_t until = clock_monotonic_ms() + 20000;
+    while (atomic_load(&proxy->accepted) < wanted && clock_monotonic_ms() < until) {
+        for (int i = 0; i < AT_ONCE; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, look_around, f), 0);
+        for (int i = 0; i < AT_ONCE; i++)
+            pthread_join(threads[i], NULL);
+    }
+    assert_true(atomic_load(&proxy->accepted) >= wanted);
+}
+
+/* Those that idle are gone as well, but nobody has noticed yet. */
+static void test_lost_answer_is_looked_up_past_dead_connections(void **state)
+{
+    struct tcp_proxy proxy;
+    struct fixture f;
+    char url[256];
+    (void)state;
+    tcp_proxy_start(&proxy, port_of(fixture.url));
+    proxied(&proxy, url, sizeof url);
+    open_with(&f, &(struct postgres_database_options){.url = url, .wait_ms = 30000});
+    fixture_space(&f);
+    struct event_outcome out = upload(&f, "a", "e", 1);
+    struct publisher p = {.f = &f, .work = start(&f, out.job_id)};
+    connect_often(&f, &proxy, 3);
+    struct pg *gate = shut_gate();
+    publish_beside(&p);
+    await(AT_GATE, 1);
+    tcp_proxy_doom(&proxy);
+    open_gate(gate);
+    pthread_join(p.thread, NULL);
+    assert_int_equal(p.rc, OK);
+    published_once(&f, &out);
+    close_store(&f);
+    tcp_proxy_stop(&proxy);
+}
+
 /* The same with no way back in time: the caller does not know, and sends it again. */
 static void test_doubt_is_resolved_by_repeating(void **state)
 {
@@ -647,6 +696,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_lost_answer_is_looked_up),
+        TEST(test_lost_answer_is_looked_up_past_dead_connections),
         TEST(test_doubt_is_resolved_by_repeating),
         TEST(test_cut_connections_lose_and_double_nothing),
         TEST(test_halted_server),

@@ -46,6 +46,7 @@ static void take_one(struct tcp_proxy *p)
         close(client);
         return;
     }
+    p->pairs[p->count].doomed = false;
     p->pairs[p->count].client = client;
     p->pairs[p->count++].server = server;
 }
@@ -81,7 +82,9 @@ static void *run(void *arg)
         poll(fds, (nfds_t)(2 + 2 * count), -1);
         for (int i = count - 1; i >= 0; i--) { /* downwards: drop() moves the last into the gap */
             int client = p->pairs[i].client, server = p->pairs[i].server;
-            bool on = (!fds[2 + 2 * i].revents || pass(client, server)) &&
+            bool said = fds[2 + 2 * i].revents || fds[3 + 2 * i].revents;
+            bool on = !(said && p->pairs[i].doomed) &&
+                      (!fds[2 + 2 * i].revents || pass(client, server)) &&
                       (!fds[3 + 2 * i].revents || pass(server, client));
             if (!on)
                 drop(p, i);
@@ -90,6 +93,11 @@ static void *run(void *arg)
             take_one(p);
         if (fds[0].revents && read(p->wake[0], &byte, 1) == 1 && byte == 's')
             p->stop = true;
+        if (atomic_load(&p->doom)) {
+            for (int i = 0; i < p->count; i++)
+                p->pairs[i].doomed = true;
+            atomic_store(&p->doom, 0);
+        }
         if (atomic_load(&p->cut)) {
             while (p->count)
                 drop(p, 0);
@@ -134,6 +142,14 @@ void tcp_proxy_cut(struct tcp_proxy *p)
     atomic_store(&p->cut, 1);
     wake(p, 'w');
     while (atomic_load(&p->cut))
+        sched_yield();
+}
+
+void tcp_proxy_doom(struct tcp_proxy *p)
+{
+    atomic_store(&p->doom, 1);
+    wake(p, 'w');
+    while (atomic_load(&p->doom))
         sched_yield();
 }
 
