@@ -15,33 +15,7 @@
 #include <unistd.h>
 
 #include "adapters/aws/store_s3.h"
-#include "shared/error.h"
-
-static void must(int rc)
-{
-    if (!rc)
-        return;
-    fprintf(stderr, "bench_s3: %s\n", error_last()->message);
-    exit(1);
-}
-
-static struct aws_client *open_client(void)
-{
-    struct http_engine *http;
-    struct aws_credentials *credentials;
-    struct aws_client *client;
-    must(http_engine_open(&(struct http_options){0}, &http));
-    must(aws_credentials_open(
-        &(struct aws_credentials_options){.http = http, .clock = clock_system()}, &credentials));
-    must(aws_client_open(&(struct aws_client_options){.http = http,
-                                                      .credentials = credentials,
-                                                      .clock = clock_system(),
-                                                      .service = "s3",
-                                                      .region = getenv("AWS_REGION"),
-                                                      .endpoint = getenv("AWS_ENDPOINT_URL_S3")},
-                         &client));
-    return client;
-}
+#include "aws_client.h"
 
 static void make_bucket(struct aws_client *client, const char *bucket)
 {
@@ -67,7 +41,7 @@ int main(int argc, char **argv)
     struct object object;
     if (argc < 3)
         return 2;
-    struct aws_client *client = open_client();
+    struct aws_client *client = open_client("s3", "AWS_ENDPOINT_URL_S3");
     struct s3_store_options options = {.client = client,
                                        .clock = clock_system(),
                                        .send_checksums = true,

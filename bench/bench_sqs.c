@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "adapters/aws/queue_sqs.h"
-#include "shared/error.h"
+#include "aws_client.h"
 #include "shared/json.h"
 #include "shared/random.h"
 
@@ -28,32 +28,6 @@ struct bench {
     atomic_llong sent, deleted;
     char body[BODY + 1];
 };
-
-static void must(int rc)
-{
-    if (!rc)
-        return;
-    fprintf(stderr, "bench_sqs: %s\n", error_last()->message);
-    exit(1);
-}
-
-static struct aws_client *open_client(void)
-{
-    struct http_engine *http;
-    struct aws_credentials *credentials;
-    struct aws_client *client;
-    must(http_engine_open(&(struct http_options){0}, &http));
-    must(aws_credentials_open(
-        &(struct aws_credentials_options){.http = http, .clock = clock_system()}, &credentials));
-    must(aws_client_open(&(struct aws_client_options){.http = http,
-                                                      .credentials = credentials,
-                                                      .clock = clock_system(),
-                                                      .service = "sqs",
-                                                      .region = getenv("AWS_REGION"),
-                                                      .endpoint = getenv("AWS_ENDPOINT_URL")},
-                         &client));
-    return client;
-}
 
 static void make_queue(struct aws_client *client)
 {
@@ -133,7 +107,7 @@ static int work(struct aws_client *client, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct aws_client *client = open_client();
+    struct aws_client *client = open_client("sqs", "AWS_ENDPOINT_URL");
     if (argc == 2 && !strcmp(argv[1], "queues")) {
         make_queue(client);
         make_queue(client);

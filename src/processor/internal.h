@@ -112,7 +112,7 @@ struct serving_cache {
 
 /* ---- short texts that are embedded in one request (embed_together.c) ---- */
 
-enum { EMBED_GATHER_MS = 5 }; /* at most: a hundredth of what a model takes */
+enum { EMBED_GATHER_MS = 5 }; /* at most; little beside what a model takes */
 
 struct embed_group;
 struct embed_crowd {

@@ -29,7 +29,7 @@ enum {
 
 /* ---- addresses ---- */
 
-static bool is_loopback(const char *host)
+bool http_host_is_loopback(const char *host)
 {
     struct in_addr v4;
     if (inet_pton(AF_INET, host, &v4) == 1)
@@ -44,7 +44,7 @@ bool http_url_is_open(const char *url)
     bool open = parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
                 curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
                 curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-                !strcmp(scheme, "http") && !is_loopback(host);
+                !strcmp(scheme, "http") && !http_host_is_loopback(host);
     curl_free(scheme);
     curl_free(host);
     curl_url_cleanup(parts);

@@ -36,6 +36,10 @@ struct http_part {
     const char *content_type;
 };
 
+/* Whether a URL's host ("127.0.0.1", "[::1]", "localhost") is this machine; no name is looked up.
+ */
+bool http_host_is_loopback(const char *host);
+
 /* Whether a URL leads over plain HTTP to another machine, so that what is sent can be read on the
  * way. False for what is no URL. */
 bool http_url_is_open(const char *url);

@@ -146,31 +146,6 @@ static void published_once(struct fixture *f, const struct event_outcome *out)
     assert_int_equal(number("SELECT count(*) FROM model_call"), 1);
 }
 
-/* The connection is cut while the server commits: on a new one the outcome is found. */
-static void test_lost_answer_is_looked_up(void **state)
-{
-    struct tcp_proxy proxy;
-    struct fixture f;
-    char url[256];
-    (void)state;
-    tcp_proxy_start(&proxy, port_of(fixture.url));
-    proxied(&proxy, url, sizeof url);
-    open_with(&f, &(struct postgres_database_options){.url = url, .wait_ms = 30000});
-    fixture_space(&f);
-    struct event_outcome out = upload(&f, "a", "e", 1);
-    struct publisher p = {.f = &f, .work = start(&f, out.job_id)};
-    struct pg *gate = shut_gate();
-    publish_beside(&p);
-    await(AT_GATE, 1);
-    tcp_proxy_cut(&proxy);
-    open_gate(gate);
-    pthread_join(p.thread, NULL);
-    assert_int_equal(p.rc, OK);
-    published_once(&f, &out);
-    close_store(&f);
-    tcp_proxy_stop(&proxy);
-}
-
 static void *look_around(void *arg)
 {
     struct fixture *f = arg;
@@ -194,30 +169,42 @@ static void connect_often(struct fixture *f, struct tcp_proxy *proxy, int wanted
     assert_true(atomic_load(&proxy->accepted) >= wanted);
 }
 
-/* Those that idle are gone as well, but nobody has noticed yet. */
-static void test_lost_answer_is_looked_up_past_dead_connections(void **state)
+/* `harm` comes to the connections while the server commits: on another the outcome is found. */
+static void look_up_after(void (*harm)(struct tcp_proxy *proxy), int connections)
 {
     struct tcp_proxy proxy;
     struct fixture f;
     char url[256];
-    (void)state;
     tcp_proxy_start(&proxy, port_of(fixture.url));
     proxied(&proxy, url, sizeof url);
     open_with(&f, &(struct postgres_database_options){.url = url, .wait_ms = 30000});
     fixture_space(&f);
     struct event_outcome out = upload(&f, "a", "e", 1);
     struct publisher p = {.f = &f, .work = start(&f, out.job_id)};
-    connect_often(&f, &proxy, 3);
+    connect_often(&f, &proxy, connections);
     struct pg *gate = shut_gate();
     publish_beside(&p);
     await(AT_GATE, 1);
-    tcp_proxy_doom(&proxy);
+    harm(&proxy);
     open_gate(gate);
     pthread_join(p.thread, NULL);
     assert_int_equal(p.rc, OK);
     published_once(&f, &out);
     close_store(&f);
     tcp_proxy_stop(&proxy);
+}
+
+static void test_lost_answer_is_looked_up(void **state)
+{
+    (void)state;
+    look_up_after(tcp_proxy_cut, 1);
+}
+
+/* Those that idle are gone as well, but nobody has noticed yet. */
+static void test_lost_answer_is_looked_up_past_dead_connections(void **state)
+{
+    (void)state;
+    look_up_after(tcp_proxy_doom, 3);
 }
 
 /* The same with no way back in time: the caller does not know, and sends it again. */

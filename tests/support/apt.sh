@@ -68,6 +68,24 @@ unpack() {
     rm -rf "$work"/root/usr/share/{doc,man,locale}
 }
 
+# write_python PATH: a program at usr/bin of a folder that unpack filled from trixie; the folder's own loader runs its
+# Python with its own libraries.
+write_python() {
+    cat >"$1" <<'WRAPPER'
+#!/bin/sh
+root=$(CDPATH= cd -- "$(dirname -- "$0")/../.." && pwd)
+export PYTHONHOME="$root/usr" PYTHONPATH="$root/usr/lib/python3/dist-packages"
+for lib in "$root"/usr/lib/*-linux-gnu*; do
+    for loader in "$lib"/ld-linux-*.so.*; do
+        [ -x "$loader" ] && exec "$loader" --library-path "$lib" "$root/usr/bin/python3.13" "$@"
+    done
+done
+echo "$0: no loader in $root" >&2
+exit 127
+WRAPPER
+    chmod 755 "$1"
+}
+
 # fetch_once NAME PROGRAM MAKER...: prints $cache/NAME. Where it has no PROGRAM, `MAKER... WORK` makes WORK/root,
 # which takes its place; of several who ask at once one makes it.
 fetch_once() {

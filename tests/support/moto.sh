@@ -23,23 +23,6 @@ program=usr/bin/moto-python
 # Each service is several MB of descriptions, and there are 400.
 services="s3 sqs secretsmanager iam sts kms events"
 
-# The folder's own loader runs its Python with its own libraries.
-write_python() {
-    cat >"$1" <<'WRAPPER'
-#!/bin/sh
-root=$(CDPATH= cd -- "$(dirname -- "$0")/../.." && pwd)
-export PYTHONHOME="$root/usr" PYTHONPATH="$root/usr/lib/python3/dist-packages"
-for lib in "$root"/usr/lib/*-linux-gnu*; do
-    for loader in "$lib"/ld-linux-*.so.*; do
-        [ -x "$loader" ] && exec "$loader" --library-path "$lib" "$root/usr/bin/python3.13" "$@"
-    done
-done
-echo "$0: no loader in $root" >&2
-exit 127
-WRAPPER
-    chmod 755 "$1"
-}
-
 trim() {
     local service
     mkdir "$1/keep"

@@ -9,23 +9,6 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 program=usr/bin/otlp-python
 
-# The folder's own loader runs its Python with its own libraries.
-write_python() {
-    cat >"$1" <<'WRAPPER'
-#!/bin/sh
-root=$(CDPATH= cd -- "$(dirname -- "$0")/../.." && pwd)
-export PYTHONHOME="$root/usr" PYTHONPATH="$root/usr/lib/python3/dist-packages"
-for lib in "$root"/usr/lib/*-linux-gnu*; do
-    for loader in "$lib"/ld-linux-*.so.*; do
-        [ -x "$loader" ] && exec "$loader" --library-path "$lib" "$root/usr/bin/python3.13" "$@"
-    done
-done
-echo "$0: no loader in $root" >&2
-exit 127
-WRAPPER
-    chmod 755 "$1"
-}
-
 make_folder() {
     unpack "$1" trixie '^(lib|zlib1g$|python3|opentelemetry-proto)' '^lib(acl1|db5|md0|ncurses|pcre2|readline|selinux)' \
         python3-opentelemetry-proto python3-protobuf

@@ -43,8 +43,6 @@ static int get(struct s3_store *s, const struct range *r, const struct cancel *c
         snprintf(condition, sizeof condition, "\"%s\"", r->etag);
         headers[request.header_count++] = (struct http_header){"If-Match", condition};
     }
-    *out = (struct http_response){0};
-    *fault = (struct aws_fault){0};
     if (*r->version_id) {
         if (sigv4_encode(r->version_id, false, query + 10, sizeof query - 10))
             return error_last()->code;

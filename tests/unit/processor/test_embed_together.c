@@ -103,6 +103,14 @@ static void release(struct asking *a)
     arena_free(&a->arena);
 }
 
+static void succeed(struct asking *asking, int count)
+{
+    for (int i = 0; i < count; i++) {
+        join_and_check(&asking[i]);
+        release(&asking[i]);
+    }
+}
+
 static void wait_for_waiting(struct fixture *f, int calls)
 {
     while (scripted_counts(f->provider, MODEL_EMBED).waiting != calls)
@@ -178,14 +186,8 @@ static void test_anothers_bad_text_harms_nobody(void **state)
     crowd(&f, alone, together);
     wait_for_waiting(&f, ALONE + 1);
     scripted_open_gate(f.provider, MODEL_EMBED);
-    for (int i = 0; i < ALONE; i++) {
-        join_and_check(&alone[i]);
-        release(&alone[i]);
-    }
-    for (int i = 0; i < JOBS; i++) {
-        join_and_check(&together[i]);
-        release(&together[i]);
-    }
+    succeed(alone, ALONE);
+    succeed(together, JOBS);
     assert_int_equal(scripted_counts(f.provider, MODEL_EMBED).calls, ALONE + 1 + JOBS);
     tear_down(&f);
 }
@@ -200,10 +202,7 @@ static void test_a_systemic_failure_is_everybodys(void **state)
     crowd(&f, alone, together);
     wait_for_waiting(&f, ALONE + 1);
     scripted_open_gate(f.provider, MODEL_EMBED);
-    for (int i = 0; i < ALONE; i++) {
-        join_and_check(&alone[i]);
-        release(&alone[i]);
-    }
+    succeed(alone, ALONE);
     for (int i = 0; i < JOBS; i++) {
         pthread_join(together[i].thread, NULL);
         assert_int_equal(together[i].rc, ERR_SYSTEMIC);
@@ -240,17 +239,11 @@ static void test_anothers_stop_stops_nobody(void **state)
     cancel_request(&together[0].cancel);
     wait_for_waiting(&f, ALONE + JOBS - 1);
     scripted_open_gate(f.provider, MODEL_EMBED);
-    for (int i = 0; i < ALONE; i++) {
-        join_and_check(&alone[i]);
-        release(&alone[i]);
-    }
+    succeed(alone, ALONE);
     pthread_join(together[0].thread, NULL);
     assert_int_equal(together[0].rc, ERR_CANCELLED);
     release(&together[0]);
-    for (int i = 1; i < JOBS; i++) {
-        join_and_check(&together[i]);
-        release(&together[i]);
-    }
+    succeed(together + 1, JOBS - 1);
     tear_down(&f);
 }
 
