@@ -71,15 +71,6 @@ static int read_headers(struct lambda_invocation *i)
     return OK;
 }
 
-/* As the documentation of custom runtimes asks. */
-static void publish_trace(const struct lambda_invocation *i)
-{
-    if (i->trace[0])
-        setenv("_X_AMZN_TRACE_ID", i->trace, 1);
-    else
-        unsetenv("_X_AMZN_TRACE_ID");
-}
-
 static int unexpected(const char *what, int status)
 {
     return error_set(ERR_SYSTEMIC, "lambda_runtime",
@@ -107,7 +98,6 @@ int lambda_runtime_next(struct lambda_runtime *r, const struct cancel *cancel,
     int bad = read_headers(out);
     if (bad)
         return bad;
-    publish_trace(out);
     return rc ? error_restore(&large) : OK;
 }
 

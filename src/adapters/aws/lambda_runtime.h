@@ -33,11 +33,12 @@ int lambda_runtime_open(struct http_engine *http, const char *endpoint,
 void lambda_runtime_close(struct lambda_runtime *runtime); /* NULL is fine */
 
 /*
- * Waits for the next invocation, for as long as it takes, and puts its trace header into the
- * environment (_X_AMZN_TRACE_ID): no other thread may read the environment meanwhile. Free *out in
- * any case. ERR_CANCELLED; ERR_TOO_LARGE (the payload: the invocation must still be answered);
- * ERR_SYSTEMIC "lambda_runtime" (not answered as documented: the process should exit); what
- * http_perform returns.
+ * Waits for the next invocation, for as long as it takes. Its trace header is in *out alone: the
+ * variable _X_AMZN_TRACE_ID is for AWS's own SDKs, and to set it while other threads (curl's, on
+ * their way to a proxy) read the environment would not be safe. Free *out in any case.
+ * ERR_CANCELLED; ERR_TOO_LARGE (the payload: the invocation must still be answered); ERR_SYSTEMIC
+ * "lambda_runtime" (not answered as documented: the process should exit); what http_perform
+ * returns.
  */
 int lambda_runtime_next(struct lambda_runtime *runtime, const struct cancel *cancel,
                         struct lambda_invocation *out);
