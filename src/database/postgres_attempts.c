@@ -39,6 +39,7 @@ static void fill_work(struct batch *b, const struct job_image *job, const struct
                               .queued_ms = job->queued_ms,
                               .content = v->content};
     work->content_is_new = digest_known(&v->content) && !content_ready(b, &v->content);
+    work->no_checkpoints = digest_known(&v->content) && !content_kept(b, &v->content);
     if (job->trace.length == 16)
         hex_encode(job->trace.data, 16, work->trace_id);
     copy(work->bucket, sizeof work->bucket, m->bucket);

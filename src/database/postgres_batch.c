@@ -70,9 +70,10 @@ static void batch_fini(struct batch *b)
                             &b->released,
                             &b->closed,
                             &b->outdated};
-    struct id_map *maps[] = {&b->media_by_id,      &b->versions_by_id, &b->jobs_by_id,
-                             &b->results_by_id,    &b->keys_by_hash,   &b->results_by_key,
-                             &b->holds_by_content, &b->ready_contents, &b->checkpoints_by_digest};
+    struct id_map *maps[] = {&b->media_by_id,          &b->versions_by_id, &b->jobs_by_id,
+                             &b->results_by_id,        &b->keys_by_hash,   &b->results_by_key,
+                             &b->holds_by_content,     &b->ready_contents, &b->kept_contents,
+                             &b->checkpoints_by_digest};
     struct embedding_insert *embeddings = b->embeddings.items;
     for (size_t i = 0; i < b->embeddings.count; i++) {
         list_free(&embeddings[i].chunk_ids);

@@ -198,7 +198,7 @@ struct batch {
 
     struct list media, versions, jobs, results; /* pointers to images */
     struct id_map media_by_id, versions_by_id, jobs_by_id, results_by_id;
-    struct id_map keys_by_hash, results_by_key, holds_by_content, ready_contents;
+    struct id_map keys_by_hash, results_by_key, holds_by_content, ready_contents, kept_contents;
     struct id_map checkpoints_by_digest;
 
     struct list attempts, life, segments, chunk_rows, embeddings, checkpoints, garbage, calls;
@@ -311,6 +311,7 @@ void space_count(struct batch *b, int64_t space_id, int64_t chunks);
 int content_free(struct batch *b, const struct job_image *job, const struct digest *content);
 void content_hold(struct batch *b, struct job_image *job, const struct digest *content);
 bool content_ready(struct batch *b, const struct digest *content);
+bool content_kept(struct batch *b, const struct digest *content); /* in checkpoints */
 
 /* The medium shows this result from now on (NULL: none). What it showed before becomes garbage if
  * no medium shows it when the batch is applied. */

@@ -145,6 +145,11 @@ bool content_ready(struct batch *b, const struct digest *content)
     return id_map_get(&b->ready_contents, digest_hash(content));
 }
 
+bool content_kept(struct batch *b, const struct digest *content)
+{
+    return id_map_get(&b->kept_contents, digest_hash(content));
+}
+
 /* ---- money ---- */
 
 enum { DAY_MS = 86400000 };

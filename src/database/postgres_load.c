@@ -90,6 +90,11 @@ static const char READY_CONTENTS[] =
     "SELECT v.content FROM job s JOIN version v ON v.version_id = s.version_id "
     "WHERE s.job_id = ANY($1) AND v.content IS NOT NULL))";
 
+static const char KEPT_CONTENTS[] =
+    "SELECT DISTINCT c.content FROM checkpoint c WHERE c.content = ANY(ARRAY("
+    "SELECT v.content FROM job s JOIN version v ON v.version_id = s.version_id "
+    "WHERE s.job_id = ANY($1) AND v.content IS NOT NULL))";
+
 static const char CHECKPOINTS[] =
     "SELECT c.digest, c.bytes FROM checkpoint c WHERE c.digest = ANY($1)";
 
@@ -232,12 +237,22 @@ static void read_holds(struct batch *b, const struct pg_rows *rows)
     }
 }
 
-static void read_ready(struct batch *b, const struct pg_rows *rows)
+static void read_contents(struct batch *b, const struct pg_rows *rows, struct id_map *out)
 {
     for (int i = 0; i < rows->count; i++) {
         struct digest content = digest_at(rows, i, 0);
-        id_map_put(b, &b->ready_contents, digest_hash(&content), b);
+        id_map_put(b, out, digest_hash(&content), b);
     }
+}
+
+static void read_ready(struct batch *b, const struct pg_rows *rows)
+{
+    read_contents(b, rows, &b->ready_contents);
+}
+
+static void read_kept(struct batch *b, const struct pg_rows *rows)
+{
+    read_contents(b, rows, &b->kept_contents);
 }
 
 static void read_checkpoints(struct batch *b, const struct pg_rows *rows)
@@ -337,8 +352,8 @@ static void ask_results(struct batch *b, struct loading *l)
         ask(b, l, STAGED_RESULTS, &staged, 1, read_results);
 }
 
-/* Who holds a content is read before what is ready of it: the holder lets go in the transaction
- * that makes it ready. */
+/* Who holds a content is read before what is ready or kept of it: the holder lets go in the
+ * transaction that makes it ready, and after all that it keeps. */
 static void ask_contents(struct batch *b, struct loading *l)
 {
     const struct needs *n = &b->needs;
@@ -353,6 +368,7 @@ static void ask_contents(struct batch *b, struct loading *l)
     if (!n->starting.count)
         return;
     ask(b, l, READY_CONTENTS, &values[1], 1, read_ready);
+    ask(b, l, KEPT_CONTENTS, &values[1], 1, read_kept);
 }
 
 static void ask_checkpoints(struct batch *b, struct loading *l)

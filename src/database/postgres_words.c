@@ -168,7 +168,7 @@ static size_t fold(struct text_slice word, char out[WORD_BYTES])
 
 /* ---- passages ---- */
 
-enum { KNOWN_WORDS = 8192, KNOWN_BYTES = 24, LEXEME_BYTES = CODE_BYTES + WORD_BYTES };
+enum { KNOWN_WORDS = 16384, KNOWN_BYTES = 24, LEXEME_BYTES = CODE_BYTES + WORD_BYTES };
 
 enum { PORTER, OWN, STEMS };
 

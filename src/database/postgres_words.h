@@ -21,7 +21,7 @@
 
 #include "database/tsvector.h"
 
-/* Stemmers for passages of one language, and a memory of words they have stemmed (512 KiB); one
+/* Stemmers for passages of one language, and a memory of words they have stemmed (1 MiB); one
  * thread at a time. */
 struct passage_words;
 

@@ -99,6 +99,9 @@ struct job_work {
     struct digest content; /* all zero if not known before the fetch */
     bool content_is_new;   /* no ready result has this content, and while this attempt holds it none
                             * will: result_find and embeddings_find need not be asked */
+    bool no_checkpoints; /* before this attempt none was made from this content: for what an attempt
+                          * does once, checkpoint_get need not be asked. False where asking is no
+                          * more than a look into memory (SQLite) */
     char trace_id[TRACE_ID_TEXT];
     char bucket[CAP_BUCKET + 1];
     char key[CAP_KEY + 1];

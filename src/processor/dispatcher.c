@@ -35,9 +35,9 @@ static int wait_for_workers(struct processor *p)
     int workers = p->settings.workers, few = workers / 4 > 64 ? 64 : workers / 4;
     pthread_mutex_lock(&p->lock);
     while (p->busy >= workers && !cancel_requested(&p->stop))
-        condition_wait_for(&p->worker_freed, &p->lock, STOP_POLL_MS);
+        processor_wait_busy(p, workers - 1, clock_monotonic_ms() + STOP_POLL_MS);
     int64_t deadline_ms = clock_monotonic_ms() + GATHER_MS;
-    while (workers - p->busy < few && condition_wait_until(&p->worker_freed, &p->lock, deadline_ms))
+    while (workers - p->busy < few && processor_wait_busy(p, workers - few, deadline_ms))
         ;
     int free_workers = workers - p->busy;
     pthread_mutex_unlock(&p->lock);

@@ -145,10 +145,9 @@ static void bill(const struct embed_group *g, const struct model_calls *calls)
 static int give(struct member *m, const struct embed_result *result, size_t first)
 {
     size_t dimension = (size_t)result->dimension, floats = m->request->count * dimension;
-    float *own = arena_array(m->arena, floats, sizeof *own);
+    float *own = arena_memdup(m->arena, result->vectors + first * dimension, floats * sizeof *own);
     if (!own)
         return ERR_NO_MEMORY;
-    memcpy(own, result->vectors + first * dimension, floats * sizeof *own);
     *m->out = (struct embed_result){.vectors = own, .dimension = result->dimension};
     return OK;
 }

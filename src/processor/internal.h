@@ -137,11 +137,12 @@ struct processor {
     struct cancel stop; /* take no more messages */
 
     pthread_mutex_t lock;
-    pthread_cond_t worker_freed;
+    pthread_cond_t workers_freed;
     pthread_cond_t settled; /* nothing is in flight */
     struct delivery *in_flight;
-    int busy;    /* workers with a job, or about to get one */
-    int spawned; /* worker threads started so far */
+    int busy;        /* workers with a job, or about to get one */
+    int busy_wanted; /* workers_freed is signalled when busy has come down to it */
+    int spawned;     /* worker threads started so far */
     pthread_t *workers;
     pthread_t dispatcher, keeper;
     struct channel ready; /* struct delivery: attempts started, to be run */
@@ -158,6 +159,11 @@ int processor_start_thread(pthread_t *thread, const char *name, void *(*run)(voi
 int processor_make(const struct processor_ports *ports, const struct processor_settings *settings,
                    const struct processor_observer *observer, struct processor **out);
 void processor_free(struct processor *p);
+
+/* processor.c: waits, with the lock held, until no more than `wanted` workers, who are more now, are
+ * busy; false at the deadline. One thread at a time: whoever waited for each worker that is freed
+ * would be woken for every job. */
+bool processor_wait_busy(struct processor *p, int wanted, int64_t deadline_ms);
 
 /* processor.c: starts workers up to the number busy; called by the dispatcher only. */
 int processor_spawn_workers(struct processor *p);

@@ -12,8 +12,9 @@
 enum { WORKER_STACK = 512 * 1024 };
 
 enum {
-    DONE_ROOM = 128
-}; /* finished messages that wait for the keeper without holding a worker up */
+    DONE_ROOM = 128, /* finished messages that wait for the keeper without holding a worker up */
+    NOBODY_WAITS = -1,
+};
 
 const char *stage_name(enum stage stage)
 {
@@ -66,8 +67,9 @@ static int init(struct processor *p, const struct processor_ports *ports,
         p->observer = *observer;
     if (ports->queue.ops) /* none for filling an embedding space */
         ports->queue.ops->limits(ports->queue.ctx, &p->limits);
+    p->busy_wanted = NOBODY_WAITS;
     pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->worker_freed, NULL);
+    pthread_cond_init(&p->workers_freed, NULL);
     pthread_cond_init(&p->settled, NULL);
     pause_init(&p->pause);
     pthread_mutex_init(&p->serving.lock, NULL);
@@ -97,7 +99,7 @@ void processor_free(struct processor *p)
     pause_fini(&p->pause);
     pthread_mutex_destroy(&p->serving.lock);
     pthread_mutex_destroy(&p->embedding.lock);
-    pthread_cond_destroy(&p->worker_freed);
+    pthread_cond_destroy(&p->workers_freed);
     pthread_cond_destroy(&p->settled);
     pthread_mutex_destroy(&p->lock);
     free(p->workers);
@@ -126,11 +128,20 @@ static void *worker_run(void *arg)
         job_run(p, item);
         channel_push(&p->done, item);
         pthread_mutex_lock(&p->lock);
-        p->busy--;
-        pthread_cond_signal(&p->worker_freed);
+        bool wanted = --p->busy == p->busy_wanted;
         pthread_mutex_unlock(&p->lock);
+        if (wanted)
+            pthread_cond_signal(&p->workers_freed);
     }
     return NULL;
+}
+
+bool processor_wait_busy(struct processor *p, int wanted, int64_t deadline_ms)
+{
+    p->busy_wanted = wanted;
+    bool in_time = condition_wait_until(&p->workers_freed, &p->lock, deadline_ms);
+    p->busy_wanted = NOBODY_WAITS;
+    return in_time;
 }
 
 /* Workers start as they are needed, so that start-up costs nothing for those that are not. */
@@ -187,7 +198,7 @@ int processor_start(const struct processor_ports *ports, const struct processor_
 static bool wait_for_workers(struct processor *p, int64_t deadline_ms)
 {
     pthread_mutex_lock(&p->lock);
-    while (p->busy > 0 && condition_wait_until(&p->worker_freed, &p->lock, deadline_ms))
+    while (p->busy > 0 && processor_wait_busy(p, 0, deadline_ms))
         ;
     bool idle = p->busy == 0;
     pthread_mutex_unlock(&p->lock);

@@ -80,22 +80,32 @@ static int summary_text(struct job *job, const struct summary *summary, struct c
     return rc;
 }
 
+/* The only summary of a text is made once in an attempt; parts of a long one are found again when
+ * the stage is tried again. */
+static int find_checkpoint(struct summariser *s, const struct summarise_request *request,
+                           const struct checkpoint_key *key, struct summary *out)
+{
+    struct job *job = s->job;
+    const struct database *db = &job->processor->ports.database;
+    void *bytes;
+    size_t length;
+    if (request->part == SUMMARY_WHOLE && job->work->no_checkpoints)
+        return ERR_NOT_FOUND;
+    int rc = db->ops->checkpoint_get(db->ctx, key, &job->arena, &bytes, &length);
+    return rc ? rc : summary_json_parse(bytes, length, &job->arena, out);
+}
+
 /* One summary, from its checkpoint or from the model. */
 static int summarise_once(struct summariser *s, const struct summarise_request *request,
                           struct summary *out)
 {
     struct job *job = s->job;
-    const struct database *db = &job->processor->ports.database;
     struct checkpoint item = {.job_id = job->work->job_id,
                               .key = {.stage = stage_name(STAGE_SUMMARISE),
                                       .input = input_digest(request),
                                       .settings = s->settings}};
     struct model_calls calls = {.arena = &job->arena};
-    void *bytes;
-    size_t length;
-    int rc = db->ops->checkpoint_get(db->ctx, &item.key, &job->arena, &bytes, &length);
-    if (rc == OK)
-        return summary_json_parse(bytes, length, &job->arena, out);
+    int rc = find_checkpoint(s, request, &item.key, out);
     if (rc != ERR_NOT_FOUND)
         return rc;
     rc = call_model(s, request, &calls, out);

@@ -64,7 +64,7 @@ static struct arena_block *block_for(struct arena *a, size_t size)
     return b;
 }
 
-void *arena_alloc(struct arena *a, size_t size)
+static void *take(struct arena *a, size_t size)
 {
     size_t aligned = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
     if (aligned < size || aligned > a->limit - a->used) {
@@ -80,7 +80,19 @@ void *arena_alloc(struct arena *a, size_t size)
     void *p = b->data + b->used;
     b->used += aligned;
     a->used += aligned;
-    return memset(p, 0, size);
+    return p;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    void *p = take(a, size);
+    return p ? memset(p, 0, size) : NULL;
+}
+
+void *arena_memdup(struct arena *a, const void *bytes, size_t size)
+{
+    void *p = take(a, size);
+    return p && size ? memcpy(p, bytes, size) : p;
 }
 
 void *arena_array(struct arena *a, size_t count, size_t size)
@@ -98,9 +110,11 @@ char *arena_strndup(struct arena *a, const char *text, size_t length)
 {
     if (!text)
         return NULL;
-    char *copy = length == SIZE_MAX ? NULL : arena_alloc(a, length + 1);
-    if (copy)
+    char *copy = length == SIZE_MAX ? NULL : take(a, length + 1);
+    if (copy) {
         memcpy(copy, text, length);
+        copy[length] = '\0';
+    }
     return copy;
 }
 

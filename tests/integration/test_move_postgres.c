@@ -167,8 +167,8 @@ static const char *const sqlite_derived[] = {"ledger.*",
                                              "media.facet_id",
                                              NULL};
 static const char *const postgres_derived[] = {
-    "total.*",     "space_total.*", "schema_migration.*", "queue_*",
-    "job.content", "chunk.words",   "usage_day.slot",     "chunk_fresh.*", /* read as chunk */
+    "total.*",     "space_total.*",  "schema_migration.*", "queue_*",       "job.content",
+    "chunk.words", "usage_day.slot", "checkpoint.content", "chunk_fresh.*", /* read as chunk */
     NULL};
 
 static bool derived(const char *const *list, const char *table, const char *column)

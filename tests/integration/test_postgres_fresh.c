@@ -227,6 +227,33 @@ static void questions_ride_along(void **state)
     }
 }
 
+/* The look for a checkpoint is saved where it would find nothing, and only there. */
+static void a_content_without_checkpoints_is_known(void **state)
+{
+    (void)state;
+    struct media_event events[] = {event_of("a", "e", 1), event_of("b", "e", 1),
+                                   event_of("c", "e", 1)};
+    struct digest found_out = digest_text("three");
+    events[0].content = digest_text("one");
+    events[1].content = digest_text("two");
+    struct job_work a = start(&f, record(&f, events[0]).job_id), again, b, c;
+    assert_true(a.no_checkpoints);
+    struct checkpoint item = {.job_id = a.job_id, .key = key_of("a"), .bytes = "a", .length = 1};
+    OKAY(DB(&f, checkpoints_put, &item, 1));
+    b = start(&f, record(&f, events[1]).job_id);
+    assert_true(b.no_checkpoints);
+    c = start(&f, record(&f, events[2]).job_id);
+    assert_false(c.no_checkpoints);
+    OKAY(DB(&f, set_content, c.job_id, &found_out));
+    item = (struct checkpoint){.job_id = c.job_id, .key = key_of("c"), .bytes = "c", .length = 1};
+    OKAY(DB(&f, checkpoints_put, &item, 1));
+    OKAY(end_with(&f, &c, ATTEMPT_DEAD, "broken"));
+    events[2] = event_of("d", "e", 1);
+    events[2].content = found_out;
+    again = start(&f, record(&f, events[2]).job_id);
+    assert_false(again.no_checkpoints);
+}
+
 /* A space found once is the same as one asked for anew. */
 static void a_space_is_remembered(void **state)
 {
@@ -250,7 +277,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(new_chunks_rest_and_move),   TEST(a_removed_chunk_leaves_both),
         TEST(a_crowd_is_indexed_at_once), TEST(nothing_is_out_of_sight_while_it_moves),
-        TEST(questions_ride_along),       TEST(a_space_is_remembered),
+        TEST(questions_ride_along),       TEST(a_content_without_checkpoints_is_known),
+        TEST(a_space_is_remembered),
     };
     int status = pg_fixture_start();
     return status ? status : cmocka_run_group_tests(tests, NULL, NULL);

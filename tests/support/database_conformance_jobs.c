@@ -174,6 +174,31 @@ static void start_waits_for_the_same_content_too(void **state)
     assert_int_equal(start_rc(f, b, 2, now_of(f) + 60000, &works[1]), 0);
 }
 
+/* Where it is told that there are none, there are none: of whichever medium they were made. */
+static void checkpoints_of_a_content_are_told(void **state)
+{
+    struct fixture *f = *state;
+    struct media_event one = event_of("a", "e", 1), two = event_of("b", "e", 1);
+    one.content = two.content = digest_text("same");
+    struct job_work w = start(f, record(f, one).job_id);
+    struct checkpoint item = {
+        .job_id = w.job_id,
+        .key = {.stage = "summarise", .input = digest_text("in"), .settings = digest_text("set")},
+        .bytes = "paid",
+        .length = 4};
+    OKAY(DB(f, checkpoints_put, &item, 1));
+    OKAY(end_with(f, &w, ATTEMPT_RETRY, "timeout"));
+    w = start(f, w.job_id);
+    assert_false(w.no_checkpoints);
+    OKAY(end_with(f, &w, ATTEMPT_DEAD, "broken"));
+    w = start(f, record(f, two).job_id);
+    assert_true(w.content_is_new);
+    assert_false(w.no_checkpoints);
+    w = start(f, upload(f, "c", "e", 1).job_id);
+    assert_false(digest_known(&w.content));
+    assert_false(w.no_checkpoints); /* it may turn out to be of that content */
+}
+
 static void set_content_is_remembered(void **state)
 {
     struct fixture *f = *state;
@@ -502,6 +527,7 @@ const struct suite_test database_job_tests[] = {
     SUITE_TEST(same_content_runs_once),
     SUITE_TEST(same_content_waits_only_for_a_live_lease),
     SUITE_TEST(start_waits_for_the_same_content_too),
+    SUITE_TEST(checkpoints_of_a_content_are_told),
     SUITE_TEST(set_content_is_remembered),
     SUITE_TEST(retry_tells_when_and_why),
     SUITE_TEST(given_back_does_not_count),
