@@ -14,7 +14,9 @@
 
 enum {
     EVENTS_PER_WAIT = 128,
-    IDLE_HANDLES = 1024,     /* easy handles kept for the next requests, about 6 KB each */
+    IDLE_HANDLES = 1024, /* easy handles kept for the next requests, about 6 KB each */
+    LINGER_CROWD = 16,   /* requests under way */
+    LINGER_US = 1000,
     IDLE_CONNECTIONS = 2048, /* kept open for reuse; curl closes those older than two minutes */
 };
 
@@ -82,6 +84,8 @@ void http_submit(struct http_engine *engine, struct http_call *call)
 
 static void link_call(struct http_engine *engine, struct http_call *call)
 {
+    engine->in_flight_count++;
+    engine->turnover = true;
     call->previous = NULL;
     call->next = engine->in_flight;
     if (call->next)
@@ -91,6 +95,8 @@ static void link_call(struct http_engine *engine, struct http_call *call)
 
 static void unlink_call(struct http_engine *engine, struct http_call *call)
 {
+    engine->in_flight_count--;
+    engine->turnover = true;
     if (call->previous)
         call->previous->next = call->next;
     else
@@ -278,12 +284,24 @@ static void cancel_everything(struct http_engine *engine)
     }
 }
 
+/* While requests come and go in a crowd, a moment's patience lets many be handled at one waking, by
+ * this thread and by those that are woken. It is no more than that to a reply that took the server
+ * a second, and large transfers, which keep the engine awake without any coming or going, are not
+ * held up. */
+static void linger(struct http_engine *engine)
+{
+    if (engine->turnover && engine->in_flight_count >= LINGER_CROWD)
+        usleep(LINGER_US);
+    engine->turnover = false;
+}
+
 static void *run(void *ctx)
 {
     struct http_engine *engine = ctx;
     struct epoll_event events[EVENTS_PER_WAIT];
     bool stopping = false;
     while (!stopping) {
+        linger(engine);
         int n = epoll_wait(engine->epoll, events, EVENTS_PER_WAIT, wait_ms(engine));
         for (int i = 0; i < n; i++)
             on_event(engine, &events[i]);

@@ -76,7 +76,9 @@ struct http_engine {
     bool stopping;
 
     struct http_call *in_flight; /* the engine's thread alone, as all below */
-    int64_t timer_due_us;        /* when curl wants to be called; -1: never */
+    size_t in_flight_count;
+    bool turnover;        /* a request has begun or ended since the engine last waited */
+    int64_t timer_due_us; /* when curl wants to be called; -1: never */
     int64_t sweep_due_ms;
 };
 
