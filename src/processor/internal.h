@@ -68,7 +68,7 @@ struct pause {
  * that are due in one transaction, while their jobs go on. A crash within that time pays for the
  * call again, as does one while the call is under way.
  */
-enum { PENDING_MS = 20 };
+enum { PENDING_MS = 50 };
 
 enum pending_state {
     PENDING_NONE,
@@ -160,9 +160,9 @@ int processor_make(const struct processor_ports *ports, const struct processor_s
                    const struct processor_observer *observer, struct processor **out);
 void processor_free(struct processor *p);
 
-/* processor.c: waits, with the lock held, until no more than `wanted` workers, who are more now, are
- * busy; false at the deadline. One thread at a time: whoever waited for each worker that is freed
- * would be woken for every job. */
+/* processor.c: waits, with the lock held, until no more than `wanted` workers, who are more now,
+ * are busy; false at the deadline. One thread at a time: whoever waited for each worker that is
+ * freed would be woken for every job. */
 bool processor_wait_busy(struct processor *p, int wanted, int64_t deadline_ms);
 
 /* processor.c: starts workers up to the number busy; called by the dispatcher only. */

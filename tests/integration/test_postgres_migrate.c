@@ -233,6 +233,27 @@ static void test_serving_space(void **state)
     fails(postgres_schema_check(c, migrations_postgres, 8), ERR_SCHEMA, "schema_newer", "");
 }
 
+/* Of checkpoints that were there, and of those that a worker not yet replaced goes on to write. */
+static void test_checkpoint_content(void **state)
+{
+    struct postgres_migrated done;
+    (void)state;
+    ok(run(migrations_postgres, 9, &done));
+    ok(pg_script(c, "INSERT INTO aegis.version (version_id, media_id, event_ms, size, content) "
+                    "VALUES (1, 1, 1, 1, '\\x01'), (2, 1, 1, 1, '\\x02'), (3, 1, 1, 1, NULL);"
+                    "INSERT INTO aegis.checkpoint (digest, media_id, version_id, created_ms, "
+                    "bytes) VALUES ('\\xa1', 1, 1, 1, ''), ('\\xa3', 1, 3, 1, '')"));
+    ok(run_own(&done));
+    ok(postgres_schema_check(c, migrations_postgres, 9)); /* the older program goes on */
+    ok(pg_script(c, "INSERT INTO aegis.checkpoint (digest, media_id, version_id, created_ms, "
+                    "bytes) VALUES ('\\xa2', 1, 2, 1, ''), ('\\xa1', 1, 1, 1, '') "
+                    "ON CONFLICT DO NOTHING"));
+    assert_int_equal(number("SELECT count(*) FROM aegis.checkpoint"), 3);
+    assert_int_equal(number("SELECT count(*) FROM aegis.checkpoint k JOIN aegis.version v USING "
+                            "(version_id) WHERE k.content IS NOT DISTINCT FROM v.content"),
+                     3);
+}
+
 static void test_checksum(void **state)
 {
     const struct migration made[] = {step(1, "0001_one", "CREATE TABLE one (n int);"),
@@ -465,20 +486,11 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_from_nothing),
-        TEST(test_comments),
-        TEST(test_dry_run),
-        TEST(test_many_at_once),
-        TEST(test_steps),
-        TEST(test_serving_space),
-        TEST(test_checksum),
-        TEST(test_failure),
-        TEST(test_foreign_schema),
-        TEST(test_locked),
-        TEST(test_extension_rights),
-        TEST(test_old_vector),
-        TEST(test_missing_vector),
-        TEST(test_vector_elsewhere),
+        TEST(test_from_nothing),       TEST(test_comments),       TEST(test_dry_run),
+        TEST(test_many_at_once),       TEST(test_steps),          TEST(test_serving_space),
+        TEST(test_checkpoint_content), TEST(test_checksum),       TEST(test_failure),
+        TEST(test_foreign_schema),     TEST(test_locked),         TEST(test_extension_rights),
+        TEST(test_old_vector),         TEST(test_missing_vector), TEST(test_vector_elsewhere),
         TEST(test_no_public_schema),
     };
     int status = pg_fixture_start();
