@@ -26,11 +26,8 @@ static int give(const struct getting *g, const struct pg_bytes *found)
         return error_set(ERR_NOT_FOUND, NULL, "there is no such checkpoint of stage '%s'",
                          g->stage);
     *g->length = found->length;
-    *g->bytes = arena_alloc(g->arena, found->length + 1);
-    if (!*g->bytes)
-        return ERR_NO_MEMORY;
-    memcpy(*g->bytes, found->data, found->length);
-    return OK;
+    *g->bytes = arena_strndup(g->arena, found->data, found->length);
+    return *g->bytes ? OK : ERR_NO_MEMORY;
 }
 
 static int get_alone(struct store *s, const struct getting *g)

@@ -159,9 +159,9 @@ static struct pg_bytes with_heading(struct batch *b, const char *heading, const 
     buffer_init(&alone, PASSAGE_WORDS_BYTES);
     buffer_init(&joined, 2 * PASSAGE_WORDS_BYTES);
     int rc = write_heading(b, heading, language, words, &alone, &joined);
-    char *kept = rc ? NULL : arena_alloc(&b->arena, joined.length);
+    char *kept = rc ? NULL : arena_memdup(&b->arena, joined.data, joined.length);
     if (kept)
-        out = (struct pg_bytes){memcpy(kept, joined.data, joined.length), joined.length};
+        out = (struct pg_bytes){kept, joined.length};
     else
         b->broken = ERR_NO_MEMORY;
     buffer_free(&alone);

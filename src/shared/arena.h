@@ -32,7 +32,7 @@ void *arena_array(struct arena *a, size_t count, size_t size);
  * NULL. */
 char *arena_strdup(struct arena *a, const char *text);
 char *arena_strndup(struct arena *a, const char *text, size_t length);
-void *arena_memdup(struct arena *a, const void *bytes, size_t size);
+void *arena_memdup(struct arena *a, const void *bytes, size_t size); /* aligned for any type */
 char *arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif
