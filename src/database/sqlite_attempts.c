@@ -43,15 +43,17 @@ static void read_trace(sqlite3_stmt *s, int column, char out[TRACE_ID_TEXT])
     hex_encode(trace, sizeof trace, out);
 }
 
-static void read_work(sqlite3_stmt *s, struct job_work *work)
+static void read_work(sqlite3_stmt *s, int64_t job_id, struct job_work *work)
 {
-    work->media_id = sql_int(s, 0);
-    work->version_id = sql_int(s, 1);
-    work->queued_ms = sql_int(s, 9);
+    *work = (struct job_work){
+        .job_id = job_id,
+        .media_id = sql_int(s, 0),
+        .version_id = sql_int(s, 1),
+        .queued_ms = sql_int(s, 9),
+        .size = sql_int(s, 14),
+    };
     read_trace(s, 10, work->trace_id);
     sql_copy(s, 11, work->key, sizeof work->key);
-    work->size = sql_int(s, 14);
-    memset(&work->content, 0, sizeof work->content);
     if (sqlite3_column_bytes(s, 15) == DIGEST_BYTES)
         memcpy(&work->content, sqlite3_column_blob(s, 15), DIGEST_BYTES);
     sql_copy(s, 16, work->object_version, sizeof work->object_version);
@@ -162,9 +164,8 @@ static int start_one(struct transaction *tx, const struct start *s, struct job_s
         return rc;
     }
     int64_t bucket = sql_int(row, 12), facet = sql_int(row, 13);
-    start->work->job_id = start->job_id;
     read_head(row, start->job_id, &job);
-    read_work(row, start->work);
+    read_work(row, start->job_id, start->work);
     sql_done(row);
     rc = may_start(tx, start, &job);
     if (rc == ERR_CONFLICT || rc == ERR_BUSY) {

@@ -98,6 +98,7 @@ int start_rc(struct fixture *f, int64_t job_id, int receive_count, int64_t lease
 struct job_work start(struct fixture *f, int64_t job_id)
 {
     struct job_work work;
+    memset(&work, 1, sizeof work); /* what is not filled in shows: a bool as true */
     assert_int_equal(start_rc(f, job_id, 1, atomic_load(&f->now_ms) + 60000, &work), 0);
     return work;
 }
