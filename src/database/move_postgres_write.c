@@ -32,8 +32,7 @@ struct postgres_target {
     struct column_batch columns[MOVE_COLUMNS_MAX];
     struct pg_bytes *words; /* of chunks */
     size_t rows, room;
-    struct passage_words *stemmers;
-    char language[64];
+    struct words_pool stemmers;
     struct buffer lexemes;
 };
 
@@ -203,23 +202,16 @@ static int keep_words(struct postgres_target *t, const struct move_value *row)
     const struct move_value *text = find(t, row, "text", MOVE_TEXT);
     const struct move_value *heading = find(t, row, "heading", MOVE_FOR_WORDS);
     const struct move_value *language = find(t, row, "language", MOVE_FOR_WORDS);
-    char name[sizeof t->language], *head = NULL;
-    snprintf(name, sizeof name, "%.*s", (int)language->length,
-             language->bytes ? (const char *)language->bytes : "");
-    int rc = OK;
-    if (!t->stemmers || strcmp(name, t->language) != 0) {
-        passage_words_close(t->stemmers);
-        t->stemmers = NULL;
-        rc = passage_words_open(name, &t->stemmers);
-        snprintf(t->language, sizeof t->language, "%s", name);
-    }
-    if (!rc &&
-        !(head = arena_strndup(&t->batch, heading->length ? heading->bytes : "", heading->length)))
-        rc = ERR_NO_MEMORY;
+    struct passage_words *stemmers = NULL;
+    char *head = arena_strndup(&t->batch, heading->length ? heading->bytes : "", heading->length);
+    char *name =
+        arena_strndup(&t->batch, language->length ? language->bytes : "", language->length);
+    int rc = head && name ? words_pool_take(&t->stemmers, name, &stemmers) : ERR_NO_MEMORY;
     buffer_clear(&t->lexemes);
     if (!rc)
-        rc = passage_words_write(t->stemmers, head, text->length ? text->bytes : "", text->length,
+        rc = passage_words_write(stemmers, head, text->length ? text->bytes : "", text->length,
                                  &t->lexemes);
+    words_pool_give(&t->stemmers, stemmers);
     return rc ? rc
               : keep_bytes(t, t->lexemes.length ? t->lexemes.data : "", t->lexemes.length,
                            &t->words[t->rows]);
@@ -432,7 +424,7 @@ static void target_close(void *ctx)
     struct error e = *error_last();
     pg_release(t->c);
     pg_pool_close(t->pool);
-    passage_words_close(t->stemmers);
+    words_pool_free(&t->stemmers);
     buffer_free(&t->lexemes);
     arena_free(&t->lasting);
     arena_free(&t->batch);
@@ -552,6 +544,7 @@ int move_postgres_writer(const char *url, const char *import_id, struct move_wri
     arena_init(&t->lasting, MIB(4));
     arena_init(&t->batch, GIB(1));
     buffer_init(&t->lexemes, PASSAGE_WORDS_BYTES);
+    words_pool_init(&t->stemmers);
     int rc = open_target(t, url, import_id);
     if (rc)
         target_close(t);

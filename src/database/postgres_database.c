@@ -183,7 +183,7 @@ int postgres_database_open(const struct postgres_database_options *options, stru
     s->slot = (int)random_below(TOTAL_SLOTS);
     pthread_mutex_init(&s->spaces.lock, NULL);
     pthread_mutex_init(&s->writer.lock, NULL);
-    pthread_mutex_init(&s->words.lock, NULL);
+    words_pool_init(&s->words);
     pthread_mutex_init(&s->doubts.lock, NULL);
     pthread_mutex_init(&s->filling_lock, NULL);
     int rc = open_parts(s, options);

@@ -77,11 +77,15 @@ static struct result_image *make_result(struct batch *b, const struct publishing
                                         const struct media_image *media)
 {
     struct result_image *r = result_new(b, &pub->p->key);
-    const char *heading = arena_printf(&b->arena, "%.*s\n%s", CAP_TITLE,
-                                       text_or_empty(pub->p->info->title), media->key);
+    struct buffer heading;
+    buffer_init(&heading, HEADING_BYTES);
+    char *kept = heading_write(&heading, text_or_empty(pub->p->info->title), media->key)
+                     ? NULL
+                     : arena_strdup(&b->arena, heading.data);
+    buffer_free(&heading);
     describe(r, pub);
-    r->heading = text_or_empty(heading);
-    if (!heading)
+    r->heading = text_or_empty(kept);
+    if (!kept)
         b->broken = ERR_NO_MEMORY;
     slice_insert(b, r, &pub->slice);
     count_ready(b, r);
@@ -219,7 +223,8 @@ static int prepare(struct store *s, struct publishing *pub)
         return error_set(ERR_INVALID, NULL, "job %lld publishes a new result without its info",
                          (long long)p->job_id);
     int rc =
-        prepare_slice(s, &p->batch, p->info ? text_or_empty(p->info->language) : "", &pub->slice);
+        prepare_slice(s, &p->batch, p->info ? text_or_empty(p->info->language) : "",
+                      p->info && !p->result_id ? text_or_empty(p->info->title) : NULL, &pub->slice);
     if (!rc && !p->result_id && p->batch.chunk_count && p->batch.chunks[0].ordinal != 0)
         rc = error_set(ERR_INVALID, NULL, "a new result starts with chunk %d, not 0",
                        p->batch.chunks[0].ordinal);

@@ -71,6 +71,17 @@ static int prepare_vectors(struct prepared *p, const float *embeddings)
     return OK;
 }
 
+int heading_write(struct buffer *out, const char *title, const char *key)
+{
+    return title ? buffer_printf(out, "%.*s\n%s", CAP_TITLE, title, key)
+                 : buffer_append_string(out, key);
+}
+
+static const char *heading_of(const struct prepared *p, const struct chunk_row *chunk)
+{
+    return chunk->ordinal ? "" : buffer_string(&p->heading);
+}
+
 /* The words' places are known once the buffer has ceased to grow. */
 static int prepare_words(struct store *s, struct prepared *p)
 {
@@ -81,8 +92,8 @@ static int prepare_words(struct store *s, struct prepared *p)
     if (!rc && (!ends || !p->words))
         rc = error_set(ERR_NO_MEMORY, NULL, "out of memory for %zu chunks", p->chunk_count);
     for (size_t i = 0; !rc && i < p->chunk_count; i++) {
-        rc = passage_words_write(w, "", text_or_empty(p->chunks[i].text), p->chunks[i].length,
-                                 &p->word_text);
+        rc = passage_words_write(w, heading_of(p, &p->chunks[i]), text_or_empty(p->chunks[i].text),
+                                 p->chunks[i].length, &p->word_text);
         ends[i + 1] = p->word_text.length;
     }
     for (size_t i = 0; !rc && i < p->chunk_count; i++)
@@ -94,7 +105,7 @@ static int prepare_words(struct store *s, struct prepared *p)
 }
 
 int prepare_slice(struct store *s, const struct result_batch *slice, const char *language,
-                  struct prepared *out)
+                  const char *title, struct prepared *out)
 {
     *out = (struct prepared){.segments = slice->segments,
                              .language = language,
@@ -104,7 +115,10 @@ int prepare_slice(struct store *s, const struct result_batch *slice, const char 
                              .calls = slice->calls,
                              .call_count = slice->call_count};
     buffer_init(&out->word_text, GIB(1));
+    buffer_init(&out->heading, HEADING_BYTES);
     int rc = check_order(slice);
+    if (!rc && slice->key)
+        rc = heading_write(&out->heading, title, slice->key);
     if (!rc && slice->chunk_count)
         rc = prepare_words(s, out);
     if (!rc && slice->embeddings && slice->chunk_count)
@@ -122,6 +136,7 @@ void prepared_free(struct prepared *p)
 {
     free(p->owned);
     free(p->owned_words);
+    buffer_free(&p->heading);
     buffer_free(&p->word_text);
     p->owned = p->owned_words = NULL;
 }
@@ -139,34 +154,33 @@ static struct embedding_insert *embeddings_of(struct batch *b, const struct spac
     return e;
 }
 
-static int write_heading(struct batch *b, const char *heading, const char *language,
-                         struct pg_bytes words, struct buffer *alone, struct buffer *joined)
+static struct pg_bytes words_anew(struct batch *b, const struct result_image *result,
+                                  const struct prepared *p, const struct chunk_row *chunk)
 {
     struct passage_words *w = NULL;
-    int rc = words_pool_take(&b->s->words, language, &w);
+    struct buffer words;
+    buffer_init(&words, PASSAGE_WORDS_BYTES);
+    int rc = words_pool_take(&b->s->words, p->language, &w);
     if (!rc)
-        rc = passage_words_write(w, heading, "", 0, alone);
+        rc = passage_words_write(w, result->heading, text_or_empty(chunk->text), chunk->length,
+                                 &words);
     words_pool_give(&b->s->words, w);
-    return rc ? rc : tsvector_concat((struct pg_bytes){alone->data, alone->length}, words, joined);
+    struct pg_bytes out = {.data = rc ? NULL : arena_memdup(&b->arena, words.data, words.length),
+                           .length = words.length};
+    if (!out.data) {
+        b->broken = ERR_NO_MEMORY;
+        out = (struct pg_bytes){.data = ""};
+    }
+    buffer_free(&words);
+    return out;
 }
 
-/* Known only now, as the key is the medium's. */
-static struct pg_bytes with_heading(struct batch *b, const char *heading, const char *language,
-                                    struct pg_bytes words)
+/* Those made beforehand, unless the caller did not know the key then. */
+static struct pg_bytes words_of(struct batch *b, const struct result_image *result,
+                                const struct prepared *p, size_t i)
 {
-    struct buffer alone, joined;
-    struct pg_bytes out = {.data = ""};
-    buffer_init(&alone, PASSAGE_WORDS_BYTES);
-    buffer_init(&joined, 2 * PASSAGE_WORDS_BYTES);
-    int rc = write_heading(b, heading, language, words, &alone, &joined);
-    char *kept = rc ? NULL : arena_memdup(&b->arena, joined.data, joined.length);
-    if (kept)
-        out = (struct pg_bytes){kept, joined.length};
-    else
-        b->broken = ERR_NO_MEMORY;
-    buffer_free(&alone);
-    buffer_free(&joined);
-    return out;
+    bool fit = p->chunks[i].ordinal || !strcmp(buffer_string(&p->heading), result->heading);
+    return fit ? p->words[i] : words_anew(b, result, p, &p->chunks[i]);
 }
 
 static void insert_chunks(struct batch *b, const struct result_image *result,
@@ -186,9 +200,7 @@ static void insert_chunks(struct batch *b, const struct result_image *result,
             .end_ms = chunk->end_ms,
             .offset = chunk->offset,
             .ordinal = chunk->ordinal,
-            .words = chunk->ordinal || !*result->heading
-                         ? p->words[i]
-                         : with_heading(b, result->heading, p->language, p->words[i]),
+            .words = words_of(b, result, p, i),
             .text = {.data = chunk->length ? chunk->text : "", .length = chunk->length}};
         if (e) {
             list_add_id(b, &e->chunk_ids, row->chunk_id);
@@ -379,7 +391,7 @@ int postgres_result_append(void *ctx, int64_t job_id, int64_t result_id,
     static const struct change_verbs verbs = {.need = need_appending, .apply = append};
     struct appending a = {.job_id = job_id, .result_id = result_id};
     struct store *s = ctx;
-    int rc = prepare_slice(s, batch, text_or_empty(batch->language), &a.slice);
+    int rc = prepare_slice(s, batch, text_or_empty(batch->language), NULL, &a.slice);
     if (!rc && a.slice.space.id && !atomic_load(&s->serving_seen))
         rc = serving_begin(s, a.slice.space.id); /* its publication may come without embeddings */
     if (!rc)

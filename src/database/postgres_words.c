@@ -1,6 +1,5 @@
 #include "database/postgres_words.h"
 
-#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,10 +7,11 @@
 #include <unictype.h>
 #include <unistr.h>
 
+#include "database/word_bytes.h"
 #include "shared/error.h"
 #include "shared/words.h"
 
-enum { CODE_BYTES = 8, TERM_WORDS = 64 };
+enum { CODE_BYTES = STEM_CODE_BYTES, TERM_WORDS = 64 };
 
 struct language {
     char code[CODE_BYTES];
@@ -168,44 +168,17 @@ static size_t fold(struct text_slice word, char out[WORD_BYTES])
 
 /* ---- passages ---- */
 
-enum { KNOWN_WORDS = 16384, KNOWN_BYTES = 24, LEXEME_BYTES = CODE_BYTES + WORD_BYTES };
+enum { LEXEME_BYTES = CODE_BYTES + WORD_BYTES };
 
 enum { PORTER, OWN, STEMS };
-
-/* A word as it was written, and its lexemes; that of its own language is kept apart, as most have
- * none. A line of the cache. */
-struct known_word {
-    uint32_t passage;                     /* number of the last one it was in */
-    uint32_t place[STEMS];                /* there, as tsvector_add gave it */
-    uint8_t length, lexeme_length[STEMS]; /* length 0: a free slot */
-    char word[KNOWN_BYTES], porter[KNOWN_BYTES];
-};
-static_assert(sizeof(struct known_word) == 64, "as wide as a line of the cache");
-
-struct lexemes {
-    size_t length[STEMS]; /* 0: none */
-    char text[STEMS][LEXEME_BYTES];
-};
 
 struct passage_words {
     struct language languages[STEMS]; /* OWN: without a stemmer if there is none */
     char language[CODE_BYTES];
     struct tsvector *vector;
-    struct known_word *known;
-    char (*own)[KNOWN_BYTES]; /* of known, by its index; NULL: there are none */
-    uint32_t passage;         /* counts them */
+    struct stem_caches *caches;
+    struct stem_cache *known[STEMS]; /* while a passage is written; NULL: nothing is known */
 };
-
-static int open_known(struct passage_words *w)
-{
-    size_t size = KNOWN_WORDS * sizeof *w->known;
-    w->known = aligned_alloc(sizeof *w->known, size);
-    if (w->known)
-        memset(w->known, 0, size);
-    if (w->languages[OWN].stemmer)
-        w->own = calloc(KNOWN_WORDS, sizeof *w->own);
-    return w->known && (w->own || !w->languages[OWN].stemmer) ? OK : no_memory();
-}
 
 static int open_all(struct passage_words *w, const char *language)
 {
@@ -215,19 +188,20 @@ static int open_all(struct passage_words *w, const char *language)
     w->languages[PORTER].code[0] = '\0';
     if (words_stemmed_apart(language) && !language_open(language, &w->languages[OWN]))
         return no_memory();
-    int rc = open_known(w);
-    return rc ? rc : tsvector_open(&w->vector);
+    return tsvector_open(&w->vector);
 }
 
-int passage_words_open(const char *language, struct passage_words **out)
+int passage_words_open(const char *language, struct stem_caches *caches, struct passage_words **out)
 {
     struct passage_words *w = *out = calloc(1, sizeof *w);
     int rc = w ? open_all(w, language) : no_memory();
     if (rc) {
         passage_words_close(w);
         *out = NULL;
+        return rc;
     }
-    return rc;
+    w->caches = caches;
+    return OK;
 }
 
 void passage_words_close(struct passage_words *w)
@@ -237,106 +211,51 @@ void passage_words_close(struct passage_words *w)
     for (int i = 0; i < STEMS; i++)
         stemmer_close(w->languages[i].stemmer);
     tsvector_close(w->vector);
-    free(w->known);
-    free(w->own);
     free(w);
 }
 
-static void make_lexemes(const struct passage_words *w, struct text_slice word, struct lexemes *out)
+/* Its length; 0 if nothing is left of the word. */
+static size_t make_lexeme(const struct language *l, struct text_slice word, char out[LEXEME_BYTES])
 {
-    char folded[WORD_BYTES];
-    size_t length = fold(word, folded);
-    out->length[PORTER] = out->length[OWN] = 0;
-    for (int i = 0; length && i < STEMS; i++) {
-        const struct language *l = &w->languages[i];
-        char stem[WORD_BYTES], *p = out->text[i];
-        if (!l->stemmer)
-            continue;
-        memcpy(stem, folded, length);
-        size_t n = stemmer_stem(l->stemmer, stem, length), code = strlen(l->code);
-        memcpy(p, l->code, code);
-        if (code)
-            p[code++] = '/';
-        memcpy(p + code, stem, n);
-        out->length[i] = code + n;
-    }
-}
-
-/* False: it is too long to be kept. */
-static bool learn(const struct passage_words *w, struct known_word *slot, struct text_slice word,
-                  const struct lexemes *l)
-{
-    slot->length = 0;
-    slot->passage = 0;
-    if (l->length[PORTER] > KNOWN_BYTES || l->length[OWN] > KNOWN_BYTES)
-        return false;
-    slot->length = (uint8_t)word.length;
-    memcpy(slot->word, word.text, word.length);
-    for (int i = 0; i < STEMS; i++)
-        slot->lexeme_length[i] = (uint8_t)l->length[i];
-    memcpy(slot->porter, l->text[PORTER], l->length[PORTER]);
-    if (w->own)
-        memcpy(w->own[slot - w->known], l->text[OWN], l->length[OWN]);
-    return true;
-}
-
-static bool is_word(const struct known_word *slot, struct text_slice word)
-{
-    return slot->length == word.length && !memcmp(slot->word, word.text, word.length);
-}
-
-static size_t place_of(struct text_slice word)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < word.length; i++)
-        hash = (hash ^ (unsigned char)word.text[i]) * 16777619u;
-    return (hash ^ hash >> 16) % KNOWN_WORDS;
-}
-
-/* Where it is, or where it may be put: of two places that which was not used for longer. */
-static struct known_word *slot_of(const struct passage_words *w, struct text_slice word,
-                                  size_t place)
-{
-    struct known_word *first = &w->known[place], *second = &w->known[place ^ 1];
-    if (is_word(first, word))
-        return first;
-    return is_word(second, word) || second->passage < first->passage ? second : first;
+    char stem[WORD_BYTES];
+    size_t length = fold(word, stem), code = strlen(l->code);
+    if (!length)
+        return 0;
+    length = stemmer_stem(l->stemmer, stem, length);
+    memcpy(out, l->code, code);
+    if (code)
+        out[code++] = '/';
+    memcpy(out + code, stem, length);
+    return code + length;
 }
 
 static int add_lexeme(struct passage_words *w, const char *lexeme, size_t length, size_t position,
-                      enum tsvector_weight weight, uint32_t *place)
+                      enum tsvector_weight weight)
 {
-    *place = TSVECTOR_UNKNOWN;
-    return length ? tsvector_add(w->vector, lexeme, length, position, weight, place) : OK;
+    return length ? tsvector_add(w->vector, lexeme, length, position, weight) : OK;
 }
 
-static int add_known(struct passage_words *w, struct known_word *k, size_t position,
-                     enum tsvector_weight weight)
-{
-    bool again = k->passage == w->passage;
-    int rc = OK;
-    k->passage = w->passage;
-    for (int i = 0; !rc && i < STEMS && k->lexeme_length[i]; i++)
-        rc = again ? tsvector_add_known(w->vector, k->place[i], position, weight)
-                   : add_lexeme(w, i == PORTER ? k->porter : w->own[k - w->known],
-                                k->lexeme_length[i], position, weight, &k->place[i]);
-    return rc;
-}
-
-static int add_word(struct passage_words *w, struct text_slice word, size_t known_place,
+static int add_word(struct passage_words *w, int stem, struct text_slice word, uint32_t hash,
                     size_t position, enum tsvector_weight weight)
 {
-    struct lexemes made;
-    uint32_t place;
+    char lexeme[LEXEME_BYTES];
+    const struct known_word *known =
+        w->known[stem] ? stem_cache_find(w->known[stem], word.text, word.length, hash) : NULL;
+    if (known)
+        return add_lexeme(w, known->stem, known->stem_length, position, weight);
+    size_t length = make_lexeme(&w->languages[stem], word, lexeme);
+    if (w->known[stem])
+        stem_cache_add(w->known[stem], word.text, word.length, hash, lexeme, length);
+    return add_lexeme(w, lexeme, length, position, weight);
+}
+
+static int add_stems(struct passage_words *w, struct text_slice word, uint32_t hash,
+                     size_t position, enum tsvector_weight weight)
+{
     int rc = OK;
-    struct known_word *slot = word.length <= KNOWN_BYTES ? slot_of(w, word, known_place) : NULL;
-    if (slot && is_word(slot, word))
-        return add_known(w, slot, position, weight);
-    make_lexemes(w, word, &made);
-    if (slot && learn(w, slot, word, &made))
-        return add_known(w, slot, position, weight);
     for (int i = 0; !rc && i < STEMS; i++)
-        rc = add_lexeme(w, made.text[i], made.length[i], position, weight, &place);
+        if (w->languages[i].stemmer)
+            rc = add_word(w, i, word, hash, position, weight);
     return rc;
 }
 
@@ -346,18 +265,20 @@ enum { AHEAD = 16 };
 
 struct ahead {
     struct text_slice words[AHEAD];
-    size_t places[AHEAD], count;
+    uint32_t hashes[AHEAD];
+    size_t count;
 };
 
 static void look_ahead(const struct passage_words *w, struct pieces *pieces, struct ahead *out)
 {
     struct text_slice word;
     for (out->count = 0; out->count < AHEAD && next_piece(pieces, &word); out->count++) {
-        size_t place = place_of(word);
-        __builtin_prefetch(&w->known[place]);
-        __builtin_prefetch(&w->known[place ^ 1]);
+        uint32_t hash = word_hash(word.text, word.length);
+        for (int i = 0; i < STEMS; i++)
+            if (w->known[i])
+                stem_cache_prefetch(w->known[i], hash);
         out->words[out->count] = word;
-        out->places[out->count] = place;
+        out->hashes[out->count] = hash;
     }
 }
 
@@ -371,9 +292,22 @@ static int add_text(struct passage_words *w, const char *text, size_t length,
     do {
         look_ahead(w, &pieces, &ahead);
         for (size_t i = 0; !rc && i < ahead.count && *position < PASSAGE_WORDS; i++)
-            rc = add_word(w, ahead.words[i], ahead.places[i], ++*position, weight);
+            rc = add_stems(w, ahead.words[i], ahead.hashes[i], ++*position, weight);
     } while (!rc && ahead.count == AHEAD && *position < PASSAGE_WORDS);
     return rc;
+}
+
+static void take_known(struct passage_words *w)
+{
+    for (int i = 0; i < STEMS; i++)
+        if (w->languages[i].stemmer)
+            w->known[i] = stem_caches_take(w->caches, w->languages[i].code);
+}
+
+static void give_known(struct passage_words *w)
+{
+    for (int i = 0; i < STEMS; i++)
+        stem_caches_give(w->caches, w->known[i]);
 }
 
 int passage_words_write(struct passage_words *w, const char *heading, const char *text,
@@ -381,16 +315,23 @@ int passage_words_write(struct passage_words *w, const char *heading, const char
 {
     size_t position = 0;
     tsvector_clear(w->vector);
-    w->passage += w->passage == UINT32_MAX ? 2 : 1; /* 0 is no passage */
+    take_known(w);
     int rc = add_text(w, heading, strlen(heading), WEIGHT_A, &position);
-    position++; /* no phrase reaches from the heading into the text, also if it is put before later
-                 */
+    position++; /* no phrase reaches from the heading into the text */
     if (!rc)
         rc = add_text(w, text, length, WEIGHT_D, &position);
+    give_known(w);
     return rc ? rc : tsvector_write(w->vector, out);
 }
 
 /* ---- kept for the next passage ---- */
+
+void words_pool_init(struct words_pool *pool)
+{
+    *pool = (struct words_pool){0};
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_mutex_init(&pool->caches.lock, NULL);
+}
 
 int words_pool_take(struct words_pool *pool, const char *language, struct passage_words **out)
 {
@@ -404,7 +345,7 @@ int words_pool_take(struct words_pool *pool, const char *language, struct passag
         }
     pthread_mutex_unlock(&pool->lock);
     *out = found;
-    return found ? OK : passage_words_open(language, out);
+    return found ? OK : passage_words_open(language, &pool->caches, out);
 }
 
 /* The one that rested longest makes room. */
@@ -428,6 +369,7 @@ void words_pool_free(struct words_pool *pool)
 {
     while (pool->count)
         passage_words_close(pool->idle[--pool->count]);
+    stem_caches_free(&pool->caches);
     pthread_mutex_destroy(&pool->lock);
 }
 

@@ -19,34 +19,36 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "database/stem_cache.h"
 #include "database/tsvector.h"
 
-/* Stemmers for passages of one language, and a memory of words they have stemmed (1 MiB); one
- * thread at a time. */
+/* Stemmers for passages of one language; one thread at a time. */
 struct passage_words;
 
-/* `language`: ISO 639-1, "" if not known. ERR_NO_MEMORY. */
-int passage_words_open(const char *language, struct passage_words **out);
+/* `language`: ISO 639-1, "" if not known. `caches` may be shared by many and is borrowed.
+ * ERR_NO_MEMORY. */
+int passage_words_open(const char *language, struct stem_caches *caches,
+                       struct passage_words **out);
 void passage_words_close(struct passage_words *w); /* NULL is fine */
 
 /*
  * Appends a passage's words as a tsvector in binary form (tsvector.h): 'walk':1A 'on':2A
- * 'glacier':3A,6 'a':5. `heading` "" for all but a result's first passage; one written alone, with
- * text "", can be put before a passage's with tsvector_concat. Words beyond the first PASSAGE_WORDS
- * are left out. ERR_NO_MEMORY, ERR_TOO_LARGE (the buffer's cap).
+ * 'glacier':3A,6 'a':5. `heading` "" for all but a result's first passage. Words beyond the first
+ * PASSAGE_WORDS are left out. ERR_NO_MEMORY, ERR_TOO_LARGE (the buffer's cap).
  */
 enum { PASSAGE_WORDS = 8000, PASSAGE_WORDS_BYTES = 2 << 20 };
 int passage_words_write(struct passage_words *w, const char *heading, const char *text,
                         size_t length, struct buffer *out);
 
-/* Some of them kept, so that what they remember is of use to the next passage. For many threads.
- * `lock` is the owner's to initialise. */
+/* Some of them kept for the next passage, and the words all of them know. For many threads. */
 enum { WORDS_POOL = 8 };
 struct words_pool {
+    struct stem_caches caches;
     pthread_mutex_t lock;
     struct passage_words *idle[WORDS_POOL]; /* the one that came back last at the end */
     size_t count;
 };
+void words_pool_init(struct words_pool *pool);
 int words_pool_take(struct words_pool *pool, const char *language, struct passage_words **out);
 void words_pool_give(struct words_pool *pool, struct passage_words *w); /* NULL is fine */
 void words_pool_free(struct words_pool *pool);

@@ -12,7 +12,6 @@
 #include <stdint.h>
 
 #include "shared/buffer.h"
-#include "shared/pg.h"
 
 enum tsvector_weight { WEIGHT_D = 0, WEIGHT_A = 3 };
 
@@ -27,20 +26,11 @@ int tsvector_open(struct tsvector **out); /* ERR_NO_MEMORY */
 void tsvector_close(struct tsvector *v);  /* NULL is fine */
 
 void tsvector_clear(struct tsvector *v);
-/* Positions must not fall; a position given twice counts once. The lexeme holds no NUL byte. What
- * it returns in *known serves tsvector_add_known until the next write or clear; NULL is fine.
+/* Positions must not fall; a position given twice counts once. The lexeme holds no NUL byte.
  * ERR_NO_MEMORY. */
-enum { TSVECTOR_UNKNOWN = 0 };
 int tsvector_add(struct tsvector *v, const char *lexeme, size_t length, size_t position,
-                 enum tsvector_weight weight, uint32_t *known);
-/* A further place of a lexeme, without looking it up. TSVECTOR_UNKNOWN: nothing. ERR_NO_MEMORY. */
-int tsvector_add_known(struct tsvector *v, uint32_t known, size_t position,
-                       enum tsvector_weight weight);
+                 enum tsvector_weight weight);
 /* Appends the binary form. ERR_NO_MEMORY, ERR_TOO_LARGE (the buffer's cap). */
 int tsvector_write(struct tsvector *v, struct buffer *out);
-
-/* Appends `first || second`, two binary forms as written above: the positions of the second behind
- * the last of the first. Errors as tsvector_write. */
-int tsvector_concat(struct pg_bytes first, struct pg_bytes second, struct buffer *out);
 
 #endif

@@ -241,6 +241,8 @@ struct result_batch {
     size_t call_count;
     const char *language; /* of the texts, as info.language of the publication will be; NULL or "":
                            * not known. publish itself goes by the info. */
+    const char *key; /* the medium's, as job_work has it: the first chunk is found by its words too.
+                      * NULL: the database looks it up, when it has less time for it */
 };
 
 struct publication {

@@ -118,6 +118,7 @@ static int embed_batch(struct job *job, const struct embedder *embedder, size_t 
     struct result_batch batch = {
         .chunks = rows, .chunk_count = count, .space_id = job->space.id, .embeddings = vectors};
     batch.language = job_language(job);
+    batch.key = job->work->key;
     batch.calls = job->calls.items;
     batch.call_count = job->calls.count;
     if (!rc)

@@ -80,7 +80,8 @@ static int publish_new(struct job *job, struct publication *publication)
                                                .chunks = rows,
                                                .chunk_count = job->chunk_count,
                                                .space_id = job->space.id,
-                                               .embeddings = job->vectors};
+                                               .embeddings = job->vectors,
+                                               .key = job->work->key};
     return rc;
 }
 

@@ -272,12 +272,40 @@ static void a_space_is_remembered(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_all, close_all)
 
+/* A worker that does not say its medium's key leaves more to the transaction; the words are the
+ * same. */
+static void words_do_not_depend_on_who_knew_the_key(void **state)
+{
+    (void)state;
+    const char *const text[] = {"the first passage", "and the second"};
+    for (int i = 0; i < 2; i++) {
+        struct media_event e = event_of("talks/keynote.txt", "e", 1);
+        e.bucket = i ? "this" : "that";
+        struct job_work work = start(&f, record(&f, e).job_id);
+        OKAY(publish_result(&f, &work,
+                            &(struct simple_result){.chunks = text,
+                                                    .chunk_count = 2,
+                                                    .title = "Opening",
+                                                    .settings = e.bucket,
+                                                    .key_untold = i == 1}));
+    }
+    assert_int_equal(number("SELECT count(*) FROM chunk"), 4);
+    assert_int_equal(number("SELECT count(DISTINCT words) FROM chunk"), 2);
+    assert_int_equal(number("SELECT count(*) FROM chunk WHERE words @@ "
+                            "'open:A <-> talk:A <-> keynot:A & passag:D'::tsquery"),
+                     2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(new_chunks_rest_and_move),   TEST(a_removed_chunk_leaves_both),
-        TEST(a_crowd_is_indexed_at_once), TEST(nothing_is_out_of_sight_while_it_moves),
-        TEST(questions_ride_along),       TEST(a_content_without_checkpoints_is_known),
+        TEST(words_do_not_depend_on_who_knew_the_key),
+        TEST(new_chunks_rest_and_move),
+        TEST(a_removed_chunk_leaves_both),
+        TEST(a_crowd_is_indexed_at_once),
+        TEST(nothing_is_out_of_sight_while_it_moves),
+        TEST(questions_ride_along),
+        TEST(a_content_without_checkpoints_is_known),
         TEST(a_space_is_remembered),
     };
     int status = pg_fixture_start();

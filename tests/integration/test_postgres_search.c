@@ -39,6 +39,8 @@ static int close_all(void **state)
 
 /* ---- rows ---- */
 
+static struct words_pool stemmers;
+
 /* A medium with one passage, whose id is the medium's. */
 static void put(const char *key, const char *collection, const char *language, const char *heading,
                 const char *text)
@@ -48,9 +50,9 @@ static void put(const char *key, const char *collection, const char *language, c
     struct buffer words;
     int64_t id;
     buffer_init(&words, PASSAGE_WORDS_BYTES);
-    ok(passage_words_open(language, &w));
+    ok(words_pool_take(&stemmers, language, &w));
     ok(passage_words_write(w, heading, text, strlen(text), &words));
-    passage_words_close(w);
+    words_pool_give(&stemmers, w);
     ok(PG_NUMBER(c, &id, 0,
                  "WITH n AS (SELECT coalesce(max(media_id), 0) + 1 AS id FROM media), "
                  "r AS (INSERT INTO result (result_id, state, content, settings, text_settings, "
@@ -394,6 +396,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_server_s_own_words_do_not_matter, open_all, close_all),
         cmocka_unit_test_setup_teardown(rare_words_weigh_more, open_all, close_all),
     };
+    words_pool_init(&stemmers);
     int rc = pg_fixture_start();
-    return rc ? rc : cmocka_run_group_tests(tests, NULL, NULL);
+    if (!rc)
+        rc = cmocka_run_group_tests(tests, NULL, NULL);
+    words_pool_free(&stemmers);
+    return rc;
 }

@@ -199,7 +199,8 @@ static struct digest content_of(const struct simple_result *r)
     return digest_end(s, NULL);
 }
 
-static void fill_rows(struct fixture *f, const struct simple_result *r, struct publication *p)
+static void fill_rows(struct fixture *f, const struct simple_result *r, const char *key,
+                      struct publication *p)
 {
     struct chunk_row *chunks = arena_array(&f->arena, r->chunk_count, sizeof *chunks);
     struct segment_row *segments = arena_array(&f->arena, r->chunk_count, sizeof *segments);
@@ -226,7 +227,8 @@ static void fill_rows(struct fixture *f, const struct simple_result *r, struct p
                                      .space_id = r->no_vectors ? 0 : fixture_space(f),
                                      .embeddings = r->no_vectors ? NULL : vectors,
                                      .calls = r->calls,
-                                     .call_count = r->call_count};
+                                     .call_count = r->call_count,
+                                     .key = r->key_untold ? NULL : key};
 }
 
 int publish_result(struct fixture *f, const struct job_work *work, const struct simple_result *r)
@@ -249,7 +251,7 @@ int publish_result(struct fixture *f, const struct job_work *work, const struct 
                             .info = &info,
                             .summary = r->chunk_count ? &summary : NULL,
                             .stage_times_json = "{\"fetch\":1}"};
-    fill_rows(f, r, &p);
+    fill_rows(f, r, work->key, &p);
     return DB(f, publish, &p);
 }
 

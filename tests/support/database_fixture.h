@@ -74,7 +74,7 @@ struct simple_result {
     size_t chunk_count;
     const struct model_call *calls;
     size_t call_count;
-    bool no_vectors;
+    bool no_vectors, key_untold; /* result_batch.key */
 };
 /* Publishes chunks (their texts make the content digest) with vectors, one segment per chunk and a
  * summary whose title is the first chunk. */

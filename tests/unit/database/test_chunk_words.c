@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "shared/caps.h"
+#include "shared/pg.h"
 
 static unsigned get(const unsigned char **p, int bytes)
 {
@@ -60,14 +61,18 @@ static const char *printed(struct pg_bytes vector)
 
 static const char *passage(const char *language, const char *heading, const char *text)
 {
+    struct words_pool pool;
     struct passage_words *w;
     struct buffer b;
+    words_pool_init(&pool);
     buffer_init(&b, KIB(64));
-    assert_int_equal(passage_words_open(language, &w), 0);
-    assert_int_equal(passage_words_write(w, heading, text, strlen(text), &b), 0);
-    buffer_clear(&b);
-    assert_int_equal(passage_words_write(w, heading, text, strlen(text), &b), 0); /* remembered */
-    passage_words_close(w);
+    for (int known = 0; known < 2; known++) {
+        buffer_clear(&b);
+        assert_int_equal(words_pool_take(&pool, language, &w), 0);
+        assert_int_equal(passage_words_write(w, heading, text, strlen(text), &b), 0);
+        words_pool_give(&pool, w);
+    }
+    words_pool_free(&pool);
     const char *out = printed(bytes_of(&b));
     buffer_free(&b);
     return out;
@@ -110,55 +115,6 @@ static void a_heading_has_its_weight_and_a_gap_behind_it(void **state)
 {
     (void)state;
     assert_string_equal(passage("", "Two words", "text"), "'text':4 'two':1A 'word':2A ");
-}
-
-static void a_heading_can_be_put_before_later(void **state)
-{
-    (void)state;
-    struct passage_words *w;
-    struct buffer heading, text, joined;
-    buffer_init(&heading, KIB(64));
-    buffer_init(&text, KIB(64));
-    buffer_init(&joined, KIB(64));
-    assert_int_equal(passage_words_open("", &w), 0);
-    assert_int_equal(passage_words_write(w, "Two words", "", 0, &heading), 0);
-    assert_int_equal(passage_words_write(w, "", "a word", 6, &text), 0);
-    assert_int_equal(tsvector_concat(bytes_of(&heading), bytes_of(&text), &joined), 0);
-    assert_string_equal(printed(bytes_of(&joined)), passage("", "Two words", "a word"));
-    assert_string_equal(printed(bytes_of(&joined)), "'a':4 'two':1A 'word':2A,5 ");
-    buffer_clear(&joined);
-    buffer_clear(&heading);
-    assert_int_equal(passage_words_write(w, "", "", 0, &heading), 0);
-    assert_int_equal(tsvector_concat(bytes_of(&heading), bytes_of(&text), &joined), 0);
-    assert_int_equal(joined.length, text.length);
-    assert_memory_equal(joined.data, text.data, text.length);
-    passage_words_close(w);
-    buffer_free(&heading);
-    buffer_free(&text);
-    buffer_free(&joined);
-}
-
-/* A server's vector may have a position more in a lexeme than is written here. */
-static void a_full_lexeme_leaves_the_second_no_room(void **state)
-{
-    (void)state;
-    enum { POSITIONS = TSVECTOR_POSITIONS + 1 };
-    unsigned char first[8 + 2 * POSITIONS] = {0, 0, 0, 1, 'x', 0, POSITIONS >> 8, POSITIONS & 255};
-    const unsigned char second[] = {0, 0, 0, 2, 'x', 0, 0, 1, 0, 1, 'y', 0, 0, 1, 0, 2};
-    const unsigned char tail[] = {'y', 0, 0, 1, (POSITIONS + 2) >> 8, (POSITIONS + 2) & 255};
-    struct buffer joined;
-    buffer_init(&joined, KIB(64));
-    for (int i = 1; i <= POSITIONS; i++) {
-        first[6 + 2 * i] = (unsigned char)(i >> 8);
-        first[7 + 2 * i] = (unsigned char)i;
-    }
-    assert_int_equal(tsvector_concat((struct pg_bytes){first, sizeof first},
-                                     (struct pg_bytes){second, sizeof second}, &joined),
-                     0);
-    assert_int_equal(joined.length, sizeof first + sizeof tail);
-    assert_memory_equal(joined.data + 4, first + 4, sizeof first - 4);
-    assert_memory_equal(joined.data + sizeof first, tail, sizeof tail);
-    buffer_free(&joined);
 }
 
 static void a_language_adds_its_own_stems(void **state)
@@ -217,23 +173,26 @@ static void long_passages_and_queries_are_bounded(void **state)
     (void)state;
     size_t length = 100000;
     char *text = malloc(length + 1);
+    struct words_pool pool;
     struct passage_words *w;
     struct query_words *q;
     struct buffer b;
     bool empty;
+    words_pool_init(&pool);
     assert_non_null(text);
     for (size_t i = 0; i < length; i++)
         text[i] = i % 2 ? ' ' : 'x';
     text[length] = '\0';
     memcpy(text + 2 * 7997, "last but ", 9); /* the word before 8000, and two words */
     buffer_init(&b, PASSAGE_WORDS_BYTES);
-    assert_int_equal(passage_words_open("", &w), 0);
+    assert_int_equal(words_pool_take(&pool, "", &w), 0);
     assert_int_equal(passage_words_write(w, "", text, length, &b), 0);
     assert_non_null(strstr(printed(bytes_of(&b)), "'last':7999 "));
     assert_non_null(strstr(printed(bytes_of(&b)), "'but':8000 "));
     assert_non_null(strstr(printed(bytes_of(&b)), "'x':2,3,4,"));
     assert_non_null(strstr(printed(bytes_of(&b)), ",256 ")); /* the 255th position */
-    passage_words_close(w);
+    words_pool_give(&pool, w);
+    words_pool_free(&pool);
     buffer_clear(&b);
     assert_int_equal(query_words_open(NULL, 0, &q), 0);
     assert_int_equal(query_words_write(q, QUERY_ANY, text, length, &b, &empty), 0);
@@ -249,8 +208,6 @@ int main(void)
         cmocka_unit_test(words_are_folded_unaccented_and_stemmed),
         cmocka_unit_test(what_joins_words_splits_them),
         cmocka_unit_test(a_heading_has_its_weight_and_a_gap_behind_it),
-        cmocka_unit_test(a_heading_can_be_put_before_later),
-        cmocka_unit_test(a_full_lexeme_leaves_the_second_no_room),
         cmocka_unit_test(a_language_adds_its_own_stems),
         cmocka_unit_test(queries_ask_for_any_stem),
         cmocka_unit_test(one_language_can_be_asked_alone),

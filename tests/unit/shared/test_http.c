@@ -207,6 +207,49 @@ static void test_post_and_reuse(void **state)
     wire_close(w);
 }
 
+/* Requests of each kind behind each other kind, on one handle: nothing is carried over. */
+static void test_kinds_in_turn(void **state)
+{
+    (void)state;
+    struct http_part part = {.name = "model", .value = "whisper-1"};
+    const struct {
+        const char *method, *body;
+        bool as_is;
+        size_t parts;
+    } kinds[] = {{"GET", NULL, false, 0},   {"GET", NULL, true, 0},   {"POST", "{}", false, 0},
+                 {"POST", "{}", true, 0},   {"POST", NULL, false, 1}, {"PUT", "{}", false, 0},
+                 {"DELETE", NULL, false, 0}};
+    enum { KINDS = sizeof kinds / sizeof kinds[0] };
+    struct wire *w = wire_open(plain);
+    struct http_engine *engine = engine_open();
+    for (size_t i = 0; i < (size_t)KINDS * KINDS * 2; i++) {
+        size_t kind = i % 2 ? i / 2 % KINDS : i / 2 / KINDS;
+        struct http_request request = {.method = kinds[kind].method,
+                                       .url = w->url,
+                                       .body = kinds[kind].body,
+                                       .body_length = kinds[kind].body ? 2 : 0,
+                                       .as_is = kinds[kind].as_is,
+                                       .parts = &part,
+                                       .part_count = kinds[kind].parts};
+        struct http_response r;
+        char line[40];
+        assert_int_equal(http_perform(engine, &request, NULL, &r), 0);
+        http_response_free(&r);
+        const char *last = wire_last_request(w);
+        snprintf(line, sizeof line, "%s /thing HTTP/1.1\r\n", kinds[kind].method);
+        assert_int_equal(strncmp(last, line, strlen(line)), 0);
+        assert_int_equal(strstr(last, "Accept-Encoding: gzip\r\n") != NULL, !kinds[kind].as_is);
+        assert_int_equal(strstr(last, "multipart/form-data") != NULL, kinds[kind].parts == 1);
+        assert_int_equal(strstr(last, "Content-Length: 2\r\n") != NULL, kinds[kind].body != NULL);
+        if (!kinds[kind].parts)
+            assert_string_equal(strstr(last, "\r\n\r\n") + 4,
+                                kinds[kind].body ? kinds[kind].body : "");
+    }
+    assert_int_equal(atomic_load(&w->connections), 1);
+    http_engine_close(engine);
+    wire_close(w);
+}
+
 static int temporary(const char *bytes, size_t length)
 {
     int fd;
@@ -649,6 +692,7 @@ int main(void)
         cmocka_unit_test(test_redirect_is_not_followed),
         cmocka_unit_test(test_any_status_is_success),
         cmocka_unit_test(test_post_and_reuse),
+        cmocka_unit_test(test_kinds_in_turn),
         cmocka_unit_test(test_multipart_upload),
         cmocka_unit_test(test_stale_connection_is_replaced),
         cmocka_unit_test(test_header_injection_is_refused),
