@@ -5,6 +5,7 @@
 
 #include "shared/error.h"
 #include "shared/json.h"
+#include "shared/log.h"
 
 /* ---- the outbox ---- */
 
@@ -59,10 +60,12 @@ int follower_read(struct follower *f, void (*each)(void *ctx, const struct life_
         count = 0;
         rc = f->database->ops->life_events(f->database->ctx, f->after, PAGE, &arena, &events,
                                            &count);
+        log_hold(); /* whoever logs each of them */
         for (size_t i = 0; !rc && i < count; i++) {
             f->after = events[i].id;
             each(ctx, &events[i]);
         }
+        log_release();
         *seen += count;
         arena_free(&arena);
     } while (!rc && count == PAGE);

@@ -1,5 +1,6 @@
 #include "database/postgres_words.h"
 
+#include <endian.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +65,32 @@ static bool is_ascii_letter(unsigned char c)
     return (unsigned char)((c | 0x20) - 'a') < 26 || (unsigned char)(c - '0') < 10;
 }
 
+/* How many of the eight bytes from p on are ASCII letters and digits before the first that is none;
+ * all eight are looked at at once. */
+static unsigned letters_at(const char *p)
+{
+    static const uint64_t each = 0x0101010101010101u, high = 0x80 * each;
+    uint64_t bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    bytes = le64toh(bytes);
+    uint64_t low = bytes & ~high, lower = low | 0x20 * each; /* of no sum below there is a carry */
+    uint64_t from_a = lower + (0x80 - 'a') * each, above_z = lower + (0x7f - 'z') * each;
+    uint64_t from_0 = low + (0x80 - '0') * each, above_9 = low + (0x7f - '9') * each;
+    uint64_t others = ~((from_a & ~above_z) | (from_0 & ~above_9)) | bytes;
+    others &= high;
+    return others ? (unsigned)__builtin_ctzll(others) / 8 : 8;
+}
+
+static const char *letters_end(const char *p, const char *end)
+{
+    unsigned n = 8;
+    while (n == 8 && end - p >= 8)
+        p += n = letters_at(p);
+    while (n == 8 && p < end && is_ascii_letter((unsigned char)*p))
+        p++;
+    return p;
+}
+
 static bool is_letter(const char *p, size_t left, size_t *length)
 {
     ucs4_t uc;
@@ -121,8 +148,7 @@ static bool next_piece(struct pieces *p, struct text_slice *out)
         while (from < p->end && !(*from & 0x80) && !is_ascii_letter((unsigned char)*from))
             from++;
         p->at = from;
-        while (p->at < p->end && is_ascii_letter((unsigned char)*p->at))
-            p->at++;
+        p->at = letters_end(p->at, p->end);
         if (p->at < p->end && (*p->at & 0x80)) {
             scan_begin(p, from);
             continue;

@@ -1,6 +1,7 @@
 #include "shared/log.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,13 +10,16 @@
 #include "shared/error.h"
 #include "shared/json.h"
 
-enum { LOG_LINE_CAP = 16384, LOG_TAIL = 32 };
+enum { LOG_LINE_CAP = 16384, LOG_TAIL = 32, HELD_CAP = PIPE_BUF };
 
 static struct {
     enum log_level level;
     enum log_format format;
     int fd;
 } sink = {.level = LOG_WARN, .format = LOG_TEXT, .fd = STDERR_FILENO};
+
+static _Thread_local bool holding;
+static _Thread_local struct buffer held; /* no memory of its own unless holding */
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
@@ -89,6 +93,38 @@ static void append_fields(struct buffer *line, const struct log_field *fields)
     buffer_append_string(line, json ? "}\n" : "\n");
 }
 
+static void write_out(const struct buffer *lines)
+{
+    if (lines->length > 0 && write(sink.fd, lines->data, lines->length) < 0) {
+        /* nowhere to report a failing log */
+    }
+}
+
+/* What does not fit behind those held is written after them. */
+static void write_or_hold(const struct buffer *line)
+{
+    if (holding && !buffer_append(&held, line->data, line->length))
+        return;
+    write_out(&held);
+    buffer_clear(&held);
+    if (!holding || buffer_append(&held, line->data, line->length))
+        write_out(line);
+}
+
+void log_hold(void)
+{
+    if (!holding)
+        buffer_init(&held, HELD_CAP);
+    holding = true;
+}
+
+void log_release(void)
+{
+    write_out(&held);
+    buffer_free(&held);
+    holding = false;
+}
+
 void log_fields(enum log_level level, const char *event, const struct log_field *fields)
 {
     if (!log_enabled(level))
@@ -104,9 +140,8 @@ void log_fields(enum log_level level, const char *event, const struct log_field 
     else
         buffer_printf(&line, "%s %-5s %s", at, level_names[level], event);
     append_fields(&line, fields);
-    if (line.length > 0 && write(sink.fd, line.data, line.length) < 0) {
-        /* nowhere to report a failing log */
-    }
+    if (line.length > 0)
+        write_or_hold(&line);
     buffer_free(&line);
     error_restore(&error);
 }

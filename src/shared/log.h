@@ -1,7 +1,8 @@
 /*
  * log.h - structured logs: one JSON object a line on standard error, or plain lines for people.
  *
- * Thread-safe; a line is written with one write(2). Secrets are never passed to it.
+ * Thread-safe; a line is written with one write(2), those held back with as many others as a pipe
+ * takes at once. Secrets are never passed to it.
  */
 #ifndef AEGIS_SHARED_LOG_H
 #define AEGIS_SHARED_LOG_H
@@ -15,6 +16,12 @@ enum log_format { LOG_TEXT, LOG_JSON };
 /* Call once, before threads. `fd` stays the caller's. */
 void log_configure(enum log_level level, enum log_format format, int fd);
 bool log_enabled(enum log_level level);
+
+/* For a thread that is about to write many lines: from log_hold on they are written together, the
+ * last of them by log_release. A hold within another one is not needed: the first release ends it.
+ */
+void log_hold(void);
+void log_release(void);
 
 /* Name/value rows; the list ends with LOG_END. Example:
  *   log_write(LOG_INFO, "job.succeeded", LOG_INT("job", id), LOG_STR("trace_id", trace), LOG_END);

@@ -2,6 +2,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -111,6 +112,20 @@ static void what_joins_words_splits_them(void **state)
     assert_string_equal(passage("", "", "a.b don't x_y"), "'a':2 'b':3 'don':4 't':5 'x':6 'y':7 ");
 }
 
+/* Wherever in a word it stands: eight bytes are looked at at once. */
+static void letters_and_digits_make_a_word(void **state)
+{
+    (void)state;
+    for (int c = 1; c < 0x80; c++)
+        for (int at = 1; at < 11; at++) {
+            char text[] = "xxxxxxxxxxxx zzzzzzzzzzzzzzzzzzzz";
+            bool letter =
+                (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+            text[at] = (char)c;
+            assert_non_null(strstr(passage("", "", text), letter ? "z':3 " : "z':4 "));
+        }
+}
+
 static void a_heading_has_its_weight_and_a_gap_behind_it(void **state)
 {
     (void)state;
@@ -207,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_are_folded_unaccented_and_stemmed),
         cmocka_unit_test(what_joins_words_splits_them),
+        cmocka_unit_test(letters_and_digits_make_a_word),
         cmocka_unit_test(a_heading_has_its_weight_and_a_gap_behind_it),
         cmocka_unit_test(a_language_adds_its_own_stems),
         cmocka_unit_test(queries_ask_for_any_stem),

@@ -1,3 +1,5 @@
+#include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -182,10 +184,79 @@ static void lines_of_threads_do_not_mix(void **state)
     unlink(path);
 }
 
+static void *log_from_elsewhere(void *unused)
+{
+    log_write(LOG_INFO, "elsewhere", LOG_END);
+    return unused;
+}
+
+/* Lines that are held back come whole and in order, no more at once than a pipe takes without
+ * mixing them with another's. */
+static void held_lines_are_written_together(void **state)
+{
+    (void)state;
+    enum { HELD = 100 };
+    int ends[2], lines = 0;
+    char text[PIPE_BUF + 1], expected[32];
+    pthread_t thread;
+    assert_int_equal(pipe2(ends, O_DIRECT | O_CLOEXEC), 0); /* each write is a packet */
+    log_configure(LOG_INFO, LOG_TEXT, ends[1]);
+    log_hold();
+    log_write(LOG_INFO, "event", LOG_INT("number", lines), LOG_END);
+    assert_int_equal(pthread_create(&thread, NULL, log_from_elsewhere, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    for (int i = 1; i < HELD; i++)
+        log_write(LOG_INFO, "event", LOG_INT("number", i), LOG_END);
+    log_release();
+    log_write(LOG_INFO, "last", LOG_END);
+    ssize_t n = read(ends[0], text, PIPE_BUF);
+    assert_true(n > 0);
+    text[n] = '\0';
+    assert_non_null(strstr(text, "elsewhere\n")); /* it did not wait for the others */
+    while ((n = read(ends[0], text, PIPE_BUF)) > 0) {
+        text[n] = '\0';
+        assert_int_equal(text[n - 1], '\n');
+        if (strstr(text, " last\n"))
+            break;
+        assert_true(lines > 0 || n > PIPE_BUF / 2);
+        for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+            *end = '\0';
+            snprintf(expected, sizeof expected, "event number=%d", lines++);
+            assert_string_equal(strstr(line, "event"), expected);
+        }
+    }
+    assert_int_equal(lines, HELD);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void a_long_line_comes_after_those_held(void **state)
+{
+    (void)state;
+    int fd = begin(LOG_INFO, LOG_TEXT);
+    char *wide = malloc(PIPE_BUF + 1);
+    assert_non_null(wide);
+    memset(wide, 'x', PIPE_BUF);
+    wide[PIPE_BUF] = '\0';
+    log_hold();
+    log_write(LOG_INFO, "first", LOG_END);
+    log_write(LOG_INFO, "second", LOG_STR("wide", wide), LOG_END);
+    log_write(LOG_INFO, "third", LOG_END);
+    log_release();
+    char *text = logged(fd), *first = strstr(text, "first\n"),
+         *second = strstr(text, "second wide=x");
+    assert_true(first && second && first < second && strstr(second, "x\n") < strstr(text, "third"));
+    free(text);
+    free(wide);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_lines_read_back),
+        cmocka_unit_test(held_lines_are_written_together),
+        cmocka_unit_test(a_long_line_comes_after_those_held),
         cmocka_unit_test(plain_lines_stay_lines),
         cmocka_unit_test(the_level_holds),
         cmocka_unit_test(what_is_too_long_is_left_out_whole),
