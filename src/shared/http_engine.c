@@ -114,13 +114,25 @@ static void unlink_call(struct http_engine *engine, struct http_call *call)
         call->next->previous = call->previous;
 }
 
-/* The call belongs to its caller again once `done` is posted: nothing may touch it after. */
 static void finish(struct http_engine *engine, struct http_call *call, CURLcode code)
 {
     curl_multi_remove_handle(engine->multi, call->easy);
     unlink_call(engine, call);
     call->code = code;
-    sem_post(&call->done);
+    call->next = engine->finished;
+    engine->finished = call;
+}
+
+/* All of a round at once: whom the first wakes does not get in the way of the others' replies. A
+ * call belongs to its caller again once `done` is posted: nothing may touch it after. */
+static void hand_back(struct http_engine *engine)
+{
+    struct http_call *next;
+    for (struct http_call *call = engine->finished; call; call = next) {
+        next = call->next;
+        sem_post(&call->done);
+    }
+    engine->finished = NULL;
 }
 
 static void start(struct http_engine *engine, struct http_call *call)
@@ -318,8 +330,10 @@ static void *run(void *ctx)
         run_timer(engine);
         collect(engine);
         sweep(engine);
+        hand_back(engine);
     }
     cancel_everything(engine);
+    hand_back(engine);
     return NULL;
 }
 
