@@ -201,32 +201,27 @@ static int set_parts(struct http_call *call)
     return rc ? error_set(ERR_NO_MEMORY, NULL, "out of memory for an upload") : OK;
 }
 
-static void set_body(struct http_call *call)
+static int set_method_and_body(struct http_call *call)
 {
     const struct http_request *r = call->request;
-    curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, r->body ? r->body : "");
-    curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_length);
-}
-
-/* Other than a GET and a POST with its body in memory. */
-static int set_other_method(struct http_call *call)
-{
-    const struct http_request *r = call->request;
+    CURL *easy = call->easy;
     const char *implied = "GET";
     if (r->part_count > 0) {
         implied = "POST";
         int rc = set_parts(call);
         if (rc)
             return rc;
-    } else if (r->body) {
+    } else if (r->body || strcmp(r->method, "POST") == 0) {
         implied = "POST";
-        set_body(call);
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, r->body ? r->body : "");
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_length);
     } else if (strcmp(r->method, "HEAD") == 0) {
         implied = "HEAD";
-        curl_easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
     }
     if (strcmp(r->method, implied) != 0)
-        curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, r->method);
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, r->method);
     return OK;
 }
 
@@ -290,97 +285,54 @@ static long receive_buffer(struct http_engine *engine, bool tls)
     return crowded ? RECEIVE_BUFFER_CROWDED : RECEIVE_BUFFER;
 }
 
-static struct http_dress dress_of(const struct http_request *r)
+static void set_connection(struct http_engine *engine, struct http_call *call)
 {
-    struct http_dress d = {
-        .kind = HTTP_DRESS_OTHER,
-        .tls = strncasecmp(r->url, "https:", 6) == 0,
-        .direct = r->direct,
-        .as_is = r->as_is,
-        .connect_timeout_ms =
-            r->connect_timeout_ms ? r->connect_timeout_ms : DEFAULT_CONNECT_TIMEOUT_MS,
-    };
-    if (!r->part_count && strcmp(r->method, "POST") == 0)
-        d.kind = HTTP_DRESS_POST;
-    else if (!r->part_count && !r->body && strcmp(r->method, "GET") == 0)
-        d.kind = HTTP_DRESS_GET;
-    return d;
-}
-
-static bool same_dress(const struct http_dress *a, const struct http_dress *b)
-{
-    return a->kind == b->kind && a->kind != HTTP_DRESS_OTHER && a->tls == b->tls &&
-           a->direct == b->direct && a->as_is == b->as_is &&
-           a->connect_timeout_ms == b->connect_timeout_ms;
-}
-
-static CURLcode set_connection(struct http_engine *engine, CURL *easy, const struct http_dress *d)
-{
-    CURLcode rc = curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    CURL *easy = call->easy;
+    const struct http_request *r = call->request;
+    bool tls = strncasecmp(r->url, "https:", 6) == 0;
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)d->connect_timeout_ms);
+    curl_easy_setopt(
+        easy, CURLOPT_CONNECTTIMEOUT_MS,
+        (long)(r->connect_timeout_ms ? r->connect_timeout_ms : DEFAULT_CONNECT_TIMEOUT_MS));
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
-                     (long)(d->tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
-    if (d->tls) /* rather a stream on a connection that is being made than one more connection */
+                     (long)(tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+    if (tls) /* rather a stream on a connection that is being made than one more connection */
         curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
-    if (!rc && d->tls && engine->ca_file[0])
-        rc = curl_easy_setopt(easy, CURLOPT_CAINFO, engine->ca_file);
-    if (!rc && d->direct)
-        rc = curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    else if (!rc && engine->no_proxy_for_loopback)
-        rc = curl_easy_setopt(easy, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
+    if (tls && engine->ca_file[0])
+        curl_easy_setopt(easy, CURLOPT_CAINFO, engine->ca_file);
+    if (r->direct)
+        curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    else if (engine->no_proxy_for_loopback)
+        curl_easy_setopt(easy, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, receive_buffer(engine, tls));
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    return rc;
-}
-
-/* Without memory curl leaves a text out: the handle is not what it should be then. */
-static int dress_anew(struct http_engine *engine, CURL *easy, const struct http_dress *d)
-{
-    curl_easy_reset(easy);
-    CURLcode rc = curl_easy_setopt(easy, CURLOPT_USERAGENT, engine->user_agent);
-    if (d->as_is)
-        curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-    else if (!rc)
-        rc = curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
-    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_sending);
-    if (d->kind == HTTP_DRESS_POST)
-        curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    if (!rc)
-        rc = set_connection(engine, easy, d);
-    return rc ? error_set(ERR_NO_MEMORY, NULL, "out of memory for an HTTP request") : OK;
 }
 
 static int prepare(struct http_engine *engine, struct http_call *call)
 {
-    const struct http_request *r = call->request;
     CURL *easy = call->easy;
-    if (strlen(r->url) > CAP_HTTP_URL)
+    if (strlen(call->request->url) > CAP_HTTP_URL)
         return error_set(ERR_INVALID, "bad_url", "a URL of %zu bytes is longer than the cap of %zu",
-                         strlen(r->url), CAP_HTTP_URL);
-    struct http_dress dress = dress_of(r);
-    int rc = OK;
-    if (!same_dress(&dress, &call->dress)) {
-        call->dress.kind = HTTP_DRESS_OTHER;
-        rc = dress_anew(engine, easy, &dress);
-    }
-    if (rc)
-        return rc;
-    call->dress = dress;
+                         strlen(call->request->url), CAP_HTTP_URL);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->detail);
-    curl_easy_setopt(easy, CURLOPT_URL, r->url);
+    curl_easy_setopt(easy, CURLOPT_URL, call->request->url);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, engine->user_agent);
+    if (call->request->as_is)
+        curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    else
+        curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip");
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_sending);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, receive_buffer(engine, dress.tls));
-    if (dress.kind == HTTP_DRESS_POST)
-        set_body(call);
-    else if (dress.kind == HTTP_DRESS_OTHER)
-        rc = set_other_method(call);
+    set_connection(engine, call);
+    int rc = set_method_and_body(call);
     return rc ? rc : set_headers(call);
 }
 
@@ -490,12 +442,12 @@ int http_perform(struct http_engine *engine, const struct http_request *request,
     buffer_init(&out->body, request->max_response ? request->max_response : CAP_HTTP_RESPONSE);
     buffer_init(&out->header_block, CAP_HTTP_HEADERS);
     struct http_call call = {.request = request, .response = out, .cancel = cancel};
-    int rc = http_easy_take(engine, &call);
-    if (rc)
-        return rc;
-    rc = cancel_requested(cancel)
-             ? error_set(ERR_CANCELLED, NULL, "cancelled before the request was sent")
-             : prepare(engine, &call);
+    call.easy = http_easy_take(engine);
+    if (!call.easy)
+        return ERR_NO_MEMORY;
+    int rc = cancel_requested(cancel)
+                 ? error_set(ERR_CANCELLED, NULL, "cancelled before the request was sent")
+                 : prepare(engine, &call);
     if (!rc) {
         int64_t began = clock_monotonic_ms();
         http_submit(engine, &call);
@@ -506,7 +458,7 @@ int http_perform(struct http_engine *engine, const struct http_request *request,
         rc = outcome(&call);
     }
     curl_mime_free(call.mime);
-    http_easy_give_back(engine, &call);
+    http_easy_give_back(engine, call.easy);
     curl_slist_free_all(call.headers);
     free(call.files);
     return rc;

@@ -23,43 +23,34 @@ enum {
 /* ---- the pool of easy handles ------------------------------------------------------------------
  */
 
-static void leave(struct http_engine *engine)
+CURL *http_easy_take(struct http_engine *engine)
 {
-    if (--engine->users == 0 && engine->stopping)
-        pthread_cond_signal(&engine->unused);
-}
-
-int http_easy_take(struct http_engine *engine, struct http_call *call)
-{
-    struct http_idle found = {0};
+    CURL *easy = NULL;
     pthread_mutex_lock(&engine->lock);
     engine->users++;
     if (engine->idle_count > 0)
-        found = engine->idle[--engine->idle_count];
+        easy = engine->idle[--engine->idle_count];
     pthread_mutex_unlock(&engine->lock);
-    call->easy = found.easy ? found.easy : curl_easy_init();
-    call->dress = found.dress;
-    if (call->easy)
-        return OK;
-    pthread_mutex_lock(&engine->lock);
-    leave(engine);
-    pthread_mutex_unlock(&engine->lock);
-    return error_set(ERR_NO_MEMORY, NULL, "out of memory for an HTTP request");
+    if (!easy)
+        easy = curl_easy_init();
+    if (!easy) {
+        http_easy_give_back(engine, NULL);
+        error_set(ERR_NO_MEMORY, NULL, "out of memory for an HTTP request");
+    }
+    return easy;
 }
 
-/* The handle's pointers to what is the call's own are set anew before it is used again, but for
- * that of errors: closing the handle may write there. */
-void http_easy_give_back(struct http_engine *engine, struct http_call *call)
+void http_easy_give_back(struct http_engine *engine, CURL *easy)
 {
-    if (call->dress.kind == HTTP_DRESS_OTHER)
-        curl_easy_reset(call->easy);
-    curl_easy_setopt(call->easy, CURLOPT_ERRORBUFFER, NULL);
+    if (easy)
+        curl_easy_reset(easy);
     pthread_mutex_lock(&engine->lock);
-    if (engine->idle_count < IDLE_HANDLES)
-        engine->idle[engine->idle_count++] = (struct http_idle){call->easy, call->dress};
+    if (easy && engine->idle_count < IDLE_HANDLES)
+        engine->idle[engine->idle_count++] = easy;
     else
-        curl_easy_cleanup(call->easy);
-    leave(engine);
+        curl_easy_cleanup(easy);
+    if (--engine->users == 0 && engine->stopping)
+        pthread_cond_signal(&engine->unused);
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -388,7 +379,7 @@ static int start_thread(struct http_engine *engine)
 static void release(struct http_engine *engine)
 {
     for (size_t i = 0; i < engine->idle_count; i++)
-        curl_easy_cleanup(engine->idle[i].easy);
+        curl_easy_cleanup(engine->idle[i]);
     free(engine->idle);
     curl_multi_cleanup(engine->multi);
     if (engine->epoll >= 0)

@@ -24,14 +24,6 @@ enum http_stop {
     HTTP_STOP_READ, /* a file part could not be read */
 };
 
-/* What an easy handle has set that does not change from one request of a kind to the next. Setting
- * it anew each time costs as much as half of a request to a server nearby. */
-struct http_dress {
-    enum { HTTP_DRESS_OTHER, HTTP_DRESS_GET, HTTP_DRESS_POST } kind; /* OTHER: nothing is kept */
-    bool tls, direct, as_is;
-    int64_t connect_timeout_ms;
-};
-
 /*
  * One request under way. It lives on the stack of the thread that blocks in http_perform, which
  * prepares it before http_submit and looks at it again after `done` was posted; in between it
@@ -42,7 +34,6 @@ struct http_call {
     struct http_response *response;
     const struct cancel *cancel;
     CURL *easy;
-    struct http_dress dress; /* of `easy` */
     struct curl_slist *headers;
     curl_mime *mime;
     struct http_file *files;
@@ -67,11 +58,6 @@ struct http_file {
     int64_t size, offset;
 };
 
-struct http_idle {
-    CURL *easy;
-    struct http_dress dress;
-};
-
 struct http_engine {
     CURLM *multi;
     pthread_t thread;
@@ -84,7 +70,7 @@ struct http_engine {
     pthread_cond_t unused; /* the last user left while stopping */
     pthread_mutex_t lock;  /* guards what follows up to the blank line */
     struct http_call *submitted;
-    struct http_idle *idle; /* easy handles nobody uses */
+    CURL **idle; /* easy handles nobody uses */
     size_t idle_count;
     size_t users; /* threads in http_perform */
     bool stopping;
@@ -100,9 +86,9 @@ struct http_engine {
 /* Hands the call to the engine's thread and blocks until it is over. */
 void http_submit(struct http_engine *engine, struct http_call *call);
 
-/* Gives the call an easy handle, dressed as some earlier request left it; ERR_NO_MEMORY. Until it
- * is given back the engine stays alive. */
-int http_easy_take(struct http_engine *engine, struct http_call *call);
-void http_easy_give_back(struct http_engine *engine, struct http_call *call);
+/* An easy handle with all options at their defaults; NULL with ERR_NO_MEMORY set. Until it is given
+ * back the engine stays alive. */
+CURL *http_easy_take(struct http_engine *engine);
+void http_easy_give_back(struct http_engine *engine, CURL *easy);
 
 #endif
