@@ -217,20 +217,7 @@ static int open_all(struct passage_words *w, const char *language)
     return tsvector_open(&w->vector);
 }
 
-int passage_words_open(const char *language, struct stem_caches *caches, struct passage_words **out)
-{
-    struct passage_words *w = *out = calloc(1, sizeof *w);
-    int rc = w ? open_all(w, language) : no_memory();
-    if (rc) {
-        passage_words_close(w);
-        *out = NULL;
-        return rc;
-    }
-    w->caches = caches;
-    return OK;
-}
-
-void passage_words_close(struct passage_words *w)
+static void words_close(struct passage_words *w)
 {
     if (!w)
         return;
@@ -238,6 +225,19 @@ void passage_words_close(struct passage_words *w)
         stemmer_close(w->languages[i].stemmer);
     tsvector_close(w->vector);
     free(w);
+}
+
+static int words_open(const char *language, struct stem_caches *caches, struct passage_words **out)
+{
+    struct passage_words *w = *out = calloc(1, sizeof *w);
+    int rc = w ? open_all(w, language) : no_memory();
+    if (rc) {
+        words_close(w);
+        *out = NULL;
+        return rc;
+    }
+    w->caches = caches;
+    return OK;
 }
 
 /* Its length; 0 if nothing is left of the word. */
@@ -371,7 +371,7 @@ int words_pool_take(struct words_pool *pool, const char *language, struct passag
         }
     pthread_mutex_unlock(&pool->lock);
     *out = found;
-    return found ? OK : passage_words_open(language, &pool->caches, out);
+    return found ? OK : words_open(language, &pool->caches, out);
 }
 
 /* The one that rested longest makes room. */
@@ -388,13 +388,13 @@ void words_pool_give(struct words_pool *pool, struct passage_words *w)
     }
     pool->idle[pool->count++] = w;
     pthread_mutex_unlock(&pool->lock);
-    passage_words_close(oldest);
+    words_close(oldest);
 }
 
 void words_pool_free(struct words_pool *pool)
 {
     while (pool->count)
-        passage_words_close(pool->idle[--pool->count]);
+        words_close(pool->idle[--pool->count]);
     stem_caches_free(&pool->caches);
     pthread_mutex_destroy(&pool->lock);
 }

@@ -22,14 +22,8 @@
 #include "database/stem_cache.h"
 #include "database/tsvector.h"
 
-/* Stemmers for passages of one language; one thread at a time. */
+/* Stemmers for passages of one language; one thread at a time. They are had from a pool, below. */
 struct passage_words;
-
-/* `language`: ISO 639-1, "" if not known. `caches` may be shared by many and is borrowed.
- * ERR_NO_MEMORY. */
-int passage_words_open(const char *language, struct stem_caches *caches,
-                       struct passage_words **out);
-void passage_words_close(struct passage_words *w); /* NULL is fine */
 
 /*
  * Appends a passage's words as a tsvector in binary form (tsvector.h): 'walk':1A 'on':2A
@@ -49,6 +43,7 @@ struct words_pool {
     size_t count;
 };
 void words_pool_init(struct words_pool *pool);
+/* `language`: ISO 639-1, "" if not known. ERR_NO_MEMORY. */
 int words_pool_take(struct words_pool *pool, const char *language, struct passage_words **out);
 void words_pool_give(struct words_pool *pool, struct passage_words *w); /* NULL is fine */
 void words_pool_free(struct words_pool *pool);
