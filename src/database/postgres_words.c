@@ -147,8 +147,7 @@ static bool next_piece(struct pieces *p, struct text_slice *out)
         const char *from = p->at;
         while (from < p->end && !(*from & 0x80) && !is_ascii_letter((unsigned char)*from))
             from++;
-        p->at = from;
-        p->at = letters_end(p->at, p->end);
+        p->at = letters_end(from, p->end);
         if (p->at < p->end && (*p->at & 0x80)) {
             scan_begin(p, from);
             continue;

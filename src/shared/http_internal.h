@@ -76,7 +76,7 @@ struct http_engine {
     bool stopping;
 
     struct http_call *in_flight; /* the engine's thread alone, as all below */
-    struct http_call *finished;
+    struct http_call *finished;  /* in this round: handed back at its end */
     size_t in_flight_count;
     bool turnover;        /* a request has begun or ended since the engine last waited */
     int64_t timer_due_us; /* when curl wants to be called; -1: never */

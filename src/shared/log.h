@@ -18,7 +18,8 @@ void log_configure(enum log_level level, enum log_format format, int fd);
 bool log_enabled(enum log_level level);
 
 /* For a thread that is about to write many lines: from log_hold on they are written together, the
- * last of them by log_release. A hold within another one is not needed: the first release ends it.
+ * last of them by log_release; what is held when the process dies is lost. A hold within another
+ * one is not needed: the first release ends it.
  */
 void log_hold(void);
 void log_release(void);

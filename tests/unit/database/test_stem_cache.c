@@ -170,10 +170,27 @@ static void many_may_add_and_find(void **state)
         assert_int_equal(pthread_join(threads[i], &wrong), 0);
         assert_null(wrong);
     }
+    assert_string_equal(stem_of(c, "word0"), "word0");
     stem_caches_give(&set, c);
 }
 
 /* ---- words as numbers ---- */
+
+/* A hash that looks at some of the letters only leaves most of them without a place. */
+static void short_words_spread(void **state)
+{
+    (void)state;
+    struct stem_cache *c = stem_caches_take(&set, "");
+    int kept = 0, all = 26 * 26 * 26;
+    for (int i = 0; i < all; i++) {
+        char word[] = {(char)('a' + i / 676), (char)('a' + i / 26 % 26), (char)('a' + i % 26), 0};
+        add(c, word, word);
+        const char *stem = stem_of(c, word);
+        kept += stem && !strcmp(stem, word);
+    }
+    assert_int_equal(kept, all);
+    stem_caches_give(&set, c);
+}
 
 static void heads_are_in_the_order_of_bytes(void **state)
 {
@@ -196,6 +213,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_one_is_replaced, begin, end),
         cmocka_unit_test_setup_teardown(few_languages_are_kept, begin, end),
         cmocka_unit_test_setup_teardown(many_may_add_and_find, begin, end),
+        cmocka_unit_test_setup_teardown(short_words_spread, begin, end),
         cmocka_unit_test(heads_are_in_the_order_of_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
